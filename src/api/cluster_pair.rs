@@ -1,5 +1,7 @@
 //! `ClusterPair`: which two clusters, how they are reached, and how their DNS works. Written by platform admins.
 
+#![allow(clippy::duplicated_attributes, reason = "every printer column has a name and a type of its own")]
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,8 +17,18 @@ use super::duration::DurationText;
     derive = "PartialEq",
     category = "migration",
     doc = "Two clusters between which namespaces may move: how each is reached, which cluster it must be, and how its external-dns works.",
-    printcolumn(name = "Source", type_ = "string", json_path = ".spec.source.identity", description = "UID of the source's kube-system namespace"),
-    printcolumn(name = "Target", type_ = "string", json_path = ".spec.target.identity", description = "UID of the target's kube-system namespace"),
+    printcolumn(
+        name = "Source",
+        type_ = "string",
+        json_path = ".spec.source.identity",
+        description = "UID of the source's kube-system namespace"
+    ),
+    printcolumn(
+        name = "Target",
+        type_ = "string",
+        json_path = ".spec.target.identity",
+        description = "UID of the target's kube-system namespace"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]

@@ -1,5 +1,7 @@
 //! `NamespaceMigration`: one namespace's service moves from the source to the target of a [`ClusterPair`](super::ClusterPair).
 
+#![allow(clippy::duplicated_attributes, reason = "every printer column has a name and a type of its own")]
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,15 +24,53 @@ use super::status::NamespaceMigrationStatus;
     category = "migration",
     doc = "Moves the service of the namespace that it is in from the source cluster to the target cluster of a ClusterPair, without downtime.",
     printcolumn(name = "Stage", type_ = "string", json_path = ".status.stage", description = "Where the migration is"),
-    printcolumn(name = "Step", type_ = "string", json_path = ".status.stepText", description = "The step of spec.traffic.steps, and how many there are"),
-    printcolumn(name = "Weight", type_ = "integer", json_path = ".status.weight", description = "The target's share in percent, as written on the Ingresses"),
-    printcolumn(name = "Health", type_ = "string", json_path = ".status.health", description = "The verdict on the target: Pass, Fail or Inconclusive"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason", description = "What it waits for, in one word"),
+    printcolumn(
+        name = "Step",
+        type_ = "string",
+        json_path = ".status.stepText",
+        description = "The step of spec.traffic.steps, and how many there are"
+    ),
+    printcolumn(
+        name = "Weight",
+        type_ = "integer",
+        json_path = ".status.weight",
+        description = "The target's share in percent, as written on the Ingresses"
+    ),
+    printcolumn(
+        name = "Health",
+        type_ = "string",
+        json_path = ".status.health",
+        description = "The verdict on the target: Pass, Fail or Inconclusive"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.reason",
+        description = "What it waits for, in one word"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Pair", type_ = "string", json_path = ".spec.clusterPair", priority = 1),
-    printcolumn(name = "Since", type_ = "date", json_path = ".status.stageStartedAt", description = "How long it has been in this stage", priority = 1),
-    printcolumn(name = "Next", type_ = "string", json_path = ".status.next", description = "When it will go on by itself", priority = 1),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", description = "What it waits for, in a sentence", priority = 1)
+    printcolumn(
+        name = "Since",
+        type_ = "date",
+        json_path = ".status.stageStartedAt",
+        description = "How long it has been in this stage",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Next",
+        type_ = "string",
+        json_path = ".status.next",
+        description = "When it will go on by itself",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.message",
+        description = "What it waits for, in a sentence",
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.clusterPair == oldSelf.clusterPair").message("clusterPair cannot be changed: delete this migration and create another one"))]
