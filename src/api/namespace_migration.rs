@@ -19,18 +19,56 @@ use super::status::NamespaceMigrationStatus;
     shortname = "migration",
     shortname = "migrations",
     shortname = "nsm",
-    category = "migration",
+    category = "namespace-migration",
     doc = "Moves the service of the namespace that it is in from the source cluster to the target cluster of a ClusterPair, without downtime.",
     printcolumn(name = "Stage", type_ = "string", json_path = ".status.stage", description = "Where the migration is"),
-    printcolumn(name = "Step", type_ = "string", json_path = ".status.stepText", description = "The step of spec.traffic.steps, and how many there are"),
-    printcolumn(name = "Weight", type_ = "integer", json_path = ".status.weight", description = "The target's share in percent, as written on the Ingresses"),
-    printcolumn(name = "Health", type_ = "string", json_path = ".status.health", description = "The verdict on the target: Pass, Fail or Inconclusive"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason", description = "What it waits for, in one word"),
+    printcolumn(
+        name = "Step",
+        type_ = "string",
+        json_path = ".status.stepText",
+        description = "The step of spec.traffic.steps, and how many there are"
+    ),
+    printcolumn(
+        name = "Weight",
+        type_ = "integer",
+        json_path = ".status.weight",
+        description = "The target's share in percent, as written on the Ingresses"
+    ),
+    printcolumn(
+        name = "Health",
+        type_ = "string",
+        json_path = ".status.health",
+        description = "The verdict on the target: Pass, Fail or Inconclusive"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.reason",
+        description = "What it waits for, in one word"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Pair", type_ = "string", json_path = ".spec.clusterPair", priority = 1),
-    printcolumn(name = "Since", type_ = "date", json_path = ".status.stageStartedAt", description = "How long it has been in this stage", priority = 1),
-    printcolumn(name = "Next", type_ = "string", json_path = ".status.next", description = "When it will go on by itself", priority = 1),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", description = "What it waits for, in a sentence", priority = 1)
+    printcolumn(
+        name = "Since",
+        type_ = "date",
+        json_path = ".status.stageStartedAt",
+        description = "How long it has been in this stage",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Next",
+        type_ = "string",
+        json_path = ".status.next",
+        description = "When it will go on by itself",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.message",
+        description = "What it waits for, in a sentence",
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.clusterPair == oldSelf.clusterPair").message("clusterPair cannot be changed: delete this migration and create another one"))]
@@ -89,11 +127,12 @@ fn one() -> i32 {
 }
 
 /// Which Ingresses take part.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(kube::KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IngressSelection {
     /// Names of Ingresses that stay out of the migration. One that shares a host with another Ingress cannot be left out.
     #[serde(default)]
     #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub exclude: Vec<String>,
 }
 
@@ -119,15 +158,17 @@ pub struct Acknowledgement {
 }
 
 /// Secrets that are copied by name.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(kube::KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SecretSelection {
     /// Names of Secrets that are created on the target, when absent there, with the source's values.
     #[serde(default)]
     #[schemars(length(max = 256), inner(length(min = 1, max = 253)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub include: Vec<String>,
     /// Names that are never copied, also when they are included.
     #[serde(default)]
     #[schemars(length(max = 256), inner(length(min = 1, max = 253)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub exclude: Vec<String>,
 }
 
