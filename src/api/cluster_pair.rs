@@ -1,4 +1,5 @@
 //! `ClusterPair`: which two clusters, how they are reached, and how their DNS works. Written by platform admins.
+#![allow(clippy::duplicated_attributes, reason = "each printer column has a name, a type and a path")]
 
 use kube::CustomResource;
 use schemars::JsonSchema;

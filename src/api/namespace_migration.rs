@@ -1,4 +1,5 @@
 //! `NamespaceMigration`: one namespace's service moves from the source to the target of a [`ClusterPair`](super::ClusterPair).
+#![allow(clippy::duplicated_attributes, reason = "each printer column has a name, a type and a path")]
 
 use kube::CustomResource;
 use schemars::JsonSchema;
