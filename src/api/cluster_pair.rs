@@ -1,4 +1,5 @@
 //! `ClusterPair`: which two clusters, how they are reached, and how their DNS works. Written by platform admins.
+#![allow(clippy::duplicated_attributes, reason = "each printer column has a name, a type and a path")]
 
 #![allow(clippy::duplicated_attributes, reason = "every printer column has a name and a type of its own")]
 
@@ -15,7 +16,7 @@ use super::duration::DurationText;
     version = "v1alpha1",
     kind = "ClusterPair",
     derive = "PartialEq",
-    category = "migration",
+    category = "namespace-migration",
     doc = "Two clusters between which namespaces may move: how each is reached, which cluster it must be, and how its external-dns works.",
     printcolumn(
         name = "Source",
@@ -77,7 +78,7 @@ pub struct Side {
     pub connection: Connection,
     /// UID of the cluster's kube-system namespace. Nothing is written to a cluster that has another one.
     /// Read it with: kubectl get namespace kube-system -o jsonpath={.metadata.uid}
-    #[schemars(length(min = 36, max = 36))]
+    #[schemars(length(min = 36, max = 36), regex(pattern = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"))]
     pub identity: String,
     /// What {colour} stands for in this cluster's DNS set identifiers: customarily blue for the source and green for the target.
     #[schemars(length(min = 1, max = 32), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]

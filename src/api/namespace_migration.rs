@@ -1,4 +1,5 @@
 //! `NamespaceMigration`: one namespace's service moves from the source to the target of a [`ClusterPair`](super::ClusterPair).
+#![allow(clippy::duplicated_attributes, reason = "each printer column has a name, a type and a path")]
 
 #![allow(clippy::duplicated_attributes, reason = "every printer column has a name and a type of its own")]
 
@@ -21,7 +22,7 @@ use super::status::NamespaceMigrationStatus;
     shortname = "migration",
     shortname = "migrations",
     shortname = "nsm",
-    category = "migration",
+    category = "namespace-migration",
     doc = "Moves the service of the namespace that it is in from the source cluster to the target cluster of a ClusterPair, without downtime.",
     printcolumn(name = "Stage", type_ = "string", json_path = ".status.stage", description = "Where the migration is"),
     printcolumn(
@@ -129,11 +130,12 @@ fn one() -> i32 {
 }
 
 /// Which Ingresses take part.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(kube::KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IngressSelection {
     /// Names of Ingresses that stay out of the migration. One that shares a host with another Ingress cannot be left out.
     #[serde(default)]
     #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub exclude: Vec<String>,
 }
 
@@ -159,15 +161,17 @@ pub struct Acknowledgement {
 }
 
 /// Secrets that are copied by name.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(kube::KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SecretSelection {
     /// Names of Secrets that are created on the target, when absent there, with the source's values.
     #[serde(default)]
     #[schemars(length(max = 256), inner(length(min = 1, max = 253)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub include: Vec<String>,
     /// Names that are never copied, also when they are included.
     #[serde(default)]
     #[schemars(length(max = 256), inner(length(min = 1, max = 253)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub exclude: Vec<String>,
 }
 
