@@ -1,1 +1,9 @@
 //! Moves one namespace's service from a source cluster to a target cluster without downtime.
+
+pub mod args;
+pub mod backoff;
+pub mod cluster;
+pub mod metrics;
+pub mod probe;
+pub mod server;
+pub mod telemetry;

@@ -1,0 +1,3 @@
+//! Connections to clusters: the strict kubeconfig, clients with limits, and Secrets that never reach a log.
+
+pub mod kubeconfig;
