@@ -136,10 +136,7 @@ fn is_watch(request: &Request<Body>) -> bool {
 /// Whether a path such as `/apis/apps/v1/namespaces/shop/deployments` ends in a plural rather than in an object's name.
 fn names_a_collection(path: &str) -> bool {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    let resource = match segments.as_slice() {
-        ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => rest,
-        _ => return false,
-    };
+    let (["api", _, resource @ ..] | ["apis", _, _, resource @ ..]) = segments.as_slice() else { return false };
     matches!(resource, [_] | ["namespaces", _, _])
 }
 

@@ -4,7 +4,7 @@ pub mod call;
 pub mod client;
 pub mod kubeconfig;
 mod limits;
-//pub mod secret;
+pub mod secret;
 
 #[cfg(test)]
 mod local_api;
