@@ -3,6 +3,7 @@
 pub mod certificate_authority;
 pub mod http_server;
 pub mod load_balancer;
+pub mod proxy;
 pub mod recorder;
 pub mod sample_app;
 pub mod sample_namespace;
