@@ -8,11 +8,12 @@ use anyhow::Context as _;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
-use rustls::ServerConfig;
 use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ResolvesServerCert;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -89,6 +90,18 @@ pub fn server_config(certificates: Arc<dyn ResolvesServerCert>) -> anyhow::Resul
     Ok(Arc::new(config))
 }
 
+/// A rustls client that trusts the roots in `ca` (PEM, one or more) and nobody else.
+pub fn client_config(ca: &str) -> anyhow::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
+        roots.add(certificate.context("read a root certificate from PEM")?).context("trust a root certificate")?;
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .context("choose the TLS versions of a client")?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
 impl IssuedCertificate {
     fn new(certificate: &rcgen::Certificate, key: &KeyPair) -> anyhow::Result<Self> {
         let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
@@ -136,10 +149,8 @@ fn name_and_date(params: &mut CertificateParams, name: &str, validity: &Validity
 
 #[cfg(test)]
 mod tests {
-    use rustls::RootCertStore;
     use rustls::client::WebPkiServerVerifier;
     use rustls::client::danger::ServerCertVerifier;
-    use rustls::pki_types::pem::PemObject as _;
     use rustls::pki_types::{ServerName, UnixTime};
 
     use super::*;

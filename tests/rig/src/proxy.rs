@@ -19,10 +19,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::ServerConfig;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -31,7 +28,7 @@ use tokio_rustls::TlsAcceptor;
 use self::faults::{Action, Hold, Line};
 pub use self::faults::{Faults, Held, Phase};
 pub use self::request::ApiRequest;
-use crate::certificate_authority::CertificateAuthority;
+use crate::certificate_authority::{CertificateAuthority, client_config};
 use crate::http_server::{Body, Server, serve_stream, text};
 
 type RequestBody = UnsyncBoxBody<Bytes, hyper::Error>;
@@ -85,7 +82,8 @@ impl Upstream {
     fn new(url: &str, ca: &str) -> anyhow::Result<Self> {
         let uri: Uri = url.parse().with_context(|| format!("fault proxy: {url:?} is no URL"))?;
         let authority = uri.authority().with_context(|| format!("fault proxy: {url:?} has no host"))?.to_string();
-        let connector = HttpsConnectorBuilder::new().with_tls_config(trusting(ca)?).https_only().enable_http1().build();
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(client_config(ca)?).https_only().enable_http1().build();
         Ok(Self { authority, client: Client::builder(TokioExecutor::new()).build(connector) })
     }
 
@@ -96,19 +94,6 @@ impl Upstream {
         head.version = Version::HTTP_11;
         self.client.request(Request::from_parts(head, body)).await.context("fault proxy: the API server did not answer")
     }
-}
-
-fn trusting(ca: &str) -> anyhow::Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
-        roots
-            .add(certificate.context("fault proxy: read the API server's CA")?)
-            .context("fault proxy: trust the CA")?;
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .context("fault proxy: choose TLS versions")?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// Serves one connection; it is cut as soon as the line is refused, and not even greeted while the line hangs.
