@@ -5,3 +5,6 @@
 //! | What do people write, what do they read? | [`api`] |
 
 pub mod api;
+pub mod machine;
+pub mod preflight;
+pub mod replicate;
