@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod backoff;
+mod causes;
 pub mod cluster;
 pub mod metrics;
 pub mod probe;
