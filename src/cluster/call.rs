@@ -41,7 +41,8 @@ pub enum CallError {
     },
     /// An answer of another shape. Nothing of it is repeated: it may be a Secret.
     #[error(
-        "the API server's answer is not what was asked for (line {line}, column {column}); is something else answering at its address?"
+        "the API server's answer is not what was asked for (line {line}, column {column}); is something else \
+         answering at its address?"
     )]
     Unreadable {
         /// Line of the answer.

@@ -3,7 +3,8 @@
 //! A probe goes where an Ingress' status points, and whoever can write that status could point it at the operator's
 //! own surroundings. So an address is checked once, and the probe connects to that very address: [`PinnedAddress`] is
 //! the only thing that it takes, and only a policy makes one.
-//! Ranges: <https://www.iana.org/assignments/iana-ipv4-special-registry>, <https://www.iana.org/assignments/iana-ipv6-special-registry>.
+//! Ranges: <https://www.iana.org/assignments/iana-ipv4-special-registry>,
+//! <https://www.iana.org/assignments/iana-ipv6-special-registry>.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -44,7 +45,8 @@ impl fmt::Display for Restriction {
 pub enum AddressError {
     /// It would have to be allowed.
     #[error(
-        "{address} is {restriction} and is not probed; if it is the load balancer's, add its range to the ranges that the ClusterPair allows"
+        "{address} is {restriction} and is not probed; if it is the load balancer's, add its range to the ranges that \
+         the ClusterPair allows"
     )]
     Restricted {
         /// The address.
@@ -54,7 +56,8 @@ pub enum AddressError {
     },
     /// It can never be a load balancer's: a cloud's metadata service, which hands out credentials, or no host at all.
     #[error(
-        "{address} is never probed: it is a cloud's metadata service, a multicast group or no address; correct the Ingress' load balancer status"
+        "{address} is never probed: it is a cloud's metadata service, a multicast group or no address; correct the \
+         Ingress' load balancer status"
     )]
     Never {
         /// The address.

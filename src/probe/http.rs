@@ -41,7 +41,8 @@ pub enum ProberError {
     Roots,
     /// The system has no roots.
     #[error(
-        "the system's root certificates cannot be used; install them in the image or give root certificates in the ClusterPair"
+        "the system's root certificates cannot be used; install them in the image or give root certificates in the \
+         ClusterPair"
     )]
     PlatformRoots {
         /// Why.

@@ -16,6 +16,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 #[derive(Clone, Copy)]
 enum Behaviour {
     Say(&'static str),
+    SayAndHang(&'static str),
     Flood,
     HangUp,
     Hang,
@@ -92,6 +93,10 @@ async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, behaviour: Be
     log.lock().unwrap().question = String::from_utf8(question).unwrap();
     match behaviour {
         Behaviour::Say(answer) => stream.write_all(answer.as_bytes()).await.unwrap(),
+        Behaviour::SayAndHang(beginning) => {
+            stream.write_all(beginning.as_bytes()).await.unwrap();
+            std::future::pending::<()>().await;
+        }
         Behaviour::HangUp => {}
         Behaviour::Hang => std::future::pending().await,
         Behaviour::Flood => {
@@ -173,6 +178,14 @@ async fn a_certificate_for_another_name_or_from_another_authority_is_refused() {
 }
 
 #[tokio::test]
+async fn without_private_roots_the_systems_are_asked_and_trust_no_private_authority() {
+    let (port, _) = listen(Behaviour::Say(OK), Some(acceptor(&authority(), HOST_NAME))).await;
+    let prober = HttpProber::new(None, Duration::from_secs(10)).unwrap();
+    let answer = prober.probe(&question(Scheme::Https, port)).await;
+    assert_eq!(failure(&answer).0, FailureKind::Tls, "{answer:?}");
+}
+
+#[tokio::test]
 async fn plain_http_where_tls_is_expected_is_a_tls_failure() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let plain = listener.local_addr().unwrap().port();
@@ -217,24 +230,21 @@ async fn a_body_without_end_is_left_and_no_failure() {
 
 #[tokio::test]
 async fn a_server_that_hangs_is_left_in_time_before_and_within_its_answer() {
-    for (behaviour, tls) in [
-        (Behaviour::Hang, false),
-        (Behaviour::Hang, true),
-        (Behaviour::Say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok"), false),
-    ] {
+    let half = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok";
+    for (behaviour, tls) in [(Behaviour::Hang, false), (Behaviour::Hang, true), (Behaviour::SayAndHang(half), false)] {
         let authority = authority();
         let (port, _) = listen(behaviour, tls.then(|| acceptor(&authority, HOST_NAME))).await;
         let prober = HttpProber::new(Some(&authority.pem), Duration::from_millis(300)).unwrap();
         let scheme = if tls { Scheme::Https } else { Scheme::Http };
         let answer = prober.probe(&question(scheme, port)).await;
-        let expected = if matches!(behaviour, Behaviour::Hang) { FailureKind::Timeout } else { FailureKind::Reset };
-        assert_eq!(failure(&answer).0, expected, "{answer:?}");
+        assert_eq!(failure(&answer).0, FailureKind::Timeout, "{answer:?}");
     }
 }
 
 #[tokio::test]
 async fn a_server_that_hangs_up_or_speaks_something_else_is_a_broken_connection() {
-    for behaviour in [Behaviour::HangUp, Behaviour::Say("SSH-2.0-OpenSSH_9.9\r\n")] {
+    let half = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok";
+    for behaviour in [Behaviour::HangUp, Behaviour::Say(half), Behaviour::Say("SSH-2.0-OpenSSH_9.9\r\n")] {
         let (answer, _) = http(behaviour).await;
         assert_eq!(failure(&answer).0, FailureKind::Reset, "{answer:?}");
     }
