@@ -1,0 +1,187 @@
+//! Source and target, side by side, and a third cluster for the tests that want their home elsewhere.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::OnceCell;
+
+use crate::control_plane::ControlPlane;
+use crate::progress::say;
+use crate::tools::Tools;
+
+/// Logs of this many ended worlds are kept to look at.
+const KEPT: usize = 5;
+const LOCK: &str = "lock";
+
+/// How to start a [`World`].
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Where files and logs go; default: a new folder below [`worlds_folder`].
+    pub folder: Option<PathBuf>,
+}
+
+/// Two control planes, started in parallel; a third one on demand. Dropping it kills every program.
+pub struct World {
+    folder: PathBuf,
+    tools: Tools,
+    runtime: Handle,
+    started_in: Duration,
+    source: ControlPlane,
+    target: ControlPlane,
+    home: OnceCell<ControlPlane>,
+    /// Tells other runs that this folder is in use, for as long as this process lives.
+    _lock: File,
+}
+
+impl World {
+    /// Starts source and target and waits until both are ready. A failure says where the logs are.
+    pub async fn start(options: Options) -> Result<Self> {
+        let tools = Tools::prepare().await?;
+        let began = Instant::now();
+        let folder = match options.folder {
+            Some(folder) => folder,
+            None => new_folder()?,
+        };
+        let lock = claim(&folder)?;
+        let (source, target) = (folder.join("source"), folder.join("target"));
+        let starts = futures::future::try_join(
+            ControlPlane::start("source", &source, &tools),
+            ControlPlane::start("target", &target, &tools),
+        );
+        let (source, target) = starts.await.with_context(|| format!("the logs are in {}", folder.display()))?;
+        let started_in = began.elapsed();
+        say(format!("source and target ready in {:.1} s; logs in {}", started_in.as_secs_f32(), folder.display()));
+        let (runtime, home) = (Handle::current(), OnceCell::new());
+        Ok(Self { folder, tools, runtime, started_in, source, target, home, _lock: lock })
+    }
+
+    /// The one world of this process, for tests that share it; it ends with the process.
+    ///
+    /// It has an async runtime of its own: every test's runtime ends with its test.
+    pub async fn shared() -> Result<&'static Self> {
+        static WORLD: OnceCell<World> = OnceCell::const_new();
+        let start = || async { shared_runtime()?.spawn(Self::start(Options::default())).await? };
+        WORLD.get_or_try_init(start).await
+    }
+
+    /// The cluster that the namespace leaves.
+    pub fn source(&self) -> &ControlPlane {
+        &self.source
+    }
+
+    /// The cluster that the namespace moves to.
+    pub fn target(&self) -> &ControlPlane {
+        &self.target
+    }
+
+    /// A third cluster for the operator and its objects; the first call starts it.
+    pub async fn home(&self) -> Result<&ControlPlane> {
+        let (folder, tools) = (self.folder.join("home"), self.tools.clone());
+        let start = || async {
+            let starting = async move { ControlPlane::start("home", &folder, &tools).await };
+            self.runtime.spawn(starting).await?
+        };
+        self.home.get_or_try_init(start).await
+    }
+
+    /// Every control plane that runs.
+    pub fn control_planes(&self) -> impl Iterator<Item = &ControlPlane> {
+        [&self.source, &self.target].into_iter().chain(self.home.get())
+    }
+
+    /// The programs.
+    pub fn tools(&self) -> &Tools {
+        &self.tools
+    }
+
+    /// Where files and logs are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The time from the first program's start to the readiness of both clusters; building is not counted.
+    pub fn started_in(&self) -> Duration {
+        self.started_in
+    }
+
+    /// The runtime that outlives a single test; long-lived tasks of the rig belong there.
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// The process ids of all programs.
+    pub async fn pids(&self) -> Vec<u32> {
+        futures::future::join_all(self.control_planes().map(ControlPlane::pids)).await.concat()
+    }
+
+    /// Ends every program and waits until each is gone.
+    pub async fn stop(self) -> Result<()> {
+        let clusters = [Some(self.source), Some(self.target), self.home.into_inner()];
+        futures::future::try_join_all(clusters.into_iter().flatten().map(ControlPlane::stop)).await.map(|_| ())
+    }
+}
+
+fn shared_runtime() -> Result<&'static Runtime> {
+    static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(Runtime::new);
+    RUNTIME.as_ref().map_err(|error| anyhow!("starting the shared runtime: {error}"))
+}
+
+/// `target/rig` of this checkout.
+pub fn worlds_folder() -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    Ok(root.context("the rig's folder has no checkout around it")?.join("target").join("rig"))
+}
+
+/// `target/rig/<process id>-<time>`; the folders of ended worlds are thinned out first.
+fn new_folder() -> Result<PathBuf> {
+    let worlds = worlds_folder()?;
+    fs::create_dir_all(&worlds).with_context(|| format!("creating {}", worlds.display()))?;
+    tidy(&worlds)?;
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    Ok(worlds.join(format!("world-{}-{}", since.as_millis(), std::process::id())))
+}
+
+/// Takes the folder for this process. The kernel releases the lock when the process ends, however that happens.
+fn claim(folder: &Path) -> Result<File> {
+    fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    let lock = File::create(folder.join(LOCK)).with_context(|| format!("creating a lock in {}", folder.display()))?;
+    if lock.try_lock().is_err() {
+        bail!("another process runs a world in {}", folder.display());
+    }
+    Ok(lock)
+}
+
+/// Of worlds that have ended, all databases and all but the newest logs are removed.
+fn tidy(worlds: &Path) -> Result<()> {
+    let entries = fs::read_dir(worlds)?.collect::<Result<Vec<_>, _>>()?;
+    let mut ended: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).filter(|path| has_ended(path)).collect();
+    ended.sort();
+    let old = ended.len().saturating_sub(KEPT);
+    for (index, world) in ended.iter().enumerate() {
+        let unwanted = if index < old { vec![world.clone()] } else { databases(world) };
+        for folder in unwanted.iter().filter(|folder| folder.exists()) {
+            // Another run may be tidying too; whoever is first removes it.
+            fs::remove_dir_all(folder)
+                .or_else(gone_already)
+                .with_context(|| format!("removing {}", folder.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn gone_already(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+fn databases(world: &Path) -> Vec<PathBuf> {
+    ["source", "target", "home"].map(|cluster| world.join(cluster).join("etcd")).into()
+}
+
+fn has_ended(world: &Path) -> bool {
+    let named = world.file_name().is_some_and(|name| name.to_string_lossy().starts_with("world-"));
+    named && File::open(world.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok())
+}
