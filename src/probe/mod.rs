@@ -1,1 +1,4 @@
 //! Questions asked of a service from outside, and which addresses may be asked.
+
+pub mod address;
+pub mod http;
