@@ -10,6 +10,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::OnceCell;
 
 use crate::control_plane::ControlPlane;
+use crate::deploy::checkout;
 use crate::progress::say;
 use crate::tools::Tools;
 
@@ -41,12 +42,14 @@ impl World {
     /// Starts source and target and waits until both are ready. A failure says where the logs are.
     pub async fn start(options: Options) -> Result<Self> {
         let tools = Tools::prepare().await?;
+        say("starting source and target");
         let began = Instant::now();
         let folder = match options.folder {
             Some(folder) => folder,
             None => new_folder()?,
         };
         let lock = claim(&folder)?;
+        remove_clusters(&folder)?;
         let (source, target) = (folder.join("source"), folder.join("target"));
         let starts = futures::future::try_join(
             ControlPlane::start("source", &source, &tools),
@@ -132,8 +135,7 @@ fn shared_runtime() -> Result<&'static Runtime> {
 
 /// `target/rig` of this checkout.
 pub fn worlds_folder() -> Result<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
-    Ok(root.context("the rig's folder has no checkout around it")?.join("target").join("rig"))
+    Ok(checkout()?.join("target").join("rig"))
 }
 
 /// `target/rig/<process id>-<time>`; the folders of ended worlds are thinned out first.
@@ -155,6 +157,22 @@ fn claim(folder: &Path) -> Result<File> {
     Ok(lock)
 }
 
+/// A folder that is used again holds an ended world's databases, which fit none of the new keys.
+fn remove_clusters(folder: &Path) -> Result<()> {
+    let clusters = ["source", "target", "home"].map(|cluster| folder.join(cluster));
+    clusters.iter().filter(|cluster| cluster.exists()).try_for_each(|cluster| remove_folder(cluster))
+}
+
+/// Another run may be tidying too; whoever is first removes it.
+fn remove_folder(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Of worlds that have ended, all databases and all but the newest logs are removed.
 fn tidy(worlds: &Path) -> Result<()> {
     let entries = fs::read_dir(worlds)?.collect::<Result<Vec<_>, _>>()?;
@@ -163,18 +181,9 @@ fn tidy(worlds: &Path) -> Result<()> {
     let old = ended.len().saturating_sub(KEPT);
     for (index, world) in ended.iter().enumerate() {
         let unwanted = if index < old { vec![world.clone()] } else { databases(world) };
-        for folder in unwanted.iter().filter(|folder| folder.exists()) {
-            // Another run may be tidying too; whoever is first removes it.
-            fs::remove_dir_all(folder)
-                .or_else(gone_already)
-                .with_context(|| format!("removing {}", folder.display()))?;
-        }
+        unwanted.iter().try_for_each(|folder| remove_folder(folder))?;
     }
     Ok(())
-}
-
-fn gone_already(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 fn databases(world: &Path) -> Vec<PathBuf> {
