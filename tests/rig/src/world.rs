@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -17,6 +18,9 @@ use crate::tools::Tools;
 /// Logs of this many ended worlds are kept to look at.
 const KEPT: usize = 5;
 const LOCK: &str = "lock";
+
+/// Worlds of this process so far.
+static STARTED: AtomicU32 = AtomicU32::new(0);
 
 /// How to start a [`World`].
 #[derive(Clone, Debug, Default)]
@@ -138,13 +142,14 @@ pub fn worlds_folder() -> Result<PathBuf> {
     Ok(checkout()?.join("target").join("rig"))
 }
 
-/// `target/rig/<process id>-<time>`; the folders of ended worlds are thinned out first.
+/// `target/rig/world-<time>-<process id>-<number>`, which sorts by age; the folders of ended worlds are thinned out first.
 fn new_folder() -> Result<PathBuf> {
     let worlds = worlds_folder()?;
     fs::create_dir_all(&worlds).with_context(|| format!("creating {}", worlds.display()))?;
     tidy(&worlds)?;
     let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    Ok(worlds.join(format!("world-{}-{}", since.as_millis(), std::process::id())))
+    let number = STARTED.fetch_add(1, Ordering::Relaxed);
+    Ok(worlds.join(format!("world-{}-{}-{number}", since.as_millis(), std::process::id())))
 }
 
 /// Takes the folder for this process. The kernel releases the lock when the process ends, however that happens.
