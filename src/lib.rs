@@ -1,1 +1,22 @@
 //! Moves one namespace's service from a source cluster to a target cluster without downtime.
+//!
+//! | Question | Module |
+//! |---|---|
+//! | What do people write, what do they read? | [`api`] |
+//! | What is to be done, given what is known? | [`machine`], with [`preflight`] and [`replicate`]: pure |
+//! | How are clusters reached and watched? | [`cluster`] |
+//! | Is a side healthy? | [`probe`] |
+//! | What is known now? | [`observe`] |
+
+pub mod api;
+pub mod args;
+pub mod backoff;
+pub mod cluster;
+pub mod machine;
+pub mod metrics;
+pub mod observe;
+pub mod preflight;
+pub mod probe;
+pub mod replicate;
+pub mod server;
+pub mod telemetry;

@@ -1,2 +1,7 @@
 //! The operator.
-fn main() {}
+#![allow(clippy::print_stdout)]
+fn main() {
+    for (name, yaml) in namespace_migration::api::crds::definitions().unwrap_or_default() {
+        print!("---\n# {name}\n{yaml}");
+    }
+}

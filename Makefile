@@ -1,0 +1,57 @@
+# `make` prints what can be made.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BINARY := target/release/namespace-migration
+MAX_BYTES := 26214400
+# What the base image of the Dockerfile brings.
+SHARED_LIBRARIES := linux-vdso\.so\.1|libc\.so\.6|libm\.so\.6|libgcc_s\.so\.1|/lib64/ld-linux-x86-64\.so\.2|/lib/ld-linux-aarch64\.so\.1
+
+.PHONY: help demo up down tools build test lint crds crds-check doc release release-check
+
+help: ## Print this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
+
+demo: tools build ## Watch one namespace move and another one come back, on two real control planes
+	cargo run -q -p rig --locked -- demo
+
+up: tools build ## Leave two control planes, the operator and two sample namespaces running in the background
+	cargo run -q -p rig --locked -- up
+
+down: ## End what `make up` started
+	cargo run -q -p rig --locked -- down
+
+tools: ## Build etcd, the Kubernetes programs and kwok for tests and demo; once, then kept in the user's cache
+	cargo run -q -p rig --locked -- tools
+
+build: ## Build the operator and the programs of the tests
+	cargo build -q --workspace --bins --locked
+
+test: tools build ## Run every test, tier by tier
+	tests/run
+
+lint: ## Check the format and run clippy; a warning is an error
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+doc: ## Build the documentation of the crates; a warning is an error
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace --locked
+
+crds: ## Write the CustomResourceDefinitions in crds/ from src/api
+	cargo run -q --locked -- crds --directory crds
+
+crds-check: ## Fail when crds/ is not what src/api says
+	rm -rf target/crds && mkdir -p target/crds
+	cargo run -q --locked -- crds --directory target/crds
+	diff -r -u --exclude kustomization.yaml crds target/crds \
+	  || { echo "crds/ is stale: run \`make crds\` and commit the result" >&2; exit 1; }
+
+release: ## Build the operator as the image has it
+	cargo build --release --locked --bin namespace-migration
+
+release-check: ## Fail when the release binary is too large or needs a library that the image lacks
+	size=$$(stat --format %s $(BINARY)); echo "$(BINARY): $$size bytes, $(MAX_BYTES) allowed"; test "$$size" -le $(MAX_BYTES)
+	needed=$$(ldd $(BINARY)); echo "$$needed"
+	foreign=$$(awk '{ print $$1 }' <<< "$$needed" | grep -vxE '$(SHARED_LIBRARIES)' || true); \
+	  if [ -n "$$foreign" ]; then echo "not in the image: $$foreign" >&2; exit 1; fi

@@ -1,0 +1,224 @@
+//! `ClusterPair`: which two clusters, how they are reached, and how their DNS works. Written by platform admins.
+#![allow(clippy::duplicated_attributes, reason = "each printer column has a name, a type and a path")]
+
+#![allow(clippy::duplicated_attributes, reason = "every printer column has a name and a type of its own")]
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::duration::DurationText;
+
+/// Two clusters between which namespaces may move. Users name it; they never name a kubeconfig.
+#[derive(CustomResource, kube::KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "namespacemigration.io",
+    version = "v1alpha1",
+    kind = "ClusterPair",
+    derive = "PartialEq",
+    category = "namespace-migration",
+    doc = "Two clusters between which namespaces may move: how each is reached, which cluster it must be, and how its external-dns works.",
+    printcolumn(
+        name = "Source",
+        type_ = "string",
+        json_path = ".spec.source.identity",
+        description = "UID of the source's kube-system namespace"
+    ),
+    printcolumn(
+        name = "Target",
+        type_ = "string",
+        json_path = ".spec.target.identity",
+        description = "UID of the target's kube-system namespace"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.source.identity != self.target.identity").message("source and target are the same cluster: both have the same identity"),
+    validation = Rule::new("self.source.colour != self.target.colour").message("source and target must have different colours, or their DNS set identifiers would be equal")
+)]
+pub struct ClusterPairSpec {
+    /// The cluster that serves now.
+    pub source: Side,
+
+    /// The cluster that will serve.
+    pub target: Side,
+
+    /// Form of the DNS set identifiers; {ingress}, {namespace} and {colour} are replaced. An identifier that an Ingress has already is kept.
+    #[serde(default = "identifier_template")]
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = Rule::new("self.contains('{ingress}') && self.contains('{namespace}') && self.contains('{colour}')")
+        .message("the template needs {ingress}, {namespace} and {colour}: no two Ingresses may have the same identifier"))]
+    pub identifier_template: String,
+
+    /// How long DNS takes to follow.
+    #[serde(default)]
+    pub dns: Dns,
+
+    /// Ingress classes that have another name on the target.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["source".into()]))]
+    pub ingress_classes: Vec<IngressClassMapping>,
+
+    /// What probes may reach and trust.
+    #[serde(default)]
+    pub probes: ProbeRules,
+}
+
+fn identifier_template() -> String {
+    "{ingress}-{namespace}-{colour}".to_owned()
+}
+
+/// One cluster of the pair.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Side {
+    /// How the cluster is reached.
+    pub connection: Connection,
+    /// UID of the cluster's kube-system namespace. Nothing is written to a cluster that has another one.
+    /// Read it with: kubectl get namespace kube-system -o jsonpath={.metadata.uid}
+    #[schemars(length(min = 36, max = 36), regex(pattern = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"))]
+    pub identity: String,
+    /// What {colour} stands for in this cluster's DNS set identifiers: customarily blue for the source and green for the target.
+    #[schemars(length(min = 1, max = 32), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub colour: String,
+    /// The external-dns that publishes this cluster's Ingresses.
+    #[serde(rename = "externalDNS")]
+    pub external_dns: ExternalDns,
+    /// Ports on which the cluster's load balancer listens.
+    #[serde(default)]
+    pub load_balancer: LoadBalancerPorts,
+}
+
+/// How a cluster is reached: exactly one of the two.
+#[derive(kube::KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.inCluster) != has(self.kubeconfig)").message("set exactly one of inCluster and kubeconfig"))]
+pub struct Connection {
+    /// The cluster that the operator runs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_cluster: Option<InCluster>,
+    /// A kubeconfig in a Secret of the operator's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubeconfig: Option<KubeconfigRef>,
+}
+
+/// The cluster that the operator runs in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct InCluster {}
+
+/// A kubeconfig in a Secret of the operator's namespace, with inline credentials only: commands, files and proxies are refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KubeconfigRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: String,
+    /// Key in the Secret.
+    #[serde(default = "kubeconfig_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+fn kubeconfig_key() -> String {
+    "kubeconfig".to_owned()
+}
+
+/// Facts about one cluster's external-dns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalDns {
+    /// Prefix of the annotations that it reads: external-dns.kubernetes.io/ from 0.22 on, external-dns.alpha.kubernetes.io/ before.
+    #[schemars(length(min = 2, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/$"))]
+    pub annotation_prefix: String,
+    /// Its --interval: how long it may take to notice a change.
+    #[serde(default = "a_minute")]
+    pub interval: DurationText,
+}
+
+fn a_minute() -> DurationText {
+    "1m".into()
+}
+
+/// Ports on which a cluster's load balancer listens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadBalancerPorts {
+    /// Port of HTTP.
+    #[serde(default = "http_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub http_port: i32,
+    /// Port of HTTPS.
+    #[serde(default = "https_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub https_port: i32,
+}
+
+fn http_port() -> i32 {
+    80
+}
+
+fn https_port() -> i32 {
+    443
+}
+
+impl Default for LoadBalancerPorts {
+    fn default() -> Self {
+        Self { http_port: http_port(), https_port: https_port() }
+    }
+}
+
+/// How long DNS takes to follow, and how that is verified.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Dns {
+    /// How it is known that a weight is served. AnnotationOnly knows nothing and waits: interval, propagation and TTL.
+    #[serde(default)]
+    pub verification: DnsVerification,
+    /// How long the DNS provider takes to serve a change everywhere.
+    #[serde(default = "a_minute")]
+    pub propagation: DurationText,
+    /// How long resolvers keep an answer. 60s for an alias of an AWS load balancer.
+    #[serde(default = "a_minute", rename = "recordTTL")]
+    pub record_ttl: DurationText,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self { verification: DnsVerification::default(), propagation: a_minute(), record_ttl: a_minute() }
+    }
+}
+
+/// How it is known that a weight is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DnsVerification {
+    /// By waiting only. Each migration must acknowledge it by name.
+    #[default]
+    AnnotationOnly,
+}
+
+/// An Ingress class and its name on the target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct IngressClassMapping {
+    /// Name of the class on the source.
+    #[schemars(length(min = 1, max = 253))]
+    pub source: String,
+    /// Name of the class on the target.
+    #[schemars(length(min = 1, max = 253))]
+    pub target: String,
+}
+
+/// What probes may reach and trust.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProbeRules {
+    /// Private, loopback or link-local ranges (CIDR) in which load balancers may be. Public addresses are always allowed.
+    #[serde(default)]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 43)))]
+    pub allowed_addresses: Vec<String>,
+    /// PEM certificates of private roots. When given, only they are trusted; when empty, the public roots are.
+    #[serde(default)]
+    #[schemars(length(max = 65536))]
+    pub trusted_roots: String,
+}

@@ -1,0 +1,34 @@
+//! Wire types: what people write and read. No client, no clock, no logic.
+//!
+//! A field is in the schema only when it works. `crds/` is generated from here (`namespace-migration crds`).
+#![allow(
+    clippy::doc_markdown,
+    reason = "the comments of fields are what `kubectl explain` prints; backticks are noise there"
+)]
+
+pub mod cluster_pair;
+pub mod crds;
+pub mod duration;
+pub mod namespace_migration;
+pub mod status;
+
+#[cfg(test)]
+mod rules;
+
+pub use cluster_pair::{ClusterPair, ClusterPairSpec, Connection, ExternalDns, KubeconfigRef, Side};
+pub use duration::DurationText;
+pub use namespace_migration::{NamespaceMigration, NamespaceMigrationSpec, OnFailure, RemovalPolicy};
+pub use status::{NamespaceMigrationStatus, Stage};
+
+/// The API group of every kind.
+pub const GROUP: &str = "namespacemigration.io";
+/// The version of every kind.
+pub const VERSION: &str = "v1alpha1";
+/// Field manager of every write: one name, so that a foreign change of our fields is visible in `managedFields`.
+pub const FIELD_MANAGER: &str = "namespace-migration";
+/// Annotation on both Ingresses: who moves them, in which attempt, epoch and direction (JSON).
+pub const STAMP_ANNOTATION: &str = "namespacemigration.io/stamp";
+/// Label on every object that we created: a hash of the owner, because owners are longer than a label value may be.
+pub const OWNER_LABEL: &str = "namespacemigration.io/owner";
+/// Annotation on every object that we created: the owner in full.
+pub const OWNER_ANNOTATION: &str = "namespacemigration.io/owner";

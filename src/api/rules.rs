@@ -1,0 +1,96 @@
+//! The CRDs' CEL rules, tried without an API server: what is refused, and with which words.
+
+use kube::core::cel::{validate_cel, validate_cel_update};
+use serde_json::{Value, json};
+
+use super::{ClusterPair, NamespaceMigration};
+
+fn migration(changes: &Value) -> NamespaceMigration {
+    let mut object = json!({
+        "apiVersion": "namespacemigration.io/v1alpha1", "kind": "NamespaceMigration",
+        "metadata": { "name": "shop", "namespace": "shop-dev" }, "spec": { "clusterPair": "old-to-new" },
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        object["spec"][name] = value.clone();
+    }
+    serde_json::from_value(object).unwrap()
+}
+
+fn pair() -> Value {
+    let side = |identity: &str, colour: &str| {
+        json!({
+            "connection": { "kubeconfig": { "secretName": colour } }, "identity": identity, "colour": colour,
+            "externalDNS": { "annotationPrefix": "external-dns.kubernetes.io/" },
+        })
+    };
+    json!({
+        "apiVersion": "namespacemigration.io/v1alpha1", "kind": "ClusterPair", "metadata": { "name": "old-to-new" },
+        "spec": {
+            "source": side("11111111-1111-1111-1111-111111111111", "blue"),
+            "target": side("22222222-2222-2222-2222-222222222222", "green"),
+        },
+    })
+}
+
+fn refusal_of_pair(change: impl FnOnce(&mut Value)) -> String {
+    let mut object = pair();
+    change(&mut object["spec"]);
+    let typed: ClusterPair = serde_json::from_value(object).unwrap();
+    validate_cel(&typed).unwrap_err().to_string()
+}
+
+fn refusal_of_steps(weights: &[i32]) -> String {
+    let steps: Vec<_> = weights.iter().map(|weight| json!({ "weight": weight })).collect();
+    validate_cel(&migration(&json!({ "traffic": { "steps": steps } }))).unwrap_err().to_string()
+}
+
+#[test]
+fn the_defaults_are_accepted() {
+    validate_cel(&migration(&json!({}))).unwrap();
+    validate_cel(&serde_json::from_value::<ClusterPair>(pair()).unwrap()).unwrap();
+}
+
+#[test]
+fn steps_that_fall_or_repeat_are_refused() {
+    for weights in [[50, 10, 100], [50, 50, 100]] {
+        let said = refusal_of_steps(&weights);
+        assert!(said.contains("the weights of the steps must rise from one step to the next"), "{weights:?}: {said}");
+    }
+}
+
+#[test]
+fn steps_that_do_not_end_at_100_are_refused() {
+    assert!(refusal_of_steps(&[1, 50]).contains("the last step must have weight 100"));
+    assert!(refusal_of_steps(&[]).contains("the last step must have weight 100"));
+}
+
+#[test]
+fn the_pair_of_a_migration_stays_and_its_attempt_only_rises() {
+    let old = migration(&json!({ "attempt": 2 }));
+    validate_cel_update(&migration(&json!({ "attempt": 3 })), &old).unwrap();
+    let said = validate_cel_update(&migration(&json!({ "attempt": 1 })), &old).unwrap_err().to_string();
+    assert!(said.contains("attempt can only be raised"), "{said}");
+    let said = validate_cel_update(&migration(&json!({ "attempt": 2, "clusterPair": "other" })), &old).unwrap_err();
+    assert!(said.to_string().contains("clusterPair cannot be changed"), "{said}");
+}
+
+#[test]
+fn a_side_is_reached_in_exactly_one_way() {
+    let words = "set exactly one of inCluster and kubeconfig";
+    assert!(refusal_of_pair(|spec| spec["target"]["connection"] = json!({})).contains(words));
+    assert!(refusal_of_pair(|spec| spec["target"]["connection"]["inCluster"] = json!({})).contains(words));
+}
+
+#[test]
+fn a_pair_of_one_cluster_or_one_colour_is_refused() {
+    let said = refusal_of_pair(|spec| spec["target"]["identity"] = spec["source"]["identity"].clone());
+    assert!(said.contains("source and target are the same cluster"), "{said}");
+    let said = refusal_of_pair(|spec| spec["target"]["colour"] = json!("blue"));
+    assert!(said.contains("source and target must have different colours"), "{said}");
+}
+
+#[test]
+fn an_identifier_template_that_could_repeat_itself_is_refused() {
+    let said = refusal_of_pair(|spec| spec["identifierTemplate"] = json!("{ingress}-{colour}"));
+    assert!(said.contains("no two Ingresses may have the same identifier"), "{said}");
+}

@@ -1,0 +1,363 @@
+//! The status of a `NamespaceMigration`: what it is doing, why it waits, and what it has seen. Never a Secret's value.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where a migration is. The text is for people; conditions are the contract for programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Stage {
+    /// Waits for its ClusterPair and for the lock on its namespace.
+    #[default]
+    Pending,
+    /// Read-only checks on both clusters.
+    Preflight,
+    /// The source's DNS records become weighted: identifier and weight 100 on its Ingresses.
+    WeightSource,
+    /// Namespace and Services are on the target.
+    PrepareTarget,
+    /// The named Secrets are on the target, with the source's values.
+    CopySecrets,
+    /// The workloads are on the target and ready.
+    DeployWorkloads,
+    /// The target's Ingresses are there, with identifier and weight 0, and have a load balancer address.
+    PublishTarget,
+    /// Both sides answer alike through their load balancers, before any user is sent to the target.
+    SmokeTest,
+    /// The target's weight rises step by step while health is watched.
+    ShiftTraffic,
+    /// The target has 100 percent; a rollback is still automatic.
+    Bake,
+    /// The service has moved. Nothing is written from here on.
+    Completed,
+    /// Source 100, target 0, and nothing else matters.
+    RollingBack,
+    /// Everything is back on the source. A higher attempt starts again.
+    RolledBack,
+    /// Ended before anything was changed. A higher attempt starts again.
+    Failed,
+    /// The rollback could not finish in time. It is still being tried; a person must look.
+    RollbackBlocked,
+}
+
+impl Stage {
+    /// The name as users read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Preflight => "Preflight",
+            Self::WeightSource => "WeightSource",
+            Self::PrepareTarget => "PrepareTarget",
+            Self::CopySecrets => "CopySecrets",
+            Self::DeployWorkloads => "DeployWorkloads",
+            Self::PublishTarget => "PublishTarget",
+            Self::SmokeTest => "SmokeTest",
+            Self::ShiftTraffic => "ShiftTraffic",
+            Self::Bake => "Bake",
+            Self::Completed => "Completed",
+            Self::RollingBack => "RollingBack",
+            Self::RolledBack => "RolledBack",
+            Self::Failed => "Failed",
+            Self::RollbackBlocked => "RollbackBlocked",
+        }
+    }
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What the migration is doing, why it waits, and what it has seen.
+#[derive(kube::KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespaceMigrationStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// The attempt that this status speaks of.
+    #[serde(default)]
+    pub attempt: i32,
+    /// Where the migration is.
+    #[serde(default)]
+    pub stage: Stage,
+    /// When it came into this stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage_started_at: Option<Time>,
+    /// What it waits for, in one word of the catalogue of reasons.
+    #[serde(default)]
+    pub reason: String,
+    /// What it waits for, in a sentence.
+    #[serde(default)]
+    pub message: String,
+    /// What a person can do to make it go on. Empty when nothing is needed.
+    #[serde(default)]
+    pub unblock: String,
+    /// When it will go on by itself, if nothing else happens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Time>,
+    /// The step of spec.traffic.steps and how many there are, as 2/4.
+    #[serde(default)]
+    pub step_text: String,
+    /// The target's share in percent, as written on the Ingresses.
+    #[serde(default)]
+    pub weight: i32,
+    /// The verdict on the target: Pass, Fail or Inconclusive. Empty until it is watched.
+    #[serde(default)]
+    pub health: String,
+    /// The number in the stamps of this attempt. A write with a lower one does nothing.
+    #[serde(default)]
+    pub epoch: i64,
+    /// What was agreed when the checks had passed. Later edits of the spec take effect with the next attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
+    /// Where the shift is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepProgress>,
+    /// Since when all weights of this stage have been seen as wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_since: Option<MicroTime>,
+    /// Why everything goes or went back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// Share of users, in percent, that may still be sent to the target while a rollback waits for a cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposed_percent: Option<i32>,
+    /// The stages of this attempt in their order.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    #[serde(default)]
+    pub pipeline: Vec<PipelineStage>,
+    /// The weights of each Ingress.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["ingress".into()]))]
+    #[serde(default)]
+    pub traffic: Vec<IngressTraffic>,
+    /// What is watched, with the last answer that changed the verdict.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into(), "side".into()]))]
+    #[serde(default)]
+    pub checks: Vec<CheckStatus>,
+    /// What the checks before the move found.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["check".into()]))]
+    #[serde(default)]
+    pub preflight: Vec<Finding>,
+    /// What became of each Secret that is copied by name.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    #[serde(default)]
+    pub secrets: Vec<SecretStatus>,
+    /// Objects that we created on the target.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
+    #[serde(default)]
+    pub created: Vec<CreatedObject>,
+    /// Conditions in the form of Kubernetes: Ready, Succeeded and Finished first.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+    /// How earlier attempts ended, newest first, ten at most.
+    #[serde(default)]
+    pub history: Vec<HistoryEntry>,
+}
+
+/// What was agreed when the checks had passed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// The steps of the shift.
+    pub steps: Vec<PlannedStep>,
+    /// The Ingresses that move together.
+    pub ingresses: Vec<PlannedIngress>,
+    /// The Secrets that are copied.
+    pub secrets: Vec<String>,
+    /// How long the target is watched at 100 percent.
+    pub bake: String,
+}
+
+/// One step of the plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PlannedStep {
+    /// The target's share in percent.
+    pub weight: i32,
+    /// How long it is held.
+    pub hold: String,
+}
+
+/// One Ingress of the plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedIngress {
+    /// Its name, on both sides.
+    pub name: String,
+    /// The source's DNS set identifier.
+    pub source_identifier: String,
+    /// The target's DNS set identifier.
+    pub target_identifier: String,
+}
+
+/// Where the shift is inside a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StepProgress {
+    /// Index of the step, from 0.
+    pub index: i32,
+    /// What is being done.
+    pub phase: StepPhase,
+    /// Since when this phase has been what it is.
+    pub since: MicroTime,
+    /// Healthy time of earlier stretches of this hold, in milliseconds.
+    #[serde(default)]
+    pub held_millis: i64,
+    /// Since when the hold's clock runs. Absent while it stands still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_since: Option<MicroTime>,
+}
+
+/// What is being done inside a step: the receiver is raised, seen served, then the giver lowered, then it is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum StepPhase {
+    /// The target's weight is being written.
+    RaiseTarget,
+    /// The target's weight is written; DNS follows.
+    TargetSettling,
+    /// The source's weight is being written.
+    LowerSource,
+    /// The source's weight is written; DNS follows.
+    SourceSettling,
+    /// Both are served; the target must stay healthy for the hold.
+    Holding,
+}
+
+/// Why everything goes back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Cause {
+    /// One word of the catalogue of reasons.
+    pub reason: String,
+    /// What was found and what was expected.
+    pub message: String,
+    /// When it was decided.
+    pub at: Time,
+}
+
+/// One stage of the attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PipelineStage {
+    /// Name of the stage.
+    pub name: Stage,
+    /// How it stands.
+    pub state: PipelineState,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Time>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished: Option<Time>,
+    /// What it did or waits for, in a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// How a stage stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PipelineState {
+    /// Not begun.
+    Waiting,
+    /// In progress.
+    Running,
+    /// Ended well.
+    Done,
+    /// Ended badly.
+    Failed,
+    /// Will not be done in this attempt.
+    Skipped,
+}
+
+/// The weights of one Ingress.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IngressTraffic {
+    /// Its name, on both sides.
+    pub ingress: String,
+    /// Its hosts.
+    pub hosts: Vec<String>,
+    /// The weight on the source's Ingress as last seen. Absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_weight: Option<i32>,
+    /// The weight on the target's Ingress as last seen. Absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_weight: Option<i32>,
+}
+
+/// One watched check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckStatus {
+    /// Name of the check.
+    pub name: String,
+    /// The side that is checked: Source or Target.
+    pub side: String,
+    /// Pass, Fail or Inconclusive.
+    pub verdict: String,
+    /// What was found and what was expected.
+    pub message: String,
+}
+
+/// One finding of the checks before the move.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    /// Name of the check.
+    pub check: String,
+    /// Blocker, Acknowledged, or Info.
+    pub severity: Severity,
+    /// What was found and what it means.
+    pub message: String,
+    /// What to do about it.
+    pub fix: String,
+}
+
+/// What a finding does to the migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Severity {
+    /// It waits until this is mended.
+    Blocker,
+    /// It would wait, but the finding is acknowledged by name.
+    Acknowledged,
+    /// Good to know.
+    Info,
+}
+
+/// What became of one Secret.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SecretStatus {
+    /// Its name.
+    pub name: String,
+    /// Copied, Identical, Conflict, Refused, MissingOnSource or Unknown.
+    pub state: String,
+    /// What was found. Names of keys at most, never a value.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// An object that we created on the target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CreatedObject {
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID. Only this very object is ever removed.
+    pub uid: String,
+    /// Annotations of the source's object that were left out, because they are not on the list of harmless ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
+}
+
+/// How an earlier attempt ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HistoryEntry {
+    /// The attempt.
+    pub attempt: i32,
+    /// Its last stage.
+    pub stage: Stage,
+    /// When it ended.
+    pub finished: Time,
+    /// Why it ended.
+    pub message: String,
+}

@@ -1,0 +1,228 @@
+//! The driver: asks the current stage, moves on while it can, and makes one decision of it.
+
+use jiff::Timestamp;
+
+use super::contest;
+use super::deadline;
+use super::effect::Effect;
+use super::health::Verdict;
+use super::observed::{Observed, Side};
+use super::order::{Order, OrderError};
+use super::reason::Reason;
+use super::resume;
+use super::run::{Event, Memo, Move, Run, Wait, micro, seconds};
+use super::stages::{self, is_rollback, is_terminal, is_watched};
+use super::summary;
+use crate::api::namespace_migration::OnFailure;
+use crate::api::status::{Cause, NamespaceMigrationStatus, Stage};
+
+/// Stages passed in one pass at most: all of them, each with a few things to remember. More would be a loop.
+const MOVES_PER_PASS: usize = 64;
+
+/// What one pass decides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// Changes to carry out, in this order.
+    pub effects: Vec<Effect>,
+    /// The status to write, with its conditions.
+    pub status: NamespaceMigrationStatus,
+    /// What happened, for people.
+    pub events: Vec<Event>,
+    /// When to look again, if nothing happens before.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// What has to be looked at beyond what is watched anyway.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Both clusters are connected and the namespace is watched.
+    pub clusters: bool,
+    /// Both sides are probed.
+    pub probes: bool,
+    /// These Secrets are read on both sides.
+    pub secrets: Vec<String>,
+}
+
+/// What must be looked at before [`decide`], from the status alone. An ended migration needs nothing.
+pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
+    let restarts = order.attempt > status.attempt && status.stage != Stage::Completed;
+    if is_terminal(status.stage) && !restarts {
+        return Needs::default();
+    }
+    let planned = status.plan.iter().flat_map(|plan| plan.secrets.iter().cloned());
+    let created = status.created.iter().filter(|object| object.kind == "Secret").map(|object| object.name.clone());
+    let secrets = match status.stage {
+        Stage::CopySecrets => planned.collect(),
+        Stage::RollingBack | Stage::RollbackBlocked => created.collect(),
+        _ => vec![],
+    };
+    Needs { clusters: true, probes: is_watched(status.stage), secrets }
+}
+
+/// Decides what to do about one migration, given everything that is known at `now`.
+///
+/// It promises: going forward it never asks for both weights 0 nor for more than the step's share; once it rolls back it
+/// only ever lowers the target; an ended migration gets no effect; conditions move their transition time only with their status.
+pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Observed, now: Timestamp) -> Decision {
+    let mut run = Run { order, observed, now, status: status.clone(), events: vec![] };
+    run.status.observed_generation = order.generation;
+    resume::adopt(&mut run);
+    summary::remember_created(&mut run);
+    let (effects, wait) = drive(&mut run);
+    summary::write(&mut run, &wait);
+    let wake_at = [wait.wake_at, deadline::deadline(&run)].into_iter().flatten().min();
+    Decision { effects, wake_at, status: run.status, events: run.events }
+}
+
+/// The decision when the order itself cannot be parsed: nothing is done, and status says why.
+pub fn reject(status: &NamespaceMigrationStatus, generation: i64, error: &OrderError, now: Timestamp) -> Decision {
+    let mut status = status.clone();
+    status.observed_generation = generation;
+    let message = match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}."),
+        None => format!("{error}."),
+    };
+    let wait = Wait::new(Reason::InvalidSpec, message).unblocked_by("Mend the spec.").stalled();
+    summary::write_wait(&mut status, &wait, now);
+    Decision { effects: vec![], status, events: vec![], wake_at: None }
+}
+
+fn drive(run: &mut Run<'_>) -> (Vec<Effect>, Wait) {
+    for _ in 0..MOVES_PER_PASS {
+        match next_move(run) {
+            Move::Act { effects, wait } => {
+                block_late_rollback(run);
+                return (effects, wait);
+            }
+            Move::Remember(memo) => remember(run, memo),
+            Move::Advance { message } => advance(run, &message),
+            Move::RollBack { reason, message } => roll_back(run, reason, message),
+            Move::Fail { reason, message } => fail(run, reason, message),
+        }
+    }
+    (
+        vec![],
+        Wait::new(Reason::NotYet, "More was to be decided than one pass allows; it goes on at once.").until(run.now),
+    )
+}
+
+/// What overrules the stage comes first: somebody else's writes, then health; then the stage, within its deadline.
+fn next_move(run: &Run<'_>) -> Move {
+    let stage = run.status.stage;
+    if is_terminal(stage) || is_rollback(stage) {
+        return stages::visit(run);
+    }
+    let overruled = contest::respond(run).or_else(|| unhealthy(run));
+    let answer = overruled.unwrap_or_else(|| stages::visit(run));
+    match &answer {
+        Move::Act { wait, .. } => deadline::exceeded(run, wait).unwrap_or(answer),
+        _ => answer,
+    }
+}
+
+/// What a failing target leads to. Users are never moved from one broken side to another.
+fn unhealthy(run: &Run<'_>) -> Option<Move> {
+    let health = &run.observed.health;
+    if !is_watched(run.status.stage) || run.target_verdict() != Verdict::Fail {
+        return None;
+    }
+    let found = health
+        .first(Side::Target, Verdict::Fail)
+        .map(|check| format!("{}: {}", check.name, check.message))
+        .unwrap_or_default();
+    if health.verdict(Side::Source) == Verdict::Fail {
+        let message = format!("The target is unhealthy, and so is the source; nobody is moved. {found}");
+        let wait = Wait::new(Reason::SourceUnhealthyToo, message)
+            .unblocked_by("Mend one of the two sides; it goes on by itself.");
+        return Some(wait.stalled().into());
+    }
+    let message = format!("The target is unhealthy. {found}");
+    Some(match run.order.on_failure {
+        OnFailure::Rollback => Move::RollBack { reason: Reason::TargetUnhealthy, message },
+        OnFailure::Hold => Wait::new(Reason::Held, message)
+            .unblocked_by("Mend the target, then it goes on by itself; or set spec.onFailure to Rollback to send everything back.")
+            .stalled()
+            .into(),
+    })
+}
+
+fn remember(run: &mut Run<'_>, memo: Memo) {
+    match memo {
+        Memo::Plan(plan) => run.status.plan = Some(plan),
+        Memo::WrittenNow => run.status.written_since = Some(micro(run.now)),
+        Memo::Step(step) => {
+            let entered = run.status.step.as_ref().is_none_or(|old| old.index != step.index);
+            run.status.step = Some(step);
+            if entered && run.status.stage == Stage::ShiftTraffic {
+                announce_step(run);
+            }
+        }
+    }
+}
+
+fn announce_step(run: &mut Run<'_>) {
+    let text = summary::step_text(run);
+    let weight = summary::step_weight(run);
+    let note = format!("Step {text}: the target gets {weight} percent.");
+    run.events.push(Event { reason: Reason::StepEntered, note, warning: false });
+}
+
+fn advance(run: &mut Run<'_>, message: &str) {
+    summary::finish_stage(run, message);
+    enter(run, stages::after(run.status.stage));
+}
+
+/// Enters a stage. The epoch of an attempt is fixed when its first write comes near.
+fn enter(run: &mut Run<'_>, stage: Stage) {
+    run.status.stage = stage;
+    run.status.stage_started_at = Some(seconds(run.now));
+    run.status.written_since = None;
+    if stage == Stage::WeightSource {
+        run.status.epoch = highest_epoch(run) + 1;
+    }
+    let warning = matches!(stage, Stage::RollingBack | Stage::Failed);
+    let note = run
+        .status
+        .cause
+        .as_ref()
+        .filter(|_| warning)
+        .map_or_else(|| format!("{stage} began."), |cause| format!("{stage} began. {}", cause.message));
+    let reason = match stage {
+        Stage::Completed => Reason::Completed,
+        Stage::RolledBack => Reason::RolledBack,
+        Stage::RollingBack => Reason::RollingBack,
+        Stage::Failed => Reason::Failed,
+        _ => Reason::StageEntered,
+    };
+    run.events.push(Event { reason, note, warning });
+    summary::begin_stage(run);
+}
+
+fn highest_epoch(run: &Run<'_>) -> i64 {
+    resume::newest_stamp(run).map_or(0, |stamp| stamp.epoch).max(run.status.epoch)
+}
+
+/// Everything goes back, under a new epoch: every older write in flight fails from the first write on.
+fn roll_back(run: &mut Run<'_>, reason: Reason, message: String) {
+    summary::fail_stage(run, &message);
+    run.status.epoch = highest_epoch(run) + 1;
+    run.status.cause = Some(Cause { reason: reason.as_str().to_owned(), message, at: seconds(run.now) });
+    enter(run, Stage::RollingBack);
+}
+
+fn fail(run: &mut Run<'_>, reason: Reason, message: String) {
+    summary::fail_stage(run, &message);
+    run.status.cause = Some(Cause { reason: reason.as_str().to_owned(), message, at: seconds(run.now) });
+    enter(run, Stage::Failed);
+}
+
+/// A rollback that takes too long is still tried, but a person must be told.
+fn block_late_rollback(run: &mut Run<'_>) {
+    let late =
+        run.status.stage == Stage::RollingBack && deadline::deadline(run).is_some_and(|deadline| run.now >= deadline);
+    if late {
+        let note = format!("The rollback is not over yet and is still being tried. {}", run.status.message);
+        run.status.stage = Stage::RollbackBlocked;
+        run.events.push(Event { reason: Reason::DeadlineExceeded, note, warning: true });
+    }
+}

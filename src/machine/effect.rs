@@ -1,0 +1,126 @@
+//! Effects: planned changes of the outside world as data, each beside what takes it back.
+
+use super::observed::Side;
+use super::stamp::Stamp;
+use super::traffic::Weight;
+
+/// A planned change of the outside world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Our complete set of annotations on an Ingress that is there.
+    /// Undo: weight 100 on the source, 0 on the target, with a newer epoch. Identifier and stamp stay for ever:
+    /// a weighted record cannot become a simple one while the other side's exists.
+    WriteWeight(WeightWrite),
+    /// The target's Ingress, made from the source's, at weight 0.
+    /// Undo: the weight's undo; and, if the spec says so, the object is deleted.
+    CreateIngress(IngressCreation),
+    /// A Secret of the source, on the target where there is none of that name.
+    /// Undo: if the spec says so, the object is deleted.
+    CreateSecret {
+        /// Its name on both sides.
+        name: String,
+    },
+    /// An object that we created on the target goes away. It is an undo; nothing takes it back.
+    Remove(Removal),
+}
+
+/// Our complete set of annotations on one Ingress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightWrite {
+    /// The cluster.
+    pub side: Side,
+    /// Name of the Ingress.
+    pub ingress: String,
+    /// The object that was decided on. A rollback adopts a recreated one; a forward write does not.
+    pub uid: Option<String>,
+    /// The DNS set identifier.
+    pub identifier: String,
+    /// The weight.
+    pub weight: Weight,
+    /// The stamp. Its direction says whether this is a rollback's write.
+    pub stamp: Stamp,
+    /// A rollback's write to the target that must not be done before the source has 100:
+    /// the source may be at 0, and two zeros are an even split.
+    pub after_source: bool,
+}
+
+/// An Ingress to create on the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngressCreation {
+    /// Its name on both sides.
+    pub name: String,
+    /// The DNS set identifier of the target.
+    pub identifier: String,
+    /// The stamp.
+    pub stamp: Stamp,
+}
+
+/// An object to remove from the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// `Ingress` or `Secret`.
+    pub kind: RemovableKind,
+    /// Its name.
+    pub name: String,
+    /// Only this very object is removed.
+    pub uid: String,
+}
+
+/// Kinds that we create, and so may remove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RemovableKind {
+    /// networking.k8s.io/v1.
+    Ingress,
+    /// v1.
+    Secret,
+}
+
+impl RemovableKind {
+    /// The kind as Kubernetes names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingress => "Ingress",
+            Self::Secret => "Secret",
+        }
+    }
+
+    /// Reads a kind that status remembers.
+    pub fn parse(kind: &str) -> Option<Self> {
+        [Self::Ingress, Self::Secret].into_iter().find(|known| known.as_str() == kind)
+    }
+}
+
+impl Effect {
+    /// Whether it belongs to a rollback: such effects do not wait for each other, except where they say so.
+    pub fn is_rollback(&self) -> bool {
+        match self {
+            Self::WriteWeight(write) => write.stamp.direction.is_back(),
+            Self::Remove(_) => true,
+            Self::CreateIngress(_) | Self::CreateSecret { .. } => false,
+        }
+    }
+
+    /// The cluster that it changes.
+    pub fn side(&self) -> Side {
+        match self {
+            Self::WriteWeight(write) => write.side,
+            Self::CreateIngress(_) | Self::CreateSecret { .. } | Self::Remove(_) => Side::Target,
+        }
+    }
+}
+
+impl WeightWrite {
+    /// What takes this write back: everything to the source, under the rollback's stamp.
+    pub fn undo(&self, rollback: &Stamp, after_source: bool) -> Self {
+        let weight = match self.side {
+            Side::Source => Weight::FULL,
+            Side::Target => Weight::ZERO,
+        };
+        Self {
+            weight,
+            stamp: rollback.clone(),
+            after_source: after_source && self.side == Side::Target,
+            ..self.clone()
+        }
+    }
+}

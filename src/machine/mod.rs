@@ -1,0 +1,39 @@
+//! PURE. The state machine: what is known goes in, what to do comes out. No client, no clock, no runtime.
+//!
+//! [`decide`] is called on every pass with everything that is known and returns a [`Decision`]: effects to carry out and
+//! the status to write, with conditions, events and the time to look again, all from one decision.
+//!
+//! | Question | Module |
+//! |---|---|
+//! | What is asked for, parsed once? | [`order`] |
+//! | What has been seen? | [`observed`], [`health`] |
+//! | What does each stage do and wait for? | [`stages`] |
+//! | What changes the world, and what takes it back? | [`effect`] |
+//! | May this weight be written now? | [`permit`], [`stamp`] |
+//! | Is it served? | [`gate`] |
+//! | Who else writes our weights? | [`contest`] |
+//! | What if status is lost, or a rollback began elsewhere? | [`resume`] |
+//! | What does a person read? | [`summary`], [`reason`] |
+
+pub mod contest;
+pub mod deadline;
+mod drive;
+pub mod effect;
+pub mod gate;
+pub mod health;
+pub mod observed;
+pub mod order;
+pub mod permit;
+pub mod reason;
+pub mod resume;
+pub mod run;
+pub mod stages;
+pub mod stamp;
+pub mod summary;
+pub mod traffic;
+
+pub use drive::{Decision, Needs, decide, needs, reject};
+pub use effect::Effect;
+pub use observed::{Observed, Side};
+pub use order::Order;
+pub use reason::Reason;

@@ -1,0 +1,240 @@
+//! The order: a migration's spec and its ClusterPair, parsed once. Every later step works on it and cannot fail on bad input.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::SignedDuration;
+use kube::ResourceExt;
+
+use super::gate::{DnsVerification, FollowTime};
+use super::observed::Side;
+use super::stamp::{Direction, Stamp};
+use super::traffic::Weight;
+use crate::api::cluster_pair::{self, ClusterPair};
+use crate::api::duration::NotADuration;
+use crate::api::namespace_migration::{NamespaceMigration, OnFailure, RemovalPolicy};
+use crate::api::{DurationText, cluster_pair::DnsVerification as WireVerification};
+
+/// What is to be done, validated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    /// The migration: UID of its home cluster, its namespace and its name.
+    pub owner: String,
+    /// Generation of the spec that this was parsed from.
+    pub generation: i64,
+    /// The namespace that moves, in both clusters.
+    pub namespace: String,
+    /// The namespace that the operator runs in, which never moves.
+    pub operator_namespace: String,
+    /// The run.
+    pub attempt: i32,
+    /// Ingresses that stay out.
+    pub excluded_ingresses: BTreeSet<String>,
+    /// Findings that are accepted: name of the check and the reason.
+    pub acknowledged: BTreeMap<String, String>,
+    /// Secrets to copy.
+    pub secrets: BTreeSet<String>,
+    /// The steps of the shift.
+    pub steps: Vec<Step>,
+    /// Time at 100 percent before the end.
+    pub bake: SignedDuration,
+    /// What a failing target leads to.
+    pub on_failure: OnFailure,
+    /// What a rollback does with objects that we created.
+    pub created_objects: RemovalPolicy,
+    /// The pair's name.
+    pub pair: String,
+    /// Rules of the source cluster.
+    pub source: SideRules,
+    /// Rules of the target cluster.
+    pub target: SideRules,
+    /// How it is known that a weight is served.
+    pub dns: DnsVerification,
+    /// Ingress classes that have another name on the target.
+    pub classes: BTreeMap<String, String>,
+    identifier_template: String,
+}
+
+/// Where the operator and its objects live.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Home {
+    /// UID of the home cluster's `kube-system` namespace.
+    pub identity: String,
+    /// The namespace that the operator runs in.
+    pub operator_namespace: String,
+}
+
+/// One step of the shift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The target's share.
+    pub weight: Weight,
+    /// Healthy time at this share.
+    pub hold: SignedDuration,
+}
+
+/// What must be known of one cluster to write to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SideRules {
+    /// UID of its `kube-system` namespace.
+    pub identity: String,
+    /// Its colour in DNS set identifiers.
+    pub colour: String,
+    /// Prefix of its external-dns annotations, with the slash.
+    pub annotation_prefix: String,
+}
+
+/// Why a spec or its pair cannot be used. The schema refuses most of it before; this is for clusters where it could not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
+    /// A duration is not one.
+    #[error("{field} of {object}")]
+    Duration {
+        /// The object.
+        object: String,
+        /// Path of the field.
+        field: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: NotADuration,
+    },
+    /// The steps do not rise to 100.
+    #[error("spec.traffic.steps of {object} must rise from step to step and end at 100, but the weights are {found:?}")]
+    Steps {
+        /// The object.
+        object: String,
+        /// The weights.
+        found: Vec<i32>,
+    },
+    /// Both sides are one cluster.
+    #[error("source and target of ClusterPair {pair} are the same cluster: both have the identity {identity}")]
+    SameCluster {
+        /// The pair.
+        pair: String,
+        /// The identity of both.
+        identity: String,
+    },
+}
+
+impl Order {
+    /// Parses a migration and its pair.
+    ///
+    /// # Errors
+    /// [`OrderError`], in words for the person who wrote the spec.
+    pub fn parse(migration: &NamespaceMigration, pair: &ClusterPair, home: &Home) -> Result<Self, OrderError> {
+        let spec = &migration.spec;
+        let namespace = migration.namespace().unwrap_or_default();
+        let object = format!("NamespaceMigration {namespace}/{}", migration.name_any());
+        let excluded: BTreeSet<_> = spec.secrets.exclude.iter().collect();
+        Ok(Self {
+            owner: format!("{}/{namespace}/{}", home.identity, migration.name_any()),
+            operator_namespace: home.operator_namespace.clone(),
+            generation: migration.metadata.generation.unwrap_or_default(),
+            attempt: spec.attempt,
+            excluded_ingresses: spec.ingresses.exclude.iter().cloned().collect(),
+            acknowledged: spec.preflight.acknowledge.iter().map(|a| (a.check.clone(), a.reason.clone())).collect(),
+            secrets: spec.secrets.include.iter().filter(|name| !excluded.contains(name)).cloned().collect(),
+            steps: steps(migration, &object)?,
+            bake: span(&spec.bake.duration, &object, "spec.bake.for")?,
+            on_failure: spec.on_failure,
+            created_objects: spec.rollback.objects,
+            pair: pair.name_any(),
+            source: SideRules::of(&pair.spec.source),
+            target: SideRules::of(&pair.spec.target),
+            dns: dns(pair)?,
+            classes: pair
+                .spec
+                .ingress_classes
+                .iter()
+                .map(|class| (class.source.clone(), class.target.clone()))
+                .collect(),
+            identifier_template: pair.spec.identifier_template.clone(),
+            namespace,
+        })
+        .and_then(Self::with_two_clusters)
+    }
+
+    fn with_two_clusters(self) -> Result<Self, OrderError> {
+        if self.source.identity == self.target.identity {
+            return Err(OrderError::SameCluster { pair: self.pair, identity: self.source.identity });
+        }
+        Ok(self)
+    }
+
+    /// Rules of one of the two clusters.
+    pub fn rules(&self, side: Side) -> &SideRules {
+        match side {
+            Side::Source => &self.source,
+            Side::Target => &self.target,
+        }
+    }
+
+    /// The DNS set identifier that the template gives an Ingress.
+    pub fn identifier(&self, side: Side, ingress: &str) -> String {
+        self.identifier_template
+            .replace("{ingress}", ingress)
+            .replace("{namespace}", &self.namespace)
+            .replace("{colour}", &self.rules(side).colour)
+    }
+
+    /// The stamp of this migration at an epoch.
+    pub fn stamp(&self, attempt: i32, epoch: i64, direction: Direction) -> Stamp {
+        Stamp { owner: self.owner.clone(), attempt, epoch, direction }
+    }
+
+    /// The label value that marks objects of this migration: owners are longer than a label may be.
+    pub fn owner_label(&self) -> String {
+        owner_label(&self.owner)
+    }
+}
+
+/// A label value for an owner: the first half of its SHA-256, in hexadecimal.
+pub fn owner_label(owner: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, owner.as_bytes());
+    digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl SideRules {
+    fn of(side: &cluster_pair::Side) -> Self {
+        Self {
+            identity: side.identity.clone(),
+            colour: side.colour.clone(),
+            annotation_prefix: side.external_dns.annotation_prefix.clone(),
+        }
+    }
+}
+
+fn steps(migration: &NamespaceMigration, object: &str) -> Result<Vec<Step>, OrderError> {
+    let steps = &migration.spec.traffic.steps;
+    let weights: Vec<i32> = steps.iter().map(|step| step.weight).collect();
+    let rises = weights.windows(2).all(|pair| pair[0] < pair[1]);
+    let in_range = weights.iter().all(|weight| (1..=100).contains(weight));
+    if !rises || !in_range || weights.last() != Some(&100) {
+        return Err(OrderError::Steps { object: object.to_owned(), found: weights });
+    }
+    steps
+        .iter()
+        .map(|step| {
+            let hold = span(&step.hold, object, "spec.traffic.steps[].hold")?;
+            Ok(Step { weight: Weight::percent(step.weight), hold })
+        })
+        .collect()
+}
+
+fn dns(pair: &ClusterPair) -> Result<DnsVerification, OrderError> {
+    let object = format!("ClusterPair {}", pair.name_any());
+    let spec = &pair.spec;
+    let interval =
+        |side: &cluster_pair::Side| span(&side.external_dns.interval, &object, "spec.*.externalDNS.interval");
+    let follow = FollowTime {
+        interval: interval(&spec.source)?.max(interval(&spec.target)?),
+        propagation: span(&spec.dns.propagation, &object, "spec.dns.propagation")?,
+        record_ttl: span(&spec.dns.record_ttl, &object, "spec.dns.recordTTL")?,
+    };
+    match spec.dns.verification {
+        WireVerification::AnnotationOnly => Ok(DnsVerification::AnnotationOnly(follow)),
+    }
+}
+
+fn span(text: &DurationText, object: &str, field: &'static str) -> Result<SignedDuration, OrderError> {
+    text.span().map_err(|source| OrderError::Duration { object: object.to_owned(), field, source })
+}

@@ -1,0 +1,259 @@
+//! One pass over one migration: what is known, and the status as it grows. Stages read it and answer with a [`Move`].
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
+
+use super::effect::{Effect, WeightWrite};
+use super::health::Verdict;
+use super::observed::{ClusterView, IngressFacts, Observed, Side};
+use super::order::Order;
+use super::permit;
+use super::reason::Reason;
+use super::stamp::{Direction, Stamp};
+use super::traffic::Weight;
+use crate::api::status::{NamespaceMigrationStatus, Plan, PlannedIngress, StepProgress};
+
+/// One pass over one migration.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// What is asked for.
+    pub order: &'a Order,
+    /// What has been seen.
+    pub observed: &'a Observed,
+    /// The time of this pass.
+    pub now: Timestamp,
+    /// The status as it grows: what was remembered, and what this pass adds.
+    pub status: NamespaceMigrationStatus,
+    /// What happened in this pass, for people.
+    pub events: Vec<Event>,
+}
+
+/// Something that happened, for `kubectl describe` and the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// One word of the catalogue.
+    pub reason: Reason,
+    /// What happened, in a sentence.
+    pub note: String,
+    /// Whether a person should look.
+    pub warning: bool,
+}
+
+/// A stage's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Move {
+    /// Carry these out, if any, and come back when something changes.
+    Act {
+        /// In this order.
+        effects: Vec<Effect>,
+        /// What is waited for.
+        wait: Wait,
+    },
+    /// Remember this and ask the stage again in the same pass.
+    Remember(Memo),
+    /// The stage has observed what it was there for.
+    Advance {
+        /// What it observed, in a sentence.
+        message: String,
+    },
+    /// Everything goes back.
+    RollBack {
+        /// Why, in one word.
+        reason: Reason,
+        /// What was found and what was expected.
+        message: String,
+    },
+    /// It ends before anything was changed.
+    Fail {
+        /// Why, in one word.
+        reason: Reason,
+        /// What was found, what was expected and what to do.
+        message: String,
+    },
+}
+
+/// What a stage remembers in status.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Memo {
+    /// What was agreed when the checks had passed.
+    Plan(Plan),
+    /// All weights of the stage have been seen as wanted, from now on.
+    WrittenNow,
+    /// Where the shift is.
+    Step(StepProgress),
+}
+
+/// What is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// In one word.
+    pub reason: Reason,
+    /// In a sentence.
+    pub message: String,
+    /// What a person can do. Empty when nothing is needed.
+    pub unblock: String,
+    /// When it goes on by itself.
+    pub wake_at: Option<Timestamp>,
+    /// Whether it will not go on without a person.
+    pub stalled: bool,
+}
+
+impl Wait {
+    /// Waits for something that will happen by itself, or that has happened to others.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), unblock: String::new(), wake_at: None, stalled: false }
+    }
+
+    /// Goes on by itself at this time.
+    #[must_use]
+    pub fn until(self, wake_at: Timestamp) -> Self {
+        Self { wake_at: Some(wake_at), ..self }
+    }
+
+    /// A person can do this about it.
+    #[must_use]
+    pub fn unblocked_by(self, what: impl Into<String>) -> Self {
+        Self { unblock: what.into(), ..self }
+    }
+
+    /// It will not go on without a person.
+    #[must_use]
+    pub fn stalled(self) -> Self {
+        Self { stalled: true, ..self }
+    }
+}
+
+impl From<Wait> for Move {
+    fn from(wait: Wait) -> Self {
+        Self::Act { effects: vec![], wait }
+    }
+}
+
+impl Run<'_> {
+    /// The Ingresses that move together. Empty before the plan is agreed.
+    pub fn ingresses(&self) -> &[PlannedIngress] {
+        self.status.plan.as_ref().map(|plan| plan.ingresses.as_slice()).unwrap_or_default()
+    }
+
+    /// One of the two clusters as it was seen.
+    pub fn view(&self, side: Side) -> &ClusterView {
+        self.observed.side(side)
+    }
+
+    /// One Ingress of the plan on one side as it was seen.
+    pub fn ingress(&self, side: Side, planned: &PlannedIngress) -> Option<&IngressFacts> {
+        self.view(side).ingresses.get(&planned.name)
+    }
+
+    /// The stamp of this attempt and epoch.
+    pub fn stamp(&self, direction: Direction) -> Stamp {
+        self.order.stamp(self.status.attempt, self.status.epoch, direction)
+    }
+
+    /// The write that gives an Ingress this weight under this stamp.
+    pub fn write(&self, side: Side, planned: &PlannedIngress, weight: Weight, stamp: Stamp) -> WeightWrite {
+        let identifier = match side {
+            Side::Source => &planned.source_identifier,
+            Side::Target => &planned.target_identifier,
+        };
+        WeightWrite {
+            side,
+            ingress: planned.name.clone(),
+            uid: self.ingress(side, planned).map(|facts| facts.uid.clone()),
+            identifier: identifier.clone(),
+            weight,
+            stamp,
+            after_source: false,
+        }
+    }
+
+    /// The writes that are still missing until every Ingress of a side has this weight, going forward.
+    pub fn missing_writes(&self, side: Side, weight: Weight, direction: Direction) -> Vec<Effect> {
+        self.ingresses()
+            .iter()
+            .map(|planned| self.write(side, planned, weight, self.stamp(direction)))
+            .filter(|write| !self.is_seen(write))
+            .map(Effect::WriteWeight)
+            .collect()
+    }
+
+    /// Whether a write has been seen to be done.
+    pub fn is_seen(&self, write: &WeightWrite) -> bool {
+        self.view(write.side).ingresses.get(&write.ingress).is_some_and(|facts| permit::is_done(write, facts))
+    }
+
+    /// The weights of a side as last seen. An Ingress without a weight counts as none.
+    pub fn weights(&self, side: Side) -> Vec<Weight> {
+        self.ingresses().iter().filter_map(|planned| self.ingress(side, planned)?.weight()).collect()
+    }
+
+    /// The verdict on the target.
+    pub fn target_verdict(&self) -> Verdict {
+        self.observed.health.verdict(Side::Target)
+    }
+
+    /// Since when the current stage has run.
+    pub fn stage_since(&self) -> Timestamp {
+        self.status.stage_started_at.as_ref().map_or(self.now, |time| time.0)
+    }
+
+    /// A wait because one of the clusters cannot be used, if one cannot.
+    pub fn cluster_trouble(&self) -> Option<Wait> {
+        [Side::Source, Side::Target].into_iter().find_map(|side| self.side_trouble(side))
+    }
+
+    /// A wait because this cluster cannot be used, if it cannot.
+    pub fn side_trouble(&self, side: Side) -> Option<Wait> {
+        use super::observed::Reach;
+        let view = self.view(side);
+        let reason = match (&view.reach, side) {
+            (Reach::Reachable, _) if view.synced => return None,
+            (Reach::Reachable | Reach::Unknown, _) => {
+                let message = format!("The namespace {} on the {side} is being listed.", self.order.namespace);
+                return Some(Wait::new(Reason::ConnectingToClusters, message));
+            }
+            (Reach::WrongCluster { .. }, _) => Reason::WrongCluster,
+            (_, Side::Source) => Reason::SourceUnreachable,
+            (_, Side::Target) => Reason::TargetUnreachable,
+        };
+        let message = format!("The {side} cluster of ClusterPair {} {}.", self.order.pair, view.reach.trouble());
+        let fix = format!(
+            "Mend the {side} cluster, or its connection in ClusterPair {}; it is tried again by itself.",
+            self.order.pair
+        );
+        Some(Wait::new(reason, message).unblocked_by(fix))
+    }
+}
+
+/// A time of status with the second's fraction.
+pub fn micro(now: Timestamp) -> MicroTime {
+    MicroTime(now)
+}
+
+/// A time of status in whole seconds.
+pub fn seconds(now: Timestamp) -> Time {
+    Time(now)
+}
+
+/// A duration as people write it, exactly: `1h5m`, `90s` as `1m30s`, `250ms`.
+pub fn words(span: SignedDuration) -> String {
+    let millis = span.as_millis().max(0);
+    let parts =
+        [(millis / 3_600_000, "h"), (millis / 60_000 % 60, "m"), (millis / 1000 % 60, "s"), (millis % 1000, "ms")];
+    let text: String = parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::DurationText;
+
+    #[test]
+    fn a_duration_in_words_is_read_back_exactly() {
+        for millis in [0, 1, 250, 1000, 61_000, 3_600_000, 3_630_250, 86_400_000] {
+            let span = SignedDuration::from_millis(millis);
+            assert_eq!(DurationText::from(words(span).as_str()).span(), Ok(span));
+        }
+    }
+}

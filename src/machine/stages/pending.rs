@@ -1,0 +1,28 @@
+//! Pending (guide step 1, "agree a time"): waits until both clusters are connected and nobody else moves this namespace.
+
+use super::super::observed::Side;
+use super::super::reason::Reason;
+use super::super::run::{Move, Run, Wait};
+
+pub(super) fn visit(run: &Run<'_>) -> Move {
+    if let Some(wait) = run.cluster_trouble() {
+        return wait.into();
+    }
+    if let Some(wait) = moved_by_another(run) {
+        return wait.into();
+    }
+    Move::Advance { message: "Both clusters are connected.".to_owned() }
+}
+
+/// The lock: another owner's stamp that has not ended, on any Ingress of the namespace.
+fn moved_by_another(run: &Run<'_>) -> Option<Wait> {
+    [Side::Source, Side::Target].into_iter().find_map(|side| {
+        let (name, stamp) = run.view(side).ingresses.iter().find_map(|(name, facts)| {
+            let stamp = facts.stamp.as_ref()?;
+            (stamp.owner != run.order.owner && !stamp.direction.is_final()).then_some((name, stamp))
+        })?;
+        let message = format!("Ingress {name} on the {side} is moved by another migration, {}.", stamp.owner);
+        let fix = "Wait for the other migration to end, or delete this one.";
+        Some(Wait::new(Reason::OwnedByAnother, message).unblocked_by(fix))
+    })
+}

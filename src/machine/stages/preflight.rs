@@ -1,0 +1,50 @@
+//! Preflight (guide: prerequisites): read-only checks, and the plan that is agreed when they pass.
+
+use super::super::observed::Side;
+use super::super::reason::Reason;
+use super::super::run::{Memo, Move, Run, Wait, words};
+use crate::api::status::{Plan, PlannedIngress, PlannedStep, Severity};
+use crate::preflight;
+
+pub(super) fn visit(run: &Run<'_>) -> Move {
+    if let Some(wait) = run.cluster_trouble() {
+        return wait.into();
+    }
+    let blockers: Vec<_> = preflight::findings(run.order, run.observed)
+        .into_iter()
+        .filter(|finding| finding.severity == Severity::Blocker)
+        .collect();
+    if let Some(first) = blockers.first() {
+        let more = if blockers.len() > 1 {
+            format!(" ({} more in status.preflight.)", blockers.len() - 1)
+        } else {
+            String::new()
+        };
+        let message = format!("{}: {}{more}", first.check, first.message);
+        return Wait::new(Reason::PreflightBlocked, message).unblocked_by(&first.fix).into();
+    }
+    if run.status.plan.is_none() {
+        return Move::Remember(Memo::Plan(plan(run)));
+    }
+    Move::Advance { message: "No blocker was found.".to_owned() }
+}
+
+/// What this attempt will do. It is frozen: later edits of the spec take effect with the next attempt.
+pub(in super::super) fn plan(run: &Run<'_>) -> Plan {
+    let order = run.order;
+    let steps = order.steps.iter().map(|step| PlannedStep { weight: step.weight.get(), hold: words(step.hold) });
+    Plan {
+        steps: steps.collect(),
+        ingresses: preflight::moving_ingresses(order, run.observed).map(|name| planned(run, name)).collect(),
+        secrets: order.secrets.iter().cloned().collect(),
+        bake: words(order.bake),
+    }
+}
+
+fn planned(run: &Run<'_>, name: &str) -> PlannedIngress {
+    PlannedIngress {
+        name: name.to_owned(),
+        source_identifier: preflight::identifier(run.order, run.observed, Side::Source, name),
+        target_identifier: preflight::identifier(run.order, run.observed, Side::Target, name),
+    }
+}

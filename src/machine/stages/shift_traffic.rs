@@ -1,0 +1,137 @@
+//! ShiftTraffic (guide step 10): for each step raise the target, see it served, lower the source, see it served, hold.
+//! The giver is lowered only after the receiver is served, so that no user is ever without a record.
+
+use jiff::SignedDuration;
+use jiff::Timestamp;
+
+use super::super::gate::Gate;
+use super::super::health::Verdict;
+use super::super::observed::Side;
+use super::super::order::Step;
+use super::super::reason::Reason;
+use super::super::run::{Memo, Move, Run, Wait, micro, words};
+use super::super::stamp::Direction;
+use super::super::traffic::Weight;
+use crate::api::DurationText;
+use crate::api::status::{StepPhase, StepProgress};
+
+pub(super) fn visit(run: &Run<'_>) -> Move {
+    let Some(progress) = &run.status.step else { return Move::Remember(Memo::Step(begin(0, run.now))) };
+    let steps = planned_steps(run);
+    let index = usize::try_from(progress.index).unwrap_or_default();
+    let Some(step) = steps.get(index) else {
+        return Move::Advance { message: "Every step has been held.".to_owned() };
+    };
+    match progress.phase {
+        StepPhase::RaiseTarget => write(run, progress, Side::Target, step.weight),
+        StepPhase::TargetSettling => settle(run, progress, Side::Target, step.weight),
+        StepPhase::LowerSource => write(run, progress, Side::Source, step.weight.complement()),
+        StepPhase::SourceSettling => settle(run, progress, Side::Source, step.weight.complement()),
+        StepPhase::Holding => hold(run, progress, *step, index + 1 == steps.len()),
+    }
+}
+
+/// The steps as agreed, which an edit of the spec in mid-flight does not change.
+pub(in super::super) fn planned_steps(run: &Run<'_>) -> Vec<Step> {
+    let planned = run.status.plan.iter().flat_map(|plan| &plan.steps);
+    planned
+        .map(|step| Step {
+            weight: Weight::percent(step.weight),
+            hold: DurationText::from(step.hold.as_str()).span().unwrap_or(SignedDuration::MAX),
+        })
+        .collect()
+}
+
+fn begin(index: i32, now: Timestamp) -> StepProgress {
+    StepProgress { index, phase: StepPhase::RaiseTarget, since: micro(now), held_millis: 0, running_since: None }
+}
+
+fn enter(progress: &StepProgress, phase: StepPhase, now: Timestamp) -> Move {
+    Move::Remember(Memo::Step(StepProgress { phase, since: micro(now), ..progress.clone() }))
+}
+
+fn write(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight) -> Move {
+    let effects = run.missing_writes(side, weight, Direction::Forward);
+    if effects.is_empty() {
+        let next = if side == Side::Target { StepPhase::TargetSettling } else { StepPhase::SourceSettling };
+        return enter(progress, next, run.now);
+    }
+    if let Some(wait) = run.cluster_trouble() {
+        return wait.into();
+    }
+    if run.target_verdict() != Verdict::Pass {
+        return no_verdict(run).into();
+    }
+    let message = format!("The {side} gets weight {weight}.");
+    Move::Act { effects, wait: Wait::new(Reason::WritingWeights, message) }
+}
+
+fn settle(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight) -> Move {
+    match run.order.dns.gate(progress.since.0, run.now) {
+        Gate::Open(_) if side == Side::Target => enter(progress, StepPhase::LowerSource, run.now),
+        Gate::Open(_) => enter(progress, StepPhase::Holding, run.now),
+        Gate::Closed { until } => {
+            let message = format!("Weight {weight} is written on the {side}; DNS needs time to follow.");
+            Wait::new(Reason::WaitingForDns, message).until(until).into()
+        }
+    }
+}
+
+fn hold(run: &Run<'_>, progress: &StepProgress, step: Step, is_last: bool) -> Move {
+    if let Some(memo) = turn_clock(run, progress) {
+        return Move::Remember(memo);
+    }
+    if progress.running_since.is_none() {
+        return no_verdict(run).into();
+    }
+    let left = step.hold.saturating_sub(held(run, progress));
+    if left > SignedDuration::ZERO || !run.observed.health.seen_after(progress.since.0) {
+        return holding(run, step, left).into();
+    }
+    if is_last {
+        return Move::Advance { message: "The target has held 100 percent.".to_owned() };
+    }
+    Move::Remember(Memo::Step(begin(progress.index + 1, run.now)))
+}
+
+fn holding(run: &Run<'_>, step: Step, left: SignedDuration) -> Wait {
+    let message = format!("The target must stay healthy at {} percent for {}.", step.weight, words(step.hold));
+    let wait = Wait::new(Reason::HoldingStep, message);
+    // With nothing left, the next round of probes decides, not the clock.
+    if left <= SignedDuration::ZERO { wait } else { wait.until(run.now.saturating_add(left).unwrap_or(run.now)) }
+}
+
+/// Starts or stops the clock of a hold with the verdict. None when it is as it should be.
+pub(in super::super) fn turn_clock(run: &Run<'_>, progress: &StepProgress) -> Option<Memo> {
+    let runs = progress.running_since.is_some();
+    let turned = match (run.target_verdict() == Verdict::Pass, runs) {
+        (true, false) => StepProgress { running_since: Some(micro(run.now)), ..progress.clone() },
+        (false, true) => {
+            let held_millis = i64::try_from(held(run, progress).as_millis()).unwrap_or(i64::MAX);
+            StepProgress { running_since: None, held_millis, ..progress.clone() }
+        }
+        _ => return None,
+    };
+    Some(Memo::Step(turned))
+}
+
+/// Healthy time so far. What passed before this process began to watch does not count: nobody saw it.
+pub fn held(run: &Run<'_>, progress: &StepProgress) -> SignedDuration {
+    let earlier = SignedDuration::from_millis(progress.held_millis);
+    let (Some(since), Some(watched)) = (&progress.running_since, run.observed.health.watched_since) else {
+        return earlier;
+    };
+    earlier.saturating_add(run.now.duration_since(since.0.max(watched)).max(SignedDuration::ZERO))
+}
+
+/// The clock stands still because there is no verdict.
+pub(in super::super) fn no_verdict(run: &Run<'_>) -> Wait {
+    let why = run
+        .observed
+        .health
+        .first(Side::Target, Verdict::Inconclusive)
+        .map_or_else(|| "no probe has answered yet".to_owned(), |check| format!("{}: {}", check.name, check.message));
+    let message = format!("There is no verdict on the target, so the clock stands still ({why}).");
+    Wait::new(Reason::HealthUnknown, message)
+        .unblocked_by("Look at the checks in status; nothing moves until they pass or fail.")
+}

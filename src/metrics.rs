@@ -1,0 +1,370 @@
+//! What the operator counts. Every series is named `nsmig_*`; no label carries a host name, a Secret or a value
+//! that somebody outside can invent, so that the number of series stays bounded.
+
+use std::fmt;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// Declares an enum whose variants are the only values that a label can have.
+macro_rules! label_values {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+
+        impl $name {
+            /// The label's value in the exposition.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+
+        impl EncodeLabelValue for $name {
+            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+                EncodeLabelValue::encode(&self.as_str(), encoder)
+            }
+        }
+    };
+}
+
+label_values! {
+    /// The cluster that a call went to.
+    ClusterSide {
+        /// Where the operator's own objects live.
+        Home => "home",
+        /// The cluster that serves before the migration.
+        Source => "source",
+        /// The cluster that serves after it.
+        Target => "target",
+    }
+}
+
+label_values! {
+    /// How one pass over one object ended.
+    ReconcileResult {
+        /// The pass did what there was to do.
+        Success => "success",
+        /// The pass returned an error and is backed off.
+        Failure => "failure",
+        /// The pass panicked; the panic was caught.
+        Panic => "panic",
+    }
+}
+
+label_values! {
+    /// What a request asked of an API server.
+    Verb {
+        /// One object was read.
+        Get => "get",
+        /// A collection was read.
+        List => "list",
+        /// A watch was opened.
+        Watch => "watch",
+        /// An object was created by POST.
+        Create => "create",
+        /// Server-side apply.
+        Apply => "apply",
+        /// Any other PATCH.
+        Patch => "patch",
+        /// PUT.
+        Update => "update",
+        /// DELETE.
+        Delete => "delete",
+    }
+}
+
+label_values! {
+    /// How a request to an API server ended.
+    CallOutcome {
+        /// A 2xx or 3xx answer.
+        Success => "success",
+        /// 404.
+        NotFound => "not_found",
+        /// 409.
+        Conflict => "conflict",
+        /// 401 or 403.
+        Denied => "denied",
+        /// 429.
+        Throttled => "throttled",
+        /// Any other 4xx.
+        Rejected => "rejected",
+        /// 5xx.
+        ServerError => "server_error",
+        /// No answer: the connection failed.
+        Unreachable => "unreachable",
+        /// The caller stopped waiting before an answer came.
+        Abandoned => "abandoned",
+    }
+}
+
+label_values! {
+    /// What a probe of a load balancer found.
+    ProbeOutcome {
+        /// An HTTP answer, whatever its status.
+        Answered => "answered",
+        /// The connection was refused.
+        Refused => "refused",
+        /// No answer in time.
+        Timeout => "timeout",
+        /// The certificate or the handshake was not acceptable.
+        Tls => "tls",
+        /// The connection broke.
+        Reset => "reset",
+        /// Anything else.
+        Other => "other",
+    }
+}
+
+/// Labels of `nsmig_reconcile_total`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReconcileLabels {
+    /// How the pass ended.
+    pub result: ReconcileResult,
+}
+
+/// Labels of series that are told apart by one static word, such as a stage, a cause or an error's category.
+macro_rules! word_labels {
+    ($(#[$doc:meta])* $name:ident { $field:ident }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+        pub struct $name {
+            /// A word from the program's own code, never from outside.
+            pub $field: &'static str,
+        }
+    };
+}
+
+word_labels! {
+    /// Labels of `nsmig_reconcile_errors_total`.
+    ErrorLabels { reason }
+}
+word_labels! {
+    /// Labels of `nsmig_migrations`.
+    StageLabels { stage }
+}
+word_labels! {
+    /// Labels of `nsmig_rollbacks_total`.
+    RollbackLabels { cause }
+}
+
+/// Names one `NamespaceMigration`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct MigrationLabels {
+    /// The object's namespace.
+    pub namespace: String,
+    /// The object's name.
+    pub name: String,
+}
+
+/// Labels of `nsmig_weight`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WeightLabels {
+    /// The object's namespace.
+    pub namespace: String,
+    /// The object's name.
+    pub name: String,
+    /// Whose weight it is.
+    pub side: ClusterSide,
+}
+
+/// Labels of `nsmig_remote_calls_total`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CallLabels {
+    /// The cluster that was called.
+    pub side: ClusterSide,
+    /// What was asked.
+    pub verb: Verb,
+    /// How it ended.
+    pub outcome: CallOutcome,
+}
+
+/// Labels of `nsmig_cluster_reachable`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReachableLabels {
+    /// The `ClusterPair`'s name.
+    pub pair: String,
+    /// Which of its clusters.
+    pub side: ClusterSide,
+}
+
+/// Labels of `nsmig_probes_total`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ProbeLabels {
+    /// The cluster whose load balancer was probed.
+    pub side: ClusterSide,
+    /// What the probe found.
+    pub outcome: ProbeOutcome,
+}
+
+/// Every series of the operator. Clones share their values.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// Passes over objects.
+    pub reconciles: Family<ReconcileLabels, Counter>,
+    /// Failed passes by the error's category.
+    pub reconcile_errors: Family<ErrorLabels, Counter>,
+    /// How long one pass took, in seconds.
+    pub reconcile_duration: Histogram,
+    /// Migrations in each stage.
+    pub migrations: Family<StageLabels, Gauge>,
+    /// The weight that is written on each side, in percent.
+    pub weight: Family<WeightLabels, Gauge>,
+    /// The share of users that may still be sent to the target while a rollback is not confirmed, in percent.
+    pub exposed_percent: Family<MigrationLabels, Gauge>,
+    /// Rollbacks begun.
+    pub rollbacks: Family<RollbackLabels, Counter>,
+    /// Requests to API servers.
+    pub remote_calls: Family<CallLabels, Counter>,
+    /// 1 while the cluster answers, 0 while it does not.
+    pub cluster_reachable: Family<ReachableLabels, Gauge>,
+    /// Probes of load balancers.
+    pub probes: Family<ProbeLabels, Counter>,
+    /// Panics that were caught.
+    pub panics: Counter,
+    /// Writes of a status.
+    pub status_writes: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            reconciles: Family::default(),
+            reconcile_errors: Family::default(),
+            // 1 ms to 16 s: a pass is a few API round trips, and each of those ends within 10 s.
+            reconcile_duration: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
+            migrations: Family::default(),
+            weight: Family::default(),
+            exposed_percent: Family::default(),
+            rollbacks: Family::default(),
+            remote_calls: Family::default(),
+            cluster_reachable: Family::default(),
+            probes: Family::default(),
+            panics: Counter::default(),
+            status_writes: Counter::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// Drops the series of a migration that is gone, so that finished objects cost nothing.
+    pub fn forget_migration(&self, namespace: &str, name: &str) {
+        for side in [ClusterSide::Home, ClusterSide::Source, ClusterSide::Target] {
+            self.weight.remove(&WeightLabels { namespace: namespace.into(), name: name.into(), side });
+        }
+        self.exposed_percent.remove(&MigrationLabels { namespace: namespace.into(), name: name.into() });
+    }
+
+    /// Drops the series of a `ClusterPair` that is gone.
+    pub fn forget_pair(&self, pair: &str) {
+        for side in [ClusterSide::Home, ClusterSide::Source, ClusterSide::Target] {
+            self.cluster_reachable.remove(&ReachableLabels { pair: pair.into(), side });
+        }
+    }
+
+    /// All series in the `OpenMetrics` text format, version 1.0.0.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry())?;
+        Ok(text)
+    }
+
+    fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("nsmig");
+        self.register_passes(&mut registry);
+        self.register_migrations(&mut registry);
+        self.register_clusters(&mut registry);
+        registry
+    }
+
+    fn register_passes(&self, registry: &mut Registry) {
+        registry.register("reconcile", "Passes over objects, by how they ended", self.reconciles.clone());
+        registry.register("reconcile_errors", "Failed passes, by category", self.reconcile_errors.clone());
+        let duration = self.reconcile_duration.clone();
+        registry.register("reconcile_duration_seconds", "Duration of one pass over one object", duration);
+        registry.register("panics", "Panics that were caught", self.panics.clone());
+        registry.register("status_writes", "Writes of an object's status", self.status_writes.clone());
+    }
+
+    fn register_migrations(&self, registry: &mut Registry) {
+        registry.register("migrations", "Migrations in each stage", self.migrations.clone());
+        registry.register("weight", "DNS weight written on each side, in percent", self.weight.clone());
+        let exposed = self.exposed_percent.clone();
+        registry.register("exposed_percent", "Share of users that a rollback has not yet brought back", exposed);
+        registry.register("rollbacks", "Rollbacks begun, by cause", self.rollbacks.clone());
+    }
+
+    fn register_clusters(&self, registry: &mut Registry) {
+        registry.register("remote_calls", "Requests to API servers, by how they ended", self.remote_calls.clone());
+        let reachable = self.cluster_reachable.clone();
+        registry.register("cluster_reachable", "1 while a pair's cluster answers, else 0", reachable);
+        registry.register("probes", "Probes of load balancers, by what they found", self.probes.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_series() -> Metrics {
+        let metrics = Metrics::default();
+        metrics.reconciles.get_or_create(&ReconcileLabels { result: ReconcileResult::Panic }).inc();
+        metrics.reconcile_errors.get_or_create(&ErrorLabels { reason: "ObserveSource" }).inc();
+        metrics.reconcile_duration.observe(0.01);
+        metrics.migrations.get_or_create(&StageLabels { stage: "Bake" }).set(3);
+        let (namespace, name) = ("shop-dev".to_owned(), "shop".to_owned());
+        let weight = WeightLabels { namespace: namespace.clone(), name: name.clone(), side: ClusterSide::Target };
+        metrics.weight.get_or_create(&weight).set(10);
+        metrics.exposed_percent.get_or_create(&MigrationLabels { namespace, name }).set(4);
+        metrics.rollbacks.get_or_create(&RollbackLabels { cause: "HealthFailed" }).inc();
+        let call = CallLabels { side: ClusterSide::Source, verb: Verb::Apply, outcome: CallOutcome::Conflict };
+        metrics.remote_calls.get_or_create(&call).inc();
+        let reachable = ReachableLabels { pair: "live".into(), side: ClusterSide::Target };
+        metrics.cluster_reachable.get_or_create(&reachable).set(1);
+        let probe = ProbeLabels { side: ClusterSide::Target, outcome: ProbeOutcome::Tls };
+        metrics.probes.get_or_create(&probe).inc();
+        metrics
+    }
+
+    #[test]
+    fn every_series_appears_under_its_documented_name() {
+        let text = every_series().encode().unwrap();
+        for line in [
+            r#"nsmig_reconcile_total{result="panic"} 1"#,
+            r#"nsmig_reconcile_errors_total{reason="ObserveSource"} 1"#,
+            r"nsmig_reconcile_duration_seconds_count 1",
+            r#"nsmig_migrations{stage="Bake"} 3"#,
+            r#"nsmig_weight{namespace="shop-dev",name="shop",side="target"} 10"#,
+            r#"nsmig_exposed_percent{namespace="shop-dev",name="shop"} 4"#,
+            r#"nsmig_rollbacks_total{cause="HealthFailed"} 1"#,
+            r#"nsmig_remote_calls_total{side="source",verb="apply",outcome="conflict"} 1"#,
+            r#"nsmig_cluster_reachable{pair="live",side="target"} 1"#,
+            r#"nsmig_probes_total{side="target",outcome="tls"} 1"#,
+            r"nsmig_panics_total 0",
+            r"nsmig_status_writes_total 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn a_migration_that_is_gone_leaves_no_series_behind() {
+        let metrics = every_series();
+        metrics.forget_migration("shop-dev", "shop");
+        metrics.forget_pair("live");
+        let text = metrics.encode().unwrap();
+        assert!(!text.contains("shop-dev") && !text.contains("pair="), "{text}");
+    }
+
+    #[test]
+    fn clones_share_their_values() {
+        let metrics = Metrics::default();
+        metrics.clone().panics.inc();
+        assert_eq!(metrics.panics.get(), 1);
+    }
+}

@@ -1,0 +1,147 @@
+//! Objects as JSON become facts. Users' objects never pass through typed structs, which would drop what they do not know.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use kube::api::DynamicObject;
+use serde_json::Value;
+
+use crate::api::{OWNER_LABEL, STAMP_ANNOTATION};
+use crate::machine::observed::{IngressFacts, NamespaceFacts, WorkloadFacts};
+use crate::machine::stamp::Stamp;
+use crate::replicate;
+
+/// Facts about a namespace.
+pub fn namespace(object: &DynamicObject) -> NamespaceFacts {
+    let terminating = object.metadata.deletion_timestamp.is_some() || object.data["status"]["phase"] == "Terminating";
+    NamespaceFacts { uid: object.metadata.uid.clone().unwrap_or_default(), terminating }
+}
+
+/// Facts about an Ingress (networking.k8s.io/v1) whose external-dns reads annotations with this prefix.
+pub fn ingress(object: &DynamicObject, prefix: &str) -> IngressFacts {
+    let (metadata, spec) = (&object.metadata, &object.data["spec"]);
+    let annotation = |name: &str| metadata.annotations.as_ref()?.get(name).cloned();
+    let weight_key = format!("{prefix}aws-weight");
+    IngressFacts {
+        uid: metadata.uid.clone().unwrap_or_default(),
+        resource_version: metadata.resource_version.clone().unwrap_or_default(),
+        created_at: metadata.creation_timestamp.as_ref().map(|time| time.0),
+        deleting: metadata.deletion_timestamp.is_some(),
+        hosts: texts(array(&spec["rules"]).map(|rule| &rule["host"])),
+        tls_hosts: texts(array(&spec["tls"]).flat_map(|tls| array(&tls["hosts"]))),
+        services: services(spec),
+        addresses: addresses(&object.data["status"]),
+        identifier: annotation(&format!("{prefix}set-identifier")),
+        weight_managers: managers(object, &weight_key),
+        weight_text: annotation(&weight_key),
+        stamp: annotation(STAMP_ANNOTATION).as_deref().and_then(Stamp::parse),
+        deployed_by: deployed_by(object),
+        created_by: metadata.labels.as_ref().and_then(|labels| labels.get(OWNER_LABEL).cloned()),
+        annotation_names: metadata.annotations.iter().flatten().map(|(name, _)| name.clone()).collect(),
+    }
+}
+
+/// Facts about a Deployment, StatefulSet or DaemonSet (apps/v1).
+pub fn workload(object: &DynamicObject, is_daemon_set: bool) -> WorkloadFacts {
+    let (spec, status) = (&object.data["spec"], &object.data["status"]);
+    let (desired, ready) = if is_daemon_set {
+        (number(&status["desiredNumberScheduled"], 0), number(&status["numberReady"], 0))
+    } else {
+        (number(&spec["replicas"], 1), number(&status["readyReplicas"], 0))
+    };
+    let observed = status["observedGeneration"].as_i64();
+    WorkloadFacts { desired, ready, current: observed == object.metadata.generation }
+}
+
+/// Names of the Ingress's backends.
+fn services(spec: &Value) -> BTreeSet<String> {
+    let paths = array(&spec["rules"]).flat_map(|rule| array(&rule["http"]["paths"])).map(|path| &path["backend"]);
+    texts(paths.chain(std::iter::once(&spec["defaultBackend"])).map(|backend| &backend["service"]["name"]))
+}
+
+fn addresses(status: &Value) -> BTreeSet<String> {
+    let points = array(&status["loadBalancer"]["ingress"]);
+    texts(points.flat_map(|point| [&point["ip"], &point["hostname"]]))
+}
+
+/// Field managers that own an annotation, from `managedFields` (FieldsV1).
+/// <https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>
+fn managers(object: &DynamicObject, annotation: &str) -> BTreeSet<String> {
+    let field = format!("f:{annotation}");
+    let entries = object.metadata.managed_fields.iter().flatten();
+    entries
+        .filter(|entry| {
+            let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
+            fields.is_some_and(|fields| fields["f:metadata"]["f:annotations"].get(&field).is_some())
+        })
+        .filter_map(|entry| entry.manager.clone())
+        .collect()
+}
+
+fn deployed_by(object: &DynamicObject) -> Option<String> {
+    serde_json::to_value(&object.metadata).ok().as_ref().and_then(replicate::deployed_by)
+}
+
+fn array(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn texts<'a>(values: impl Iterator<Item = &'a Value>) -> BTreeSet<String> {
+    values.filter_map(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned).collect()
+}
+
+fn number(value: &Value, absent: i32) -> i32 {
+    value.as_i64().and_then(|number| i32::try_from(number).ok()).unwrap_or(absent)
+}
+
+/// When an object was created, for sorting.
+pub fn created_at(object: &DynamicObject) -> Option<Timestamp> {
+    object.metadata.creation_timestamp.as_ref().map(|time| time.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> DynamicObject {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn an_ingress_becomes_facts() {
+        let facts = ingress(
+            &object(json!({
+                "metadata": {"name": "web", "uid": "u", "resourceVersion": "7",
+                    "annotations": {"dns/aws-weight": "10", "dns/set-identifier": "web-blue",
+                        STAMP_ANNOTATION: "{\"owner\":\"o\",\"attempt\":1,\"epoch\":2,\"direction\":\"Forward\"}"},
+                    "managedFields": [
+                        {"manager": "namespace-migration", "operation": "Apply",
+                         "fieldsV1": {"f:metadata": {"f:annotations": {"f:dns/aws-weight": {}}}}},
+                        {"manager": "kubectl", "fieldsV1": {"f:spec": {}}}]},
+                "spec": {"defaultBackend": {"service": {"name": "fallback"}},
+                    "tls": [{"hosts": ["a.example"]}],
+                    "rules": [{"host": "a.example", "http": {"paths": [{"backend": {"service": {"name": "web"}}}]}}, {}]},
+                "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}, {"hostname": "lb.example"}]}},
+            })),
+            "dns/",
+        );
+        assert_eq!(facts.weight().map(|weight| weight.get()), Some(10));
+        assert!(facts.weight_is_ours());
+        assert_eq!(facts.stamp.map(|stamp| stamp.epoch), Some(2));
+        assert_eq!(facts.hosts, ["a.example".to_owned()].into());
+        assert_eq!(facts.services, ["fallback".to_owned(), "web".to_owned()].into());
+        assert_eq!(facts.addresses, ["192.0.2.1".to_owned(), "lb.example".to_owned()].into());
+    }
+
+    #[test]
+    fn a_workload_is_ready_only_when_its_counts_are_current() {
+        let counts = json!({"metadata": {"generation": 2}, "spec": {"replicas": 2},
+            "status": {"observedGeneration": 1, "readyReplicas": 2}});
+        assert!(!workload(&object(counts), false).is_ready());
+        let daemons = json!({"metadata": {"generation": 1},
+            "status": {"observedGeneration": 1, "desiredNumberScheduled": 3, "numberReady": 3}});
+        assert!(workload(&object(daemons), true).is_ready());
+    }
+}

@@ -1,0 +1,182 @@
+//! The chain of checks. The first blocker is what a person reads first, so the order is from the ground up.
+
+use std::collections::BTreeSet;
+
+use super::{Check, Facts, Found, identifier, moving};
+use crate::machine::observed::Side;
+use crate::replicate;
+
+pub(super) const CHAIN: [Check; 10] = [
+    ("ProtectedNamespace", protected_namespace),
+    ("SourceNamespace", source_namespace),
+    ("NoIngressWithHost", no_ingress_with_host),
+    ("UnknownExclusion", unknown_exclusion),
+    ("SharedHost", shared_host),
+    ("WildcardHost", wildcard_host),
+    ("TargetHosts", target_hosts),
+    ("SameIdentifier", same_identifier),
+    ("ProtectionLeftOut", protection_left_out),
+    ("AnnotationOnly", annotation_only),
+];
+
+/// Namespaces that belong to a cluster, not to a service.
+const PROTECTED: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+fn blocker(message: String, fix: impl Into<String>) -> Option<Found> {
+    Some(Found { message, fix: fix.into(), acceptable: false })
+}
+
+fn protected_namespace(facts: Facts<'_>) -> Option<Found> {
+    let namespace = &facts.order.namespace;
+    if !PROTECTED.contains(&namespace.as_str()) && *namespace != facts.order.operator_namespace {
+        return None;
+    }
+    let message = format!("The namespace {namespace} belongs to the cluster or to this operator and never moves.");
+    blocker(message, "Move the service to a namespace of its own first.")
+}
+
+fn source_namespace(facts: Facts<'_>) -> Option<Found> {
+    let namespace = &facts.order.namespace;
+    match &facts.observed.source.namespace {
+        None => blocker(
+            format!("The namespace {namespace} is not on the source."),
+            "Create this object in the namespace that moves, and check which cluster is the source of the ClusterPair.",
+        ),
+        Some(found) if found.terminating => blocker(
+            format!("The namespace {namespace} on the source is being deleted."),
+            "A service that is being deleted is not moved.",
+        ),
+        Some(_) => None,
+    }
+}
+
+fn no_ingress_with_host(facts: Facts<'_>) -> Option<Found> {
+    if moving(facts.order, facts.observed).next().is_some() {
+        return None;
+    }
+    let count = facts.observed.source.ingresses.len();
+    let message = format!(
+        "None of the {count} Ingresses of namespace {} on the source has a host and takes part.",
+        facts.order.namespace
+    );
+    blocker(
+        message,
+        "Give an Ingress a host, or take it out of spec.ingresses.exclude. Without a host there is no DNS record to shift.",
+    )
+}
+
+fn unknown_exclusion(facts: Facts<'_>) -> Option<Found> {
+    let unknown: Vec<_> = facts
+        .order
+        .excluded_ingresses
+        .iter()
+        .filter(|name| !facts.observed.source.ingresses.contains_key(*name))
+        .cloned()
+        .collect();
+    if unknown.is_empty() {
+        return None;
+    }
+    let message = format!("spec.ingresses.exclude names Ingresses that are not on the source: {}.", unknown.join(", "));
+    blocker(message, "Mend the names, so that nothing moves that should stay.")
+}
+
+/// Ingresses connected by a host move together: the weight of one is the weight of the host.
+fn shared_host(facts: Facts<'_>) -> Option<Found> {
+    let source = &facts.observed.source.ingresses;
+    for (excluded, stays) in source.iter().filter(|(name, _)| facts.order.excluded_ingresses.contains(*name)) {
+        for (name, moves) in moving(facts.order, facts.observed) {
+            if let Some(host) = stays.hosts.intersection(&moves.hosts).next() {
+                let message = format!(
+                    "Ingress {excluded} is excluded but shares the host {host} with Ingress {name}, which moves."
+                );
+                return blocker(
+                    message,
+                    format!("Take {excluded} out of spec.ingresses.exclude, or exclude {name} as well."),
+                );
+            }
+        }
+    }
+    None
+}
+
+fn wildcard_host(facts: Facts<'_>) -> Option<Found> {
+    let (name, host) = moving(facts.order, facts.observed)
+        .find_map(|(name, ingress)| Some((name, ingress.hosts.iter().find(|host| host.contains('*'))?)))?;
+    let message =
+        format!("Ingress {name} has the wildcard host {host}, which cannot be probed: no request can ask for it.");
+    blocker(message, format!("Name the hosts, or exclude Ingress {name}."))
+}
+
+/// Unequal numbers of records at a host would make other shares than the weights say.
+fn target_hosts(facts: Facts<'_>) -> Option<Found> {
+    let target = &facts.observed.target.ingresses;
+    let moving_hosts: BTreeSet<_> =
+        moving(facts.order, facts.observed).flat_map(|(_, ingress)| &ingress.hosts).collect();
+    for (name, found) in target {
+        let source =
+            facts.observed.source.ingresses.get(name).filter(|_| !facts.order.excluded_ingresses.contains(name));
+        let claimed = found.hosts.iter().find(|host| moving_hosts.contains(host));
+        match (source, claimed) {
+            (Some(source), _) if !source.hosts.is_empty() && source.hosts != found.hosts => {
+                let message = format!(
+                    "Ingress {name} has other hosts on the target ({}) than on the source ({}).",
+                    list(&found.hosts),
+                    list(&source.hosts)
+                );
+                return blocker(message, "Deploy the same hosts to both clusters.");
+            }
+            (None, Some(host)) => {
+                let message = format!(
+                    "Ingress {name} on the target claims the host {host}, but has no counterpart of that name on the source."
+                );
+                return blocker(message, format!("Rename or remove Ingress {name} on the target."));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn list(hosts: &BTreeSet<String>) -> String {
+    if hosts.is_empty() { "none".to_owned() } else { hosts.iter().cloned().collect::<Vec<_>>().join(", ") }
+}
+
+fn same_identifier(facts: Facts<'_>) -> Option<Found> {
+    let (order, observed) = (facts.order, facts.observed);
+    let (name, same) = moving(order, observed).find_map(|(name, _)| {
+        let source = identifier(order, observed, Side::Source, name);
+        (source == identifier(order, observed, Side::Target, name)).then_some((name, source))
+    })?;
+    let message = format!(
+        "Ingress {name} would have the DNS set identifier {same} on both sides; one record would replace the other."
+    );
+    blocker(message, format!("Give the target another colour in ClusterPair {}.", order.pair))
+}
+
+/// An Ingress that we would make without its protection would stand open on the target's load balancer.
+fn protection_left_out(facts: Facts<'_>) -> Option<Found> {
+    let prefix = &facts.order.source.annotation_prefix;
+    let ours_to_make = moving(facts.order, facts.observed).filter(|(name, ingress)| {
+        ingress.deployed_by.is_none() && !facts.observed.target.ingresses.contains_key(*name)
+    });
+    let (name, left) = ours_to_make
+        .map(|(name, ingress)| (name, protections(replicate::left_out(&ingress.annotation_names, prefix))))
+        .find(|(_, left)| !left.is_empty())?;
+    let message =
+        format!("Ingress {name} is protected by annotations that are not copied to the target: {}.", left.join(", "));
+    let fix = format!("Create Ingress {name} on the target yourself, with weight 0, or acknowledge ProtectionLeftOut.");
+    Some(Found { message, fix, acceptable: true })
+}
+
+fn protections(left: Vec<String>) -> Vec<String> {
+    let protects =
+        |name: &String| ["auth", "modsecurity", "waf", "snippet", "satisfy"].iter().any(|word| name.contains(word));
+    left.into_iter().filter(protects).collect()
+}
+
+fn annotation_only(_: Facts<'_>) -> Option<Found> {
+    let message =
+        "Nobody asks DNS whether a weight is served: it is assumed after the time that it may take.".to_owned();
+    let fix = "Watch your DNS yourself and acknowledge AnnotationOnly in spec.preflight.acknowledge.";
+    Some(Found { message, fix: fix.to_owned(), acceptable: true })
+}

@@ -1,0 +1,68 @@
+//! PURE. The checks before the move: an ordered chain of small questions about what was observed.
+
+mod checks;
+
+use crate::api::status::{Finding, Severity};
+use crate::machine::observed::{IngressFacts, Observed, Side};
+use crate::machine::order::Order;
+
+/// What every check may look at.
+#[derive(Clone, Copy, Debug)]
+struct Facts<'a> {
+    order: &'a Order,
+    observed: &'a Observed,
+}
+
+/// What a check found, before it is known whether it was acknowledged.
+struct Found {
+    message: String,
+    fix: String,
+    /// Whether a person may accept it by name. What would hurt users cannot be accepted.
+    acceptable: bool,
+}
+
+/// A check: its name, as it is acknowledged, and its question.
+type Check = (&'static str, fn(Facts<'_>) -> Option<Found>);
+
+/// Everything that the checks found, in the order in which it should be read.
+pub fn findings(order: &Order, observed: &Observed) -> Vec<Finding> {
+    let facts = Facts { order, observed };
+    let found = checks::CHAIN.iter().filter_map(|(name, check)| Some(finding(order, name, check(facts)?)));
+    found.chain(unknown_acknowledgements(order)).collect()
+}
+
+fn finding(order: &Order, name: &str, found: Found) -> Finding {
+    let reason = order.acknowledged.get(name).filter(|_| found.acceptable);
+    let (severity, fix) = match reason {
+        Some(reason) => (Severity::Acknowledged, format!("Acknowledged: {reason}")),
+        None => (Severity::Blocker, found.fix),
+    };
+    Finding { check: name.to_owned(), severity, message: found.message, fix }
+}
+
+/// An acknowledgement of a check that does not exist is a typing error that would hide the real one.
+fn unknown_acknowledgements(order: &Order) -> impl Iterator<Item = Finding> {
+    let known = |name: &str| checks::CHAIN.iter().any(|(check, _)| *check == name);
+    order.acknowledged.keys().filter(move |name| !known(name)).map(|name| Finding {
+        check: name.clone(),
+        severity: Severity::Info,
+        message: format!("There is no check named {name}; the acknowledgement does nothing."),
+        fix: "Take it out of spec.preflight.acknowledge, or mend the name.".to_owned(),
+    })
+}
+
+/// The Ingresses that move: every one of the source that has a host and is not excluded.
+pub fn moving_ingresses<'a>(order: &'a Order, observed: &'a Observed) -> impl Iterator<Item = &'a str> {
+    moving(order, observed).map(|(name, _)| name.as_str())
+}
+
+fn moving<'a>(order: &'a Order, observed: &'a Observed) -> impl Iterator<Item = (&'a String, &'a IngressFacts)> {
+    let ingresses = observed.source.ingresses.iter();
+    ingresses.filter(|(name, facts)| !facts.hosts.is_empty() && !order.excluded_ingresses.contains(*name))
+}
+
+/// The DNS set identifier of an Ingress: the one that it has, because a live one must never change, or the template's.
+pub fn identifier(order: &Order, observed: &Observed, side: Side, name: &str) -> String {
+    let existing = observed.side(side).ingresses.get(name).and_then(|facts| facts.identifier.clone());
+    existing.filter(|text| !text.is_empty()).unwrap_or_else(|| order.identifier(side, name))
+}

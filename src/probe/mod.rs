@@ -1,0 +1,1 @@
+//! Questions asked of a service from outside, and which addresses may be asked.

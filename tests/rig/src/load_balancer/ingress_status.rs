@@ -1,0 +1,80 @@
+//! Writes the load balancer's address into the status of the Ingresses that it serves.
+
+use std::sync::Arc;
+
+use anyhow::bail;
+use futures::{StreamExt as _, stream};
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client, ResourceExt as _};
+use serde_json::{Value, json};
+
+use super::{Options, is_of_class};
+
+/// Marks the status as the load balancer's in `managedFields`, apart from what the operator writes.
+const FIELD_MANAGER: &str = "load-balancer";
+const WRITES_AT_ONCE: usize = 8;
+
+/// Writes the status where it is not right yet; fails if any write failed for another reason than a deleted Ingress.
+pub(super) async fn write(client: &Client, ingresses: &[Arc<Ingress>], options: &Options) -> anyhow::Result<()> {
+    let address = options.address.to_string();
+    let mut writes = Vec::new();
+    for ingress in ingresses {
+        if is_of_class(ingress, &options.class) && !says(ingress, &address) {
+            writes.push(write_one(client, ingress, &address));
+        }
+    }
+    let results: Vec<kube::Result<()>> = stream::iter(writes).buffer_unordered(WRITES_AT_ONCE).collect().await;
+    let failures = results.iter().filter(|written| written.is_err()).count();
+    if failures > 0 {
+        bail!("status of {failures} Ingresses not written");
+    }
+    Ok(())
+}
+
+fn says(ingress: &Ingress, address: &str) -> bool {
+    let balancer = ingress.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    let points = balancer.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default();
+    matches!(points, [point] if point.ip.as_deref() == Some(address))
+}
+
+async fn write_one(client: &Client, ingress: &Ingress, address: &str) -> kube::Result<()> {
+    let namespace = ingress.namespace().unwrap_or_default();
+    let name = ingress.name_any();
+    let api: Api<Ingress> = Api::namespaced(client.clone(), &namespace);
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    match api.patch_status(&name, &params, &Patch::Apply(&status(&namespace, &name, address))).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(refusal)) if refusal.is_not_found() => Ok(()),
+        Err(error) => {
+            tracing::warn!(namespace, name, %error, "load balancer: status of an Ingress not written");
+            Err(error)
+        }
+    }
+}
+
+fn status(namespace: &str, name: &str, address: &str) -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": name, "namespace": namespace},
+        "status": {"loadBalancer": {"ingress": [{"ip": address}]}},
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_right_only_with_exactly_this_address() {
+        let ingress = |points: Value| -> Ingress {
+            serde_json::from_value(json!({"metadata": {}, "status": {"loadBalancer": {"ingress": points}}})).unwrap()
+        };
+        assert!(says(&ingress(json!([{"ip": "127.0.0.7"}])), "127.0.0.7"));
+        assert!(!says(&ingress(json!([{"ip": "127.0.0.8"}])), "127.0.0.7"));
+        assert!(!says(&ingress(json!([{"ip": "127.0.0.7"}, {"ip": "127.0.0.8"}])), "127.0.0.7"));
+        assert!(!says(&ingress(json!([])), "127.0.0.7"));
+        assert!(!says(&Ingress::default(), "127.0.0.7"));
+    }
+}
