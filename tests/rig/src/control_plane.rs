@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 
 use self::files::{Files, Identity};
 use self::programs::Place;
-pub use self::ready::wait_until;
+pub use self::ready::{wait_until, while_alive};
 use crate::child::{Child, Program};
 use crate::kubeconfig::Access;
 use crate::ports::free_port;

@@ -1,11 +1,13 @@
 //! `rig`: builds the programs, brings the rig up and down.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use rig::background::{self, Files};
 use rig::guard;
 use rig::tools::Tools;
 
@@ -21,6 +23,18 @@ struct Arguments {
 enum Command {
     /// Build the real programs into the user's cache folder.
     Tools,
+    /// Start source and target, load balancers, the operator and two sample namespaces, and leave them running.
+    Up(Place),
+    /// End what `rig up` started.
+    Down(Place),
+    /// Run in the foreground what `rig up` runs in the background.
+    Supervise {
+        #[command(flatten)]
+        place: Place,
+        /// Leave the terminal's session.
+        #[arg(long, hide = true)]
+        detach: bool,
+    },
     /// Run a program that must not outlive whoever holds this command's standard input.
     #[command(hide = true)]
     Guard {
@@ -30,10 +44,39 @@ enum Command {
     },
 }
 
-fn main() -> Result<ExitCode> {
+/// Where a background world has its files.
+#[derive(Args)]
+struct Place {
+    /// The folder of the world's files; target/rig of the checkout when absent.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+}
+
+impl Place {
+    fn files(&self) -> Result<Files> {
+        match &self.folder {
+            Some(folder) => Ok(Files::in_folder(std::path::absolute(folder)?)),
+            None => Files::of_checkout(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    log_to_standard_error();
+    run().unwrap_or_else(|error| {
+        // Without `Debug`, which would add a backtrace of the rig to what the person has to read.
+        let _closed = writeln!(std::io::stderr(), "rig: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run() -> Result<ExitCode> {
     match Arguments::parse().command {
         Command::Guard { program } => guarded(&program),
         Command::Tools => in_runtime(tools()),
+        Command::Up(place) => in_runtime(background::up(&place.files()?)),
+        Command::Down(place) => in_runtime(background::down(&place.files()?)),
+        Command::Supervise { place, detach } => in_runtime(background::supervise(&place.files()?, detach)),
     }
 }
 
@@ -56,4 +99,10 @@ async fn tools() -> Result<()> {
     }
     rig::progress::say("the programs are ready");
     Ok(())
+}
+
+/// Progress goes there by itself; this is for what the libraries say, which `RUST_LOG` asks for.
+fn log_to_standard_error() {
+    let filter = tracing_subscriber::EnvFilter::builder().from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -10,12 +11,16 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::OnceCell;
 
 use crate::control_plane::ControlPlane;
+use crate::deploy::checkout;
 use crate::progress::say;
 use crate::tools::Tools;
 
 /// Logs of this many ended worlds are kept to look at.
 const KEPT: usize = 5;
 const LOCK: &str = "lock";
+
+/// Worlds of this process so far.
+static STARTED: AtomicU32 = AtomicU32::new(0);
 
 /// How to start a [`World`].
 #[derive(Clone, Debug, Default)]
@@ -41,12 +46,14 @@ impl World {
     /// Starts source and target and waits until both are ready. A failure says where the logs are.
     pub async fn start(options: Options) -> Result<Self> {
         let tools = Tools::prepare().await?;
+        say("starting source and target");
         let began = Instant::now();
         let folder = match options.folder {
             Some(folder) => folder,
             None => new_folder()?,
         };
         let lock = claim(&folder)?;
+        remove_clusters(&folder)?;
         let (source, target) = (folder.join("source"), folder.join("target"));
         let starts = futures::future::try_join(
             ControlPlane::start("source", &source, &tools),
@@ -132,17 +139,17 @@ fn shared_runtime() -> Result<&'static Runtime> {
 
 /// `target/rig` of this checkout.
 pub fn worlds_folder() -> Result<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
-    Ok(root.context("the rig's folder has no checkout around it")?.join("target").join("rig"))
+    Ok(checkout()?.join("target").join("rig"))
 }
 
-/// `target/rig/<process id>-<time>`; the folders of ended worlds are thinned out first.
+/// `target/rig/world-<time>-<process id>-<number>`, which sorts by age; the folders of ended worlds are thinned out first.
 fn new_folder() -> Result<PathBuf> {
     let worlds = worlds_folder()?;
     fs::create_dir_all(&worlds).with_context(|| format!("creating {}", worlds.display()))?;
     tidy(&worlds)?;
     let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    Ok(worlds.join(format!("world-{}-{}", since.as_millis(), std::process::id())))
+    let number = STARTED.fetch_add(1, Ordering::Relaxed);
+    Ok(worlds.join(format!("world-{}-{}-{number}", since.as_millis(), std::process::id())))
 }
 
 /// Takes the folder for this process. The kernel releases the lock when the process ends, however that happens.
@@ -155,6 +162,22 @@ fn claim(folder: &Path) -> Result<File> {
     Ok(lock)
 }
 
+/// A folder that is used again holds an ended world's databases, which fit none of the new keys.
+fn remove_clusters(folder: &Path) -> Result<()> {
+    let clusters = ["source", "target", "home"].map(|cluster| folder.join(cluster));
+    clusters.iter().filter(|cluster| cluster.exists()).try_for_each(|cluster| remove_folder(cluster))
+}
+
+/// Another run may be tidying too; whoever is first removes it.
+fn remove_folder(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Of worlds that have ended, all databases and all but the newest logs are removed.
 fn tidy(worlds: &Path) -> Result<()> {
     let entries = fs::read_dir(worlds)?.collect::<Result<Vec<_>, _>>()?;
@@ -163,18 +186,9 @@ fn tidy(worlds: &Path) -> Result<()> {
     let old = ended.len().saturating_sub(KEPT);
     for (index, world) in ended.iter().enumerate() {
         let unwanted = if index < old { vec![world.clone()] } else { databases(world) };
-        for folder in unwanted.iter().filter(|folder| folder.exists()) {
-            // Another run may be tidying too; whoever is first removes it.
-            fs::remove_dir_all(folder)
-                .or_else(gone_already)
-                .with_context(|| format!("removing {}", folder.display()))?;
-        }
+        unwanted.iter().try_for_each(|folder| remove_folder(folder))?;
     }
     Ok(())
-}
-
-fn gone_already(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 fn databases(world: &Path) -> Vec<PathBuf> {

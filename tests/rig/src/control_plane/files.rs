@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::KeyPair;
 
+use crate::certificate_authority::CertificateAuthority;
 use crate::kubeconfig::Access;
 
 const AUDIT_POLICY: &str = include_str!("../../config/audit-policy.yaml");
@@ -103,22 +104,12 @@ fn put(folder: &Path, name: &str, content: &str) -> Result<()> {
 
 /// A root of the cluster's own and the API server's certificate signed by it; returns the root as PEM.
 fn write_certificates(folder: &Path, cluster: &str) -> Result<String> {
-    let root = CertifiedIssuer::self_signed(root_params(cluster), KeyPair::generate()?)?;
-    let names = ["127.0.0.1", "localhost", "kubernetes.default.svc"].map(str::to_owned);
-    let key = KeyPair::generate()?;
-    let certificate = CertificateParams::new(names)?.signed_by(&key, &root)?;
-    put(folder, "ca.pem", &root.pem())?;
-    put(folder, "server.pem", &certificate.pem())?;
-    put(folder, "server-key.pem", &key.serialize_pem())?;
-    Ok(root.pem())
-}
-
-fn root_params(cluster: &str) -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, format!("{cluster} cluster root"));
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
-    params
+    let authority = CertificateAuthority::new(&format!("{cluster} cluster root"))?;
+    let certificate = authority.issue(&["127.0.0.1", "localhost", "kubernetes.default.svc"])?;
+    put(folder, "ca.pem", &authority.pem())?;
+    put(folder, "server.pem", &certificate.certificate_pem)?;
+    put(folder, "server-key.pem", &certificate.key_pem)?;
+    Ok(authority.pem())
 }
 
 fn write_service_account_key(folder: &Path) -> Result<()> {

@@ -28,7 +28,7 @@ where
 }
 
 /// Waits for `condition`, but no longer than the program lives; a failure shows the end of the program's log.
-pub(super) async fn while_alive<F>(child: &Child, limit: Duration, condition: impl FnMut() -> F) -> Result<()>
+pub async fn while_alive<F>(child: &Child, limit: Duration, condition: impl FnMut() -> F) -> Result<()>
 where
     F: Future<Output = bool>,
 {
