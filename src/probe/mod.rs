@@ -2,3 +2,7 @@
 
 pub mod address;
 pub mod http;
+pub mod judge;
+pub mod plan;
+pub mod prober;
+pub mod workloads;
