@@ -254,7 +254,7 @@ mod conditions {
         };
         let draft = |kind, status| Draft { kind, status, reason: wait.reason, message: wait.message.clone() };
         vec![
-            draft("Ready", truth(stage == Stage::Completed)),
+            draft("Ready", if stage == Stage::Pending { "Unknown" } else { truth(stage == Stage::Completed) }),
             draft("Reconciling", truth(!finished && !stalled)),
             draft("Stalled", truth(stalled)),
             draft("Succeeded", succeeded),

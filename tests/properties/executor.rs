@@ -1,7 +1,7 @@
 //! Carries out effects exactly as the operator's executor does, and in every wrong way that a network or a crash can think of.
 
 use namespace_migration::api::FIELD_MANAGER;
-use namespace_migration::machine::effect::{IngressCreation, Removal, RemovableKind, WeightWrite};
+use namespace_migration::machine::effect::{IngressCreation, RemovableKind, Removal, WeightWrite};
 use namespace_migration::machine::observed::{IngressFacts, SecretFacts};
 use namespace_migration::machine::permit::{Live, Permit, permit};
 use namespace_migration::machine::{Decision, Effect, Order, Side};

@@ -84,7 +84,8 @@ pub fn broken_promise(writes: &[Write]) -> Option<String> {
 
 /// Our writes never leave both sides at 0: going forward never, and going back never by lowering the target.
 fn both_zero(write: &Write) -> Option<String> {
-    let lowered_target = matches!(&write.change, Change::Weight { side: Side::Target, before, .. } if *before != Some(0));
+    let lowered_target =
+        matches!(&write.change, Change::Weight { side: Side::Target, before, .. } if *before != Some(0));
     let ours = write.ours && (write.forward() || lowered_target);
     (ours && write.weights == (Some(0), Some(0))).then(|| format!("both sides are at 0 after: {}", write.text()))
 }
