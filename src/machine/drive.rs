@@ -14,7 +14,7 @@ use super::resume;
 use super::run::{Event, Memo, Move, Run, Wait, micro, seconds};
 use super::stages::{self, is_rollback, is_terminal, is_watched};
 use super::summary;
-use crate::api::namespace_migration::OnFailure;
+use crate::api::namespace_migration::{OnFailure, RemovalPolicy};
 use crate::api::status::{Cause, NamespaceMigrationStatus, Stage};
 
 /// Stages passed in one pass at most: all of them, each with a few things to remember. More would be a loop.
@@ -51,10 +51,10 @@ pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
         return Needs::default();
     }
     let planned = status.plan.iter().flat_map(|plan| plan.secrets.iter().cloned());
-    let created = status.created.iter().filter(|object| object.kind == "Secret").map(|object| object.name.clone());
+    let removes = order.created_objects == RemovalPolicy::Remove;
     let secrets = match status.stage {
         Stage::CopySecrets => planned.collect(),
-        Stage::RollingBack | Stage::RollbackBlocked => created.collect(),
+        Stage::RollingBack | Stage::RollbackBlocked if removes => planned.collect(),
         _ => vec![],
     };
     Needs { clusters: true, probes: is_watched(status.stage), secrets }
