@@ -17,7 +17,7 @@
 
 pub mod contest;
 pub mod deadline;
-mod drive;
+pub mod drive;
 pub mod effect;
 pub mod gate;
 pub mod health;
