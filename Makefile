@@ -3,11 +3,6 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-BINARY := target/release/namespace-migration
-MAX_BYTES := 26214400
-# What the base image of the Dockerfile brings.
-SHARED_LIBRARIES := linux-vdso\.so\.1|libc\.so\.6|libm\.so\.6|libgcc_s\.so\.1|/lib64/ld-linux-x86-64\.so\.2|/lib/ld-linux-aarch64\.so\.1
-
 .PHONY: help demo up down tools build test lint crds crds-check doc release release-check
 
 help: ## Print this list
@@ -51,7 +46,4 @@ release: ## Build the operator as the image has it
 	cargo build --release --locked --bin namespace-migration
 
 release-check: ## Fail when the release binary is too large or needs a library that the image lacks
-	size=$$(stat --format %s $(BINARY)); echo "$(BINARY): $$size bytes, $(MAX_BYTES) allowed"; test "$$size" -le $(MAX_BYTES)
-	needed=$$(ldd $(BINARY)); echo "$$needed"
-	foreign=$$(awk '{ print $$1 }' <<< "$$needed" | grep -vxE '$(SHARED_LIBRARIES)' || true); \
-	  if [ -n "$$foreign" ]; then echo "not in the image: $$foreign" >&2; exit 1; fi
+	.ci/release-check

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cluster::client::HomeSource;
 use crate::telemetry::LogFormat;
 
 /// Moves one namespace's service from a source cluster to a target cluster without downtime.
@@ -58,6 +59,13 @@ impl CommandLine {
     }
 }
 
+impl RunArgs {
+    /// Where the migration objects live.
+    pub fn home(&self) -> HomeSource {
+        self.home_kubeconfig.clone().map_or(HomeSource::InCluster, HomeSource::File)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -94,7 +102,7 @@ mod tests {
     fn options_work_with_and_without_the_sub_command() {
         let options = ["--home-kubeconfig", "/k", "--namespace", "ops", "--selector", "run=a", "--log-format", "json"];
         let plain = run(&[&options[..], &["--listen", "127.0.0.1:0"]].concat());
-        assert_eq!(plain.home_kubeconfig.as_deref(), Some("/k".as_ref()));
+        assert_eq!((plain.home(), run(&[]).home()), (HomeSource::File("/k".into()), HomeSource::InCluster));
         assert_eq!((plain.namespace.as_str(), plain.selector.as_deref()), ("ops", Some("run=a")));
         assert_eq!(plain.log_format, LogFormat::Json);
         assert_eq!(run(&[&["run"], &options[..], &["--listen", "127.0.0.1:0"]].concat()), plain);

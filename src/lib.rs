@@ -11,6 +11,7 @@
 pub mod api;
 pub mod args;
 pub mod backoff;
+mod causes;
 pub mod cluster;
 pub mod machine;
 pub mod metrics;

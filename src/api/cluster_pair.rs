@@ -1,5 +1,4 @@
 //! `ClusterPair`: which two clusters, how they are reached, and how their DNS works. Written by platform admins.
-#![allow(clippy::duplicated_attributes, reason = "each printer column has a name, a type and a path")]
 
 #![allow(clippy::duplicated_attributes, reason = "every printer column has a name and a type of its own")]
 

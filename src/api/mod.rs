@@ -1,10 +1,6 @@
 //! Wire types: what people write and read. No client, no clock, no logic.
 //!
 //! A field is in the schema only when it works. `crds/` is generated from here (`namespace-migration crds`).
-#![allow(
-    clippy::doc_markdown,
-    reason = "the comments of fields are what `kubectl explain` prints; backticks are noise there"
-)]
 
 pub mod cluster_pair;
 pub mod crds;

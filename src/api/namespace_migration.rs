@@ -1,5 +1,4 @@
 //! `NamespaceMigration`: one namespace's service moves from the source to the target of a [`ClusterPair`](super::ClusterPair).
-#![allow(clippy::duplicated_attributes, reason = "each printer column has a name, a type and a path")]
 
 #![allow(clippy::duplicated_attributes, reason = "every printer column has a name and a type of its own")]
 

@@ -1,15 +1,12 @@
 //! One call to an API server: it always ends, and its error says what to think of the cluster.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use super::limits::AnswerTooLarge;
-
-/// How long a person-sized message from elsewhere may be, in characters.
-const MAX_MESSAGE: usize = 512;
+use crate::causes::{causes, chain, one_line};
 
 /// Why a call to an API server brought no result. Holds text only, so that it can be kept and compared.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -44,7 +41,8 @@ pub enum CallError {
     },
     /// An answer of another shape. Nothing of it is repeated: it may be a Secret.
     #[error(
-        "the API server's answer is not what was asked for (line {line}, column {column}); is something else answering at its address?"
+        "the API server's answer is not what was asked for (line {line}, column {column}); is something else \
+         answering at its address?"
     )]
     Unreadable {
         /// Line of the answer.
@@ -127,7 +125,7 @@ impl From<kube::Error> for CallError {
     fn from(error: kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => {
-                Self::Api { code: status.code, reason: word(&status.reason), message: shown(&status.message) }
+                Self::Api { code: status.code, reason: word(&status.reason), message: one_line(&status.message) }
             }
             kube::Error::SerdeError(error) => Self::Unreadable { line: error.line(), column: error.column() },
             kube::Error::FromUtf8(_) | kube::Error::LinesCodecMaxLineLengthExceeded => {
@@ -144,29 +142,6 @@ fn transport(error: &kube::Error) -> CallError {
         Some(AnswerTooLarge { limit }) => CallError::TooLarge { limit: *limit },
         None => CallError::Transport { message: causes(error) },
     }
-}
-
-fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    // A cause that names itself as its cause must not hang a call.
-    std::iter::successors(Some(error), |error| (*error).source()).take(16)
-}
-
-/// The causes below the outermost error, each once: hyper repeats its own.
-fn causes(error: &(dyn StdError + 'static)) -> String {
-    let mut text = String::new();
-    for cause in chain(error).skip(1).map(ToString::to_string) {
-        if text.is_empty() {
-            text = cause;
-        } else if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    shown(if text.is_empty() { error.to_string() } else { text }.as_str())
-}
-
-/// Text from elsewhere, made safe to print: one line, limited length.
-fn shown(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { ' ' } else { character }).take(MAX_MESSAGE).collect()
 }
 
 /// A reason is one CamelCase word; anything else is not a reason and not repeated.

@@ -84,13 +84,13 @@ pub enum HomeSource {
     File(PathBuf),
 }
 
-/// Connects to the cluster that holds the operator's own objects. Makes no request yet.
-pub fn home_clients(home: &HomeSource, metrics: &Metrics) -> Result<Clients, ConnectError> {
+/// Connects to the cluster that holds the operator's own objects, which may also be one `side` of a pair. Makes no request yet.
+pub fn home_clients(home: &HomeSource, side: ClusterSide, metrics: &Metrics) -> Result<Clients, ConnectError> {
     let config = match home {
         HomeSource::InCluster => kube::Config::incluster().map_err(|source| ConnectError::InCluster { source })?,
         HomeSource::File(path) => file_config(path)?,
     };
-    connect(&config, ClusterSide::Home, metrics)
+    connect(&config, side, metrics)
 }
 
 /// Makes the clients of one cluster from a connection that [`kubeconfig::parse`] or the Pod gave. Makes no request yet.

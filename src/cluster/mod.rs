@@ -2,9 +2,18 @@
 
 pub mod call;
 pub mod client;
+pub mod connection;
 pub mod kubeconfig;
 mod limits;
+pub mod namespace_watch;
 pub mod secret;
 
 #[cfg(test)]
 mod local_api;
+
+/// The shell's clock: the one place where the time of day is read. In whole microseconds, as status keeps it.
+#[allow(clippy::disallowed_methods, reason = "the core takes `now` as an argument; this is where it comes from")]
+pub fn now() -> jiff::Timestamp {
+    let now = jiff::Timestamp::now();
+    jiff::Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+}

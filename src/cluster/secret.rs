@@ -30,7 +30,8 @@ pub const FIELD_MANAGER: &str = "namespace-migration/secret";
 pub enum SecretError {
     /// A name that no Secret or namespace can have.
     #[error(
-        "{namespace:?}/{name:?} cannot be the name of a Secret: expected lower-case letters, digits, '-' and '.'; correct it"
+        "{namespace:?}/{name:?} cannot be the name of a Secret: expected lower-case letters, digits, '-' and '.'; \
+         correct it"
     )]
     Name {
         /// The namespace.
@@ -40,7 +41,8 @@ pub enum SecretError {
     },
     /// Another Secret of that name was there first.
     #[error(
-        "Secret {namespace}/{name} exists already and was not created by this call; compare the two, then delete or exclude one"
+        "Secret {namespace}/{name} exists already and was not created by this call; compare the two, then delete or \
+         exclude one"
     )]
     AlreadyExists {
         /// The namespace.

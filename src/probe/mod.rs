@@ -1,1 +1,8 @@
 //! Questions asked of a service from outside, and which addresses may be asked.
+
+pub mod address;
+pub mod http;
+pub mod judge;
+pub mod plan;
+pub mod prober;
+pub mod workloads;

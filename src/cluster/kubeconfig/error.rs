@@ -19,7 +19,8 @@ pub enum KubeconfigError {
     NotText,
     /// Not YAML, or a field of another type than it must have.
     #[error(
-        "the kubeconfig cannot be read at line {line}, column {column}; compare it with the output of kubectl config view --minify --flatten"
+        "the kubeconfig cannot be read at line {line}, column {column}; compare it with the output of kubectl config \
+         view --minify --flatten"
     )]
     Malformed {
         /// Line, counted from 1; 0 when unknown.
@@ -29,7 +30,8 @@ pub enum KubeconfigError {
     },
     /// Anchors, aliases, merge keys, tags, or far more content than a kubeconfig has.
     #[error(
-        "the kubeconfig uses YAML anchors, aliases, merge keys or tags, or is nested too deep, at line {line}, column {column}; write it out as plain YAML"
+        "the kubeconfig uses YAML anchors, aliases, merge keys or tags, or is nested too deep, at line {line}, column \
+         {column}; write it out as plain YAML"
     )]
     NotPlainYaml {
         /// Line, counted from 1; 0 when unknown.
@@ -76,7 +78,8 @@ pub enum KubeconfigError {
     },
     /// No or several entries.
     #[error(
-        "the kubeconfig has {found} entries in {field}, expected exactly one; take the output of kubectl config view --minify --flatten --raw"
+        "the kubeconfig has {found} entries in {field}, expected exactly one; take the output of kubectl config view \
+         --minify --flatten --raw"
     )]
     NotExactlyOne {
         /// The list.
@@ -100,17 +103,20 @@ pub enum KubeconfigError {
     },
     /// The server's address is not a plain https URL.
     #[error(
-        "the kubeconfig's clusters[0].cluster.server is not an address such as https://api.example.org:6443, without user, query and fragment; correct it"
+        "the kubeconfig's clusters[0].cluster.server is not an address such as https://api.example.org:6443, without \
+         user, query and fragment; correct it"
     )]
     ServerAddress,
     /// The server is addressed without TLS.
     #[error(
-        "the kubeconfig's clusters[0].cluster.server does not begin with https://; connections without TLS are refused, use the API server's https address"
+        "the kubeconfig's clusters[0].cluster.server does not begin with https://; connections without TLS are \
+         refused, use the API server's https address"
     )]
     NotHttps,
     /// Certificate verification switched off.
     #[error(
-        "the kubeconfig has clusters[0].cluster.insecure-skip-tls-verify; certificates are always verified, remove it and give certificate-authority-data"
+        "the kubeconfig has clusters[0].cluster.insecure-skip-tls-verify; certificates are always verified, remove it \
+         and give certificate-authority-data"
     )]
     InsecureTls,
     /// A proxy.
@@ -118,7 +124,8 @@ pub enum KubeconfigError {
     Proxy,
     /// Another name for the server's certificate.
     #[error(
-        "the kubeconfig has clusters[0].cluster.tls-server-name; the certificate must be valid for the server's own address, remove it and use such an address"
+        "the kubeconfig has clusters[0].cluster.tls-server-name; the certificate must be valid for the server's own \
+         address, remove it and use such an address"
     )]
     ServerName,
     /// A path in place of inline data.
@@ -131,17 +138,20 @@ pub enum KubeconfigError {
     },
     /// A command that would be run.
     #[error(
-        "the kubeconfig has users[0].user.exec; commands are not run, use a ServiceAccount's token or a client certificate"
+        "the kubeconfig has users[0].user.exec; commands are not run, use a ServiceAccount's token or a client \
+         certificate"
     )]
     Exec,
     /// A plug-in that would be run.
     #[error(
-        "the kubeconfig has users[0].user.auth-provider; authentication plug-ins are not run, use a ServiceAccount's token or a client certificate"
+        "the kubeconfig has users[0].user.auth-provider; authentication plug-ins are not run, use a ServiceAccount's \
+         token or a client certificate"
     )]
     AuthProvider,
     /// Basic authentication.
     #[error(
-        "the kubeconfig has {field}; basic authentication is refused, use a ServiceAccount's token or a client certificate"
+        "the kubeconfig has {field}; basic authentication is refused, use a ServiceAccount's token or a client \
+         certificate"
     )]
     Password {
         /// The field.
@@ -163,7 +173,8 @@ pub enum KubeconfigError {
     TwoCredentials,
     /// The token cannot be sent.
     #[error(
-        "the kubeconfig's users[0].user.token is empty or has blanks, line breaks or other characters that no token has; store the bare token"
+        "the kubeconfig's users[0].user.token is empty or has blanks, line breaks or other characters that no token \
+         has; store the bare token"
     )]
     Token,
     /// Data that is not base64.

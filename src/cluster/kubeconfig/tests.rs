@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::cluster::client::{ConnectError, connect};
+use crate::metrics::{ClusterSide, Metrics};
 
 /// Stands for every value that must not come back in an error.
 const CANARY: &str = "canary-5d1f8e20";
@@ -72,6 +74,20 @@ fn a_client_certificate_is_a_credential() {
     let config = parse(kubeconfig(&cluster_fields(), &user).as_bytes()).unwrap().config();
     assert_eq!(config.auth_info.client_certificate_data, Some(pki.authority));
     assert!(config.auth_info.client_key_data.is_some() && config.auth_info.token.is_none());
+}
+
+#[tokio::test]
+async fn what_is_accepted_makes_a_client_and_a_key_of_another_certificate_does_not() {
+    let (one, other) = (pki(), pki());
+    let client = |user: &str| {
+        let kubeconfig = parse(kubeconfig(&cluster_fields(), user).as_bytes()).unwrap();
+        connect(&kubeconfig.config(), ClusterSide::Source, &Metrics::default())
+    };
+    let identity = |key: &str| format!("client-certificate-data: {}, client-key-data: {key}", one.authority);
+    assert!(client("token: abc").is_ok());
+    assert!(client(&identity(&one.key)).is_ok());
+    let error = client(&identity(&other.key)).err().unwrap();
+    assert!(matches!(error, ConnectError::Client { side: ClusterSide::Source, .. }), "{error}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::cluster::call::CallError;
 
 /// Labels and annotations by which Helm, Argo CD and Flux recognise what is theirs. A copy that kept them would be
-/// adopted, or pruned, by a tool that never made it. The last one is kubectl's copy of the whole object, values included.
+/// adopted, or pruned, by a tool that never made it. The last is kubectl's copy of the whole object, values included.
 const TRACKING_KEYS: [&str; 3] =
     ["app.kubernetes.io/managed-by", "app.kubernetes.io/instance", "kubectl.kubernetes.io/last-applied-configuration"];
 /// Every key under these domains, and under those below them, is such a mark as well.

@@ -21,7 +21,8 @@ fn written() -> Json {
     json!({
         "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/basic-auth", "immutable": true,
         "metadata": {
-            "name": "db", "namespace": "shop", "uid": "u-1", "resourceVersion": "7", "creationTimestamp": "2026-01-01T00:00:00Z",
+            "name": "db", "namespace": "shop", "uid": "u-1", "resourceVersion": "7",
+            "creationTimestamp": "2026-01-01T00:00:00Z",
             "finalizers": ["example.org/keep"], "managedFields": [{"manager": "kubectl"}],
             "ownerReferences": [{"apiVersion": "v1", "kind": "SealedSecret", "name": "db", "uid": "u-2"}],
             "labels": {
@@ -67,7 +68,7 @@ async fn api(code: u16, answer: impl ToString) -> (Client, Log) {
 
 fn status(code: u16, reason: &str) -> Json {
     let message = format!("data: Invalid value: {CANARY}");
-    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message})
+    json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message})
 }
 
 fn shows_nothing(error: &SecretError) {

@@ -1,0 +1,65 @@
+//! Errors of libraries as one safe line for a person.
+
+use std::error::Error;
+
+/// How long text from elsewhere may be, in characters.
+const MAX_LENGTH: usize = 512;
+/// A cause that names itself as its cause must not hang its reader.
+const MAX_DEPTH: usize = 16;
+
+/// The error and its causes, outermost first.
+pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source()).take(MAX_DEPTH)
+}
+
+/// The causes below the outermost error, which only says that something failed; each once, because libraries repeat
+/// what they wrap.
+pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    for cause in chain(error).skip(1).map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    one_line(if text.is_empty() { error.to_string() } else { text }.as_str())
+}
+
+/// Text from elsewhere, made safe to print: one line of limited length without control characters.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).take(MAX_LENGTH).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use thiserror::Error;
+
+    use super::*;
+
+    #[derive(Debug, Error)]
+    #[error("{text}")]
+    struct Layer {
+        text: &'static str,
+        #[source]
+        source: Option<Box<Layer>>,
+    }
+
+    fn layers(texts: &[&'static str]) -> Layer {
+        let (text, below) = texts.split_first().unwrap();
+        Layer { text, source: (!below.is_empty()).then(|| Box::new(layers(below))) }
+    }
+
+    #[test]
+    fn causes_are_told_once_and_without_the_outermost() {
+        assert_eq!(causes(&layers(&["request failed", "connect: refused", "refused"])), "connect: refused");
+        assert_eq!(causes(&layers(&["outer", "connect", "refused\n(111)"])), "connect: refused (111)");
+        assert_eq!(causes(&layers(&["alone"])), "alone");
+    }
+
+    #[test]
+    fn a_line_is_one_line_and_short() {
+        let line = one_line(&format!("a\nb\u{1b}{}", "é".repeat(600)));
+        assert!(line.starts_with("a b é") && line.chars().count() == MAX_LENGTH, "{line}");
+    }
+}

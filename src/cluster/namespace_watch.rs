@@ -1,0 +1,238 @@
+//! One namespace of one cluster, watched: facts in memory, so that a decision needs no request.
+//!
+//! Each kind has a watch of its own, with its own back-off. What a watch brings is reduced to facts at once. When the
+//! connection is made anew, all watches start again; until then the last facts stay, and say how things were last seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::StreamExt as _;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::{Api, ResourceExt as _};
+use kube_runtime::watcher::{self, Event};
+use kube_runtime::{WatchStreamExt as _, watcher as watch_objects};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::client::Clients;
+use super::connection::Connection;
+use crate::machine::observed::{ClusterView, IngressFacts, NamespaceFacts, WorkloadFacts};
+use crate::observe::facts;
+
+/// The kinds that are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Namespace,
+    Ingress,
+    Service,
+    Deployment,
+    StatefulSet,
+    DaemonSet,
+}
+
+impl Kind {
+    const ALL: [Self; 6] =
+        [Self::Namespace, Self::Ingress, Self::Service, Self::Deployment, Self::StatefulSet, Self::DaemonSet];
+
+    fn resource(self) -> ApiResource {
+        let (group, kind, plural) = match self {
+            Self::Namespace => ("", "Namespace", "namespaces"),
+            Self::Ingress => ("networking.k8s.io", "Ingress", "ingresses"),
+            Self::Service => ("", "Service", "services"),
+            Self::Deployment => ("apps", "Deployment", "deployments"),
+            Self::StatefulSet => ("apps", "StatefulSet", "statefulsets"),
+            Self::DaemonSet => ("apps", "DaemonSet", "daemonsets"),
+        };
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Namespace => "Namespace",
+            Self::Ingress => "Ingress",
+            Self::Service => "Service",
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+            Self::DaemonSet => "DaemonSet",
+        }
+    }
+}
+
+/// Facts about one object.
+#[derive(Clone, PartialEq)]
+enum Facts {
+    Namespace(NamespaceFacts),
+    Ingress(Box<IngressFacts>),
+    Service,
+    Workload(WorkloadFacts),
+}
+
+#[derive(Default)]
+struct Store {
+    objects: BTreeMap<(Kind, String), Facts>,
+    /// What a list in progress has brought so far; it replaces the old facts when it is complete.
+    lists: BTreeMap<Kind, BTreeMap<String, Facts>>,
+    listed: BTreeSet<Kind>,
+}
+
+/// What is watched, and for whom.
+#[derive(Clone)]
+pub struct Scope {
+    /// The namespace.
+    pub namespace: String,
+    /// Prefix of the cluster's external-dns annotations.
+    pub annotation_prefix: String,
+}
+
+/// A watched namespace. Dropped, its watches end.
+pub struct NamespaceWatch {
+    connection: Arc<Connection>,
+    store: Arc<Mutex<Store>>,
+    _watches: DropGuard,
+}
+
+impl NamespaceWatch {
+    /// Starts to watch as soon as the cluster is connected. `changed` is called whenever a fact has changed.
+    pub fn start(connection: Arc<Connection>, scope: Scope, changed: impl Fn() + Send + Sync + 'static) -> Self {
+        let stop = CancellationToken::new();
+        let store = Arc::new(Mutex::new(Store::default()));
+        let changed: Arc<dyn Fn() + Send + Sync> = Arc::new(changed);
+        for kind in Kind::ALL {
+            let watch = Watch {
+                kind,
+                scope: scope.clone(),
+                connection: Arc::clone(&connection),
+                store: Arc::clone(&store),
+                changed: Arc::clone(&changed),
+            };
+            tokio::spawn(stop.clone().run_until_cancelled_owned(watch.run()));
+        }
+        Self { connection, store, _watches: stop.drop_guard() }
+    }
+
+    /// The connection that is watched through.
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// How the namespace was last seen.
+    pub fn view(&self) -> ClusterView {
+        let store = lock(&self.store);
+        let mut view = ClusterView {
+            reach: self.connection.state().reach,
+            synced: store.listed.len() == Kind::ALL.len(),
+            ..ClusterView::default()
+        };
+        for ((kind, name), facts) in &store.objects {
+            match facts.clone() {
+                Facts::Namespace(facts) => view.namespace = Some(facts),
+                Facts::Ingress(facts) => drop(view.ingresses.insert(name.clone(), *facts)),
+                Facts::Service => drop(view.services.insert(name.clone())),
+                Facts::Workload(facts) => drop(view.workloads.insert(format!("{}/{name}", kind.name()), facts)),
+            }
+        }
+        view
+    }
+}
+
+fn lock(store: &Mutex<Store>) -> MutexGuard<'_, Store> {
+    // Each change under the lock is complete in itself, so a panic elsewhere leaves the facts usable.
+    store.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Watch {
+    kind: Kind,
+    scope: Scope,
+    connection: Arc<Connection>,
+    store: Arc<Mutex<Store>>,
+    changed: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Watch {
+    /// Watches through one set of clients until the connection has another.
+    async fn run(self) {
+        let mut states = self.connection.subscribe();
+        loop {
+            let state = states.borrow_and_update().clone();
+            let Some(clients) = state.clients else {
+                if states.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            };
+            let renewed = states.wait_for(|newer| newer.generation != state.generation);
+            tokio::select! {
+                () = self.follow(&clients) => {}
+                renewed = renewed => if renewed.is_err() { return },
+            }
+        }
+    }
+
+    async fn follow(&self, clients: &Clients) {
+        let resource = self.kind.resource();
+        let (api, config) = if self.kind == Kind::Namespace {
+            let one = watcher::Config::default().fields(&format!("metadata.name={}", self.scope.namespace));
+            (Api::<DynamicObject>::all_with(clients.watches.clone(), &resource), one)
+        } else {
+            let api = Api::<DynamicObject>::namespaced_with(clients.watches.clone(), &self.scope.namespace, &resource);
+            (api, watcher::Config::default())
+        };
+        let mut events = watch_objects(api, config).default_backoff().boxed();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => self.take(event),
+                Err(error) => self.complain(&error),
+            }
+        }
+    }
+
+    fn complain(&self, error: &watcher::Error) {
+        tracing::debug!(kind = self.kind.name(), namespace = self.scope.namespace, error = crate::causes::causes(error), "a watch failed");
+        self.connection.doubt();
+    }
+
+    fn take(&self, event: Event<DynamicObject>) {
+        let changed = match event {
+            Event::Init => {
+                lock(&self.store).lists.insert(self.kind, BTreeMap::new());
+                false
+            }
+            Event::InitApply(object) => {
+                let (name, facts) = (object.name_any(), self.facts(&object));
+                lock(&self.store).lists.entry(self.kind).or_default().insert(name, facts);
+                false
+            }
+            Event::InitDone => self.finish_list(),
+            Event::Apply(object) => {
+                let (key, facts) = ((self.kind, object.name_any()), self.facts(&object));
+                let old = lock(&self.store).objects.insert(key, facts.clone());
+                old.as_ref() != Some(&facts)
+            }
+            Event::Delete(object) => lock(&self.store).objects.remove(&(self.kind, object.name_any())).is_some(),
+        };
+        if changed {
+            (self.changed)();
+        }
+    }
+
+    /// The complete list replaces what was known: an object that is not in it is gone.
+    fn finish_list(&self) -> bool {
+        let mut store = lock(&self.store);
+        let list = store.lists.remove(&self.kind).unwrap_or_default();
+        let is_first = store.listed.insert(self.kind);
+        let kind = self.kind;
+        let same = store.objects.iter().filter(|((known, _), _)| *known == kind).map(|((_, name), facts)| (name, facts)).eq(list.iter());
+        store.objects.retain(|(known, _), _| *known != kind);
+        store.objects.extend(list.into_iter().map(|(name, facts)| ((kind, name), facts)));
+        is_first || !same
+    }
+
+    fn facts(&self, object: &DynamicObject) -> Facts {
+        match self.kind {
+            Kind::Namespace => Facts::Namespace(facts::namespace(object)),
+            Kind::Ingress => Facts::Ingress(Box::new(facts::ingress(object, &self.scope.annotation_prefix))),
+            Kind::Service => Facts::Service,
+            Kind::Deployment | Kind::StatefulSet => Facts::Workload(facts::workload(object, false)),
+            Kind::DaemonSet => Facts::Workload(facts::workload(object, true)),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! PURE. What is probed: every host of the plan, over HTTP and HTTPS, at both load balancers; and the checks of the spec.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::http::Scheme;
+use super::judge::Thresholds;
+use crate::api::cluster_pair::ClusterPairSpec;
+use crate::api::namespace_migration::{Check, NamespaceMigrationSpec};
+use crate::api::{NamespaceMigrationStatus, Side as WireSide};
+use crate::machine::Side;
+use crate::machine::observed::Observed;
+
+/// Everything that a prober must know. A change of it starts the prober's counts anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbePlan {
+    /// Time between two rounds.
+    pub interval: Duration,
+    /// Time for one answer.
+    pub timeout: Duration,
+    /// How many answers in a row decide.
+    pub thresholds: Thresholds,
+    /// Private roots as PEM. Empty means the public ones.
+    pub roots: String,
+    /// Ranges that may be probed besides public addresses.
+    pub allowed: Vec<String>,
+    /// Ports of the source's load balancer.
+    pub source_ports: Ports,
+    /// Ports of the target's load balancer.
+    pub target_ports: Ports,
+    /// The questions.
+    pub targets: Vec<ProbeTarget>,
+}
+
+/// Ports of a load balancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// Of HTTP.
+    pub http: u16,
+    /// Of HTTPS.
+    pub https: u16,
+}
+
+/// One question, asked at both load balancers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeTarget {
+    /// Name of the check in status.
+    pub name: String,
+    /// The Ingress that has the host.
+    pub ingress: String,
+    /// With or without TLS.
+    pub scheme: Scheme,
+    /// The host.
+    pub host: String,
+    /// The path.
+    pub path: String,
+    /// Whether the source's Ingress has a certificate for the host.
+    pub has_certificate: bool,
+    /// Status codes that pass. Empty: what the source answers.
+    pub statuses: Vec<u16>,
+    /// Addresses, or host names, of the source's load balancer.
+    pub source_addresses: BTreeSet<String>,
+    /// Addresses, or host names, of the target's load balancer.
+    pub target_addresses: BTreeSet<String>,
+}
+
+impl ProbePlan {
+    /// What to probe for this migration as it was last seen.
+    pub fn of(spec: &NamespaceMigrationSpec, pair: &ClusterPairSpec, status: &NamespaceMigrationStatus, observed: &Observed) -> Self {
+        let span = |text: &crate::api::DurationText| text.span().ok().and_then(|span| Duration::try_from(span).ok());
+        let count = |threshold: i32| u32::try_from(threshold).unwrap_or(1).max(1);
+        Self {
+            interval: span(&spec.probes.interval).unwrap_or(Duration::from_secs(10)).max(Duration::from_millis(100)),
+            timeout: span(&spec.probes.timeout).unwrap_or(Duration::from_secs(5)).max(Duration::from_millis(10)),
+            thresholds: Thresholds { success: count(spec.probes.success_threshold), failure: count(spec.probes.failure_threshold) },
+            roots: pair.probes.trusted_roots.clone(),
+            allowed: pair.probes.allowed_addresses.clone(),
+            source_ports: Ports::of(&pair.source),
+            target_ports: Ports::of(&pair.target),
+            targets: targets(&spec.checks, status, observed),
+        }
+    }
+
+    /// Ports of one side's load balancer.
+    pub fn ports(&self, side: Side) -> Ports {
+        match side {
+            Side::Source => self.source_ports,
+            Side::Target => self.target_ports,
+        }
+    }
+}
+
+impl Ports {
+    fn of(side: &WireSide) -> Self {
+        let port = |port: i32, usual: u16| u16::try_from(port).unwrap_or(usual);
+        Self { http: port(side.load_balancer.http_port, 80), https: port(side.load_balancer.https_port, 443) }
+    }
+}
+
+fn targets(checks: &[Check], status: &NamespaceMigrationStatus, observed: &Observed) -> Vec<ProbeTarget> {
+    let planned = status.plan.iter().flat_map(|plan| &plan.ingresses);
+    let hosts = planned.flat_map(|planned| {
+        let hosts = observed.source.ingresses.get(&planned.name).map(|facts| facts.hosts.clone()).unwrap_or_default();
+        hosts.into_iter().map(|host| (planned.name.clone(), host))
+    });
+    hosts.flat_map(|(ingress, host)| of_host(checks, observed, &ingress, &host)).collect()
+}
+
+fn of_host(checks: &[Check], observed: &Observed, ingress: &str, host: &str) -> Vec<ProbeTarget> {
+    let root = |scheme| target(observed, ingress, host, scheme, "/", format!("{scheme}://{host}/"));
+    let asked = checks.iter().filter(|check| check.http.host.is_empty() || check.http.host == host);
+    let scheme = if has_certificate(observed, ingress, host) { Scheme::Https } else { Scheme::Http };
+    let more = asked.map(|check| ProbeTarget {
+        statuses: check.http.statuses.iter().filter_map(|status| u16::try_from(*status).ok()).collect(),
+        ..target(observed, ingress, host, scheme, &check.http.path, format!("{} at {host}", check.name))
+    });
+    [root(Scheme::Http), root(Scheme::Https)].into_iter().chain(more).collect()
+}
+
+fn target(observed: &Observed, ingress: &str, host: &str, scheme: Scheme, path: &str, name: String) -> ProbeTarget {
+    let addresses = |side: Side| {
+        observed.side(side).ingresses.get(ingress).map(|facts| facts.addresses.clone()).unwrap_or_default()
+    };
+    ProbeTarget {
+        name,
+        ingress: ingress.to_owned(),
+        scheme,
+        host: host.to_owned(),
+        path: path.to_owned(),
+        has_certificate: has_certificate(observed, ingress, host),
+        statuses: vec![],
+        source_addresses: addresses(Side::Source),
+        target_addresses: addresses(Side::Target),
+    }
+}
+
+fn has_certificate(observed: &Observed, ingress: &str, host: &str) -> bool {
+    observed.source.ingresses.get(ingress).is_some_and(|facts| facts.tls_hosts.contains(host))
+}

@@ -1,0 +1,233 @@
+//! The prober of one migration: a task that asks both sides in rounds and keeps the verdicts in memory.
+//!
+//! It runs outside of any reconcile, writes nothing, and wakes the reconcile when a verdict changes.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::address::{AddressPolicy, PinnedAddress};
+use super::http::{Answer, FailureKind, HttpProber, Probe, Scheme};
+use super::judge::{Expectation, Opinion, Question, Tally, judge};
+use super::plan::{ProbePlan, ProbeTarget};
+use super::workloads;
+use crate::cluster::connection::cluster_side;
+use crate::cluster::namespace_watch::NamespaceWatch;
+use crate::machine::Side;
+use crate::machine::health::{CheckReport, HealthView, Verdict};
+use crate::metrics::{Metrics, ProbeLabels};
+
+/// Questions that are asked at a time: a namespace with many hosts must not open hundreds of connections at once.
+const AT_A_TIME: usize = 16;
+
+/// A running prober. Dropped, it ends.
+pub struct Prober {
+    plan: watch::Sender<ProbePlan>,
+    shared: Arc<Shared>,
+    _task: DropGuard,
+}
+
+#[derive(Default)]
+struct Shared {
+    health: Mutex<HealthView>,
+    announce: Mutex<bool>,
+}
+
+/// What a prober needs besides its plan.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The namespace on the source, for its workloads.
+    pub source: Arc<NamespaceWatch>,
+    /// The namespace on the target, for its workloads.
+    pub target: Arc<NamespaceWatch>,
+    /// Where probes are counted.
+    pub metrics: Metrics,
+}
+
+impl Prober {
+    /// Starts to probe. `changed` is called whenever a verdict has changed.
+    pub fn start(plan: ProbePlan, surroundings: Surroundings, changed: impl Fn() + Send + Sync + 'static) -> Self {
+        let stop = CancellationToken::new();
+        let shared = Arc::new(Shared::default());
+        let (sender, plans) = watch::channel(plan);
+        let task = Task { plans, shared: Arc::clone(&shared), surroundings, changed: Box::new(changed), tallies: BTreeMap::new(), expected: BTreeMap::new() };
+        tokio::spawn(stop.clone().run_until_cancelled_owned(task.run()));
+        Self { plan: sender, shared, _task: stop.drop_guard() }
+    }
+
+    /// Probes by another plan from the next round on. Counts of questions that stay are kept.
+    pub fn follow(&self, plan: ProbePlan) {
+        self.plan.send_if_modified(|known| {
+            let changed = *known != plan;
+            *known = plan;
+            changed
+        });
+    }
+
+    /// The verdicts so far. When no round has ended for too long, nothing is known any more.
+    pub fn health(&self) -> HealthView {
+        let mut health = lock(&self.shared.health).clone();
+        let plan = self.plan.borrow();
+        let patience = plan.interval * 3 + plan.timeout * 4;
+        let late = health.last_round.is_some_and(|round| crate::cluster::now().duration_since(round).unsigned_abs() > patience);
+        if late {
+            for check in &mut health.checks {
+                check.verdict = Verdict::Inconclusive;
+                "no round of probes has ended lately".clone_into(&mut check.message);
+            }
+        }
+        health
+    }
+
+    /// The end of the next round is told, even if no verdict changes: somebody waits for fresh answers.
+    pub fn announce_next_round(&self) {
+        *lock(&self.shared.announce) = true;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Every change is one assignment, so a panic elsewhere leaves nothing half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Task {
+    plans: watch::Receiver<ProbePlan>,
+    shared: Arc<Shared>,
+    surroundings: Surroundings,
+    changed: Box<dyn Fn() + Send + Sync>,
+    tallies: BTreeMap<(String, Side), Tally>,
+    expected: BTreeMap<String, Expectation>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        lock(&self.shared.health).watched_since = Some(crate::cluster::now());
+        // Migrations that start together do not probe together for ever.
+        let spread = self.plans.borrow().interval.mul_f64(spread());
+        tokio::time::sleep(spread.min(Duration::from_millis(500))).await;
+        loop {
+            let plan = self.plans.borrow_and_update().clone();
+            let next = tokio::time::Instant::now() + plan.interval;
+            self.round(&plan).await;
+            tokio::time::sleep_until(next).await;
+        }
+    }
+
+    async fn round(&mut self, plan: &ProbePlan) {
+        let opinions = match Asker::new(plan, &self.surroundings.metrics) {
+            Ok(asker) => self.ask(plan, &asker).await,
+            Err(message) => plan.targets.iter().flat_map(|target| nothing_known(target, &message)).collect(),
+        };
+        let workloads = workloads::opinions(&self.surroundings.source.view(), &self.surroundings.target.view());
+        let rounds: BTreeMap<_, _> = opinions.into_iter().chain(workloads).collect();
+        self.tallies.retain(|key, _| rounds.contains_key(key));
+        for (key, opinion) in rounds {
+            self.tallies.entry(key).or_default().count(opinion, plan.thresholds);
+        }
+        self.publish();
+    }
+
+    async fn ask(&mut self, plan: &ProbePlan, asker: &Asker) -> Vec<((String, Side), Opinion)> {
+        let questions: Vec<_> = plan.targets.iter().map(|target| asker.both(plan, target)).collect();
+        let answers: Vec<_> = futures::stream::iter(questions).buffered(AT_A_TIME).collect().await;
+        let both = plan.targets.iter().zip(answers);
+        both.flat_map(|(target, (source, answer))| self.opinions(target, &source, &answer)).collect()
+    }
+
+    fn opinions(&mut self, target: &ProbeTarget, source: &Answer, answer: &Answer) -> [((String, Side), Opinion); 2] {
+        let question = Question {
+            scheme: target.scheme,
+            has_certificate: target.has_certificate,
+            statuses: &target.statuses,
+            remembered: self.expected.get(&target.name),
+        };
+        let (of_source, of_target, expected) = judge(&question, source, answer);
+        if let Some(expected) = expected {
+            self.expected.insert(target.name.clone(), expected);
+        }
+        [((target.name.clone(), Side::Source), of_source), ((target.name.clone(), Side::Target), of_target)]
+    }
+
+    fn publish(&self) {
+        let reports: Vec<_> = self
+            .tallies
+            .iter()
+            .map(|((name, side), tally)| CheckReport {
+                name: name.clone(),
+                side: *side,
+                verdict: tally.verdict(),
+                message: tally.message().to_owned(),
+            })
+            .collect();
+        let changed = {
+            let mut health = lock(&self.shared.health);
+            let changed = health.checks != reports;
+            health.checks = reports;
+            health.last_round = Some(crate::cluster::now());
+            changed
+        };
+        if std::mem::take(&mut *lock(&self.shared.announce)) || changed {
+            (self.changed)();
+        }
+    }
+}
+
+/// A number from 0 to 1 that differs from prober to prober.
+fn spread() -> f64 {
+    let mut byte = [0_u8];
+    let filled = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut byte);
+    filled.map_or(0.0, |()| f64::from(byte[0]) / 255.0)
+}
+
+fn nothing_known(target: &ProbeTarget, message: &str) -> [((String, Side), Opinion); 2] {
+    [Side::Source, Side::Target]
+        .map(|side| ((target.name.clone(), side), Opinion { verdict: Verdict::Inconclusive, message: message.to_owned() }))
+}
+
+/// Asks at a load balancer's address.
+struct Asker {
+    prober: HttpProber,
+    policy: AddressPolicy,
+    metrics: Metrics,
+}
+
+impl Asker {
+    fn new(plan: &ProbePlan, metrics: &Metrics) -> Result<Self, String> {
+        let roots = Some(plan.roots.as_str()).filter(|roots| !roots.trim().is_empty());
+        let prober = HttpProber::new(roots, plan.timeout).map_err(|error| crate::causes::causes(&error))?;
+        let allowed = plan.allowed.iter().map(|range| range.parse().map_err(|_| format!("{range} in probes.allowedAddresses of the ClusterPair is not a CIDR range")));
+        Ok(Self { prober, policy: AddressPolicy::new(allowed.collect::<Result<_, _>>()?), metrics: metrics.clone() })
+    }
+
+    async fn both(&self, plan: &ProbePlan, target: &ProbeTarget) -> (Answer, Answer) {
+        futures::join!(self.one(plan, target, Side::Source), self.one(plan, target, Side::Target))
+    }
+
+    async fn one(&self, plan: &ProbePlan, target: &ProbeTarget, side: Side) -> Answer {
+        let addresses = if side == Side::Source { &target.source_addresses } else { &target.target_addresses };
+        let address = match self.pin(addresses.first().map(String::as_str), plan.timeout).await {
+            Ok(address) => address,
+            Err(message) => return Answer::Failed { kind: FailureKind::Other, message },
+        };
+        let ports = plan.ports(side);
+        let port = if target.scheme == Scheme::Https { ports.https } else { ports.http };
+        let probe = Probe { scheme: target.scheme, host: target.host.clone(), port, path: target.path.clone(), address };
+        let answer = self.prober.probe(&probe).await;
+        self.metrics.probes.get_or_create(&ProbeLabels { side: cluster_side(side), outcome: answer.outcome() }).inc();
+        answer
+    }
+
+    async fn pin(&self, address: Option<&str>, within: Duration) -> Result<PinnedAddress, String> {
+        let Some(address) = address else { return Err("the Ingress has no load balancer address".to_owned()) };
+        if let Ok(ip) = address.parse::<IpAddr>() {
+            return self.policy.pin(ip).map_err(|error| crate::causes::causes(&error));
+        }
+        let found = self.policy.resolve(address, within).await.map_err(|error| crate::causes::causes(&error))?;
+        found.first().copied().ok_or_else(|| format!("{address} has no address"))
+    }
+}
