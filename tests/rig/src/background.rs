@@ -19,7 +19,7 @@ use crate::child::{is_alive, last_lines};
 use crate::control_plane::wait_until;
 use crate::guard::rig_binary;
 use crate::progress::say;
-use crate::services::{Services, start_services};
+use crate::services::{NAMESPACES, Services, start_services};
 use crate::tools::{Tool, Tools};
 use crate::world::{Options, World, worlds_folder};
 
@@ -63,6 +63,11 @@ impl Files {
         self.folder.join(format!("{cluster}.kubeconfig"))
     }
 
+    /// A migration to try, where [`Content::Everything`] runs.
+    pub fn migration(&self, namespace: &str) -> PathBuf {
+        self.folder.join(format!("{namespace}.yaml"))
+    }
+
     /// The supervisor's process id.
     pub fn pid(&self) -> PathBuf {
         self.folder.join("pid")
@@ -76,6 +81,12 @@ impl Files {
     /// What the supervisor says.
     pub fn log(&self) -> PathBuf {
         self.folder.join("rig.log")
+    }
+
+    /// Removes what says that the rig is up, `env` first.
+    fn remove_published(&self) -> Result<()> {
+        let migrations = NAMESPACES.map(|namespace| self.migration(namespace));
+        [self.env(), self.pid(), self.pids()].iter().chain(&migrations).try_for_each(|path| remove(path))
     }
 
     fn world(&self) -> PathBuf {
@@ -109,7 +120,7 @@ pub async fn up(files: &Files, content: Content) -> Result<()> {
     }
     // In the foreground, where a person sees the progress.
     Tools::prepare().await?;
-    remove(&files.env())?;
+    files.remove_published()?;
     let (mut supervisor, log_start) = start_supervisor(files, content)?;
     follow(files, &mut supervisor, log_start).await?;
     say(format!("the rig is up.\n{}", hints(files)));
@@ -211,6 +222,9 @@ async fn publish(files: &Files, world: &World, services: Option<&Services>) -> R
     for cluster in [world.source(), world.target()] {
         files.write(&files.kubeconfig(cluster.name()), &cluster.admin_kubeconfig()?)?;
     }
+    for (namespace, migration) in Services::migrations().iter().filter(|_| services.is_some()) {
+        files.write(&files.migration(namespace), migration)?;
+    }
     let pids: Vec<String> = world.pids().await.iter().map(u32::to_string).collect();
     files.write(&files.pids(), &pids.join("\n"))?;
     files.write(&files.env(), &env(files, world, services)?)
@@ -230,18 +244,25 @@ fn env(files: &Files, world: &World, services: Option<&Services>) -> Result<Stri
 }
 
 fn hints(files: &Files) -> String {
-    format!(
-        "\n  . {}                  # kubectl, KUBECONFIG=$SOURCE, $TARGET\n  kubectl get migration -A\n  \
-         kubectl --kubeconfig \"$TARGET\" get ingress -A\n\nlogs: {}",
-        files.env().display(),
-        files.folder.display()
-    )
+    let clusters =
+        format!("  . {}   # kubectl for the source; --kubeconfig $TARGET for the target", files.env().display());
+    let [migration, other] = NAMESPACES.map(|namespace| files.migration(namespace));
+    let services = format!(
+        "  kubectl apply -f {}
+  kubectl get migration -A -w
+  curl --cacert $USERS_ROOT --connect-to ::$TARGET_LB https://shop.example.com/   # a user, through the target
+  kubectl apply -f {}
+  curl -X POST $FAULTS/faults/target/books.example.com/status=503   # break the target: it rolls back by itself
+  curl $FAULTS/requests                                             # who was served where",
+        migration.display(),
+        other.display()
+    );
+    let services = if migration.exists() { services } else { "  kubectl get nodes".to_owned() };
+    format!("Try:\n{clusters}\n{services}\nIts logs are in {}.", files.folder.display())
 }
 
 fn finish(files: &Files) -> Result<()> {
-    for path in [files.env(), files.pid(), files.pids()] {
-        remove(&path)?;
-    }
+    files.remove_published()?;
     say("stopped");
     Ok(())
 }
@@ -262,9 +283,7 @@ pub async fn down(files: &Files) -> Result<()> {
     let pids: Vec<u32> = pids.lines().filter_map(|line| line.parse().ok()).collect();
     let gone = || async { !pids.iter().any(|pid| is_ours(files, *pid)) };
     wait_until("the end of every program of the rig", STOP_LIMIT, gone).await?;
-    for path in [files.env(), files.pid(), files.pids()] {
-        remove(&path)?;
-    }
+    files.remove_published()?;
     say("the rig is down");
     Ok(())
 }

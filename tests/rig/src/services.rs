@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use crate::http_server::Server;
 use crate::operator::Operator;
 use crate::progress::say;
-use crate::sample_namespace::SampleNamespace;
+use crate::sample_namespace::{SECRET, SampleNamespace};
 use crate::setup::{Options, Setup};
 use crate::world::World;
 
@@ -42,6 +42,11 @@ impl Services {
         ]
     }
 
+    /// A migration for each sample namespace, quick enough to be watched: (namespace, YAML).
+    pub fn migrations() -> [(&'static str, String); 2] {
+        NAMESPACES.map(|name| (name, migration(name)))
+    }
+
     /// Ends the operator with a drain; load balancers end when this is dropped.
     pub async fn stop(self) -> Result<()> {
         self.operator.sigterm().await.context("stopping the operator").map(|_| ())
@@ -71,4 +76,30 @@ async fn create(world: &World, sample: SampleNamespace) -> Result<()> {
     sample.create_on_source(&source).await?;
     sample.create_on_target(&target).await?;
     sample.wait_until_ready(&source, READY_LIMIT).await
+}
+
+fn migration(name: &str) -> String {
+    format!(
+        "apiVersion: namespacemigration.io/v1alpha1
+kind: NamespaceMigration
+metadata:
+  name: {name}
+  namespace: {name}
+spec:
+  clusterPair: {PAIR}
+  preflight:
+    acknowledge:
+      - {{ check: AnnotationOnly, reason: \"no DNS behind this cluster\" }}
+  secrets:
+    include: [{SECRET}]
+  traffic:
+    steps:
+      - {{ weight: 1, hold: 5s }}
+      - {{ weight: 10, hold: 10s }}
+      - {{ weight: 50, hold: 10s }}
+      - {{ weight: 100, hold: 10s }}
+  bake:
+    for: 30s
+"
+    )
 }
