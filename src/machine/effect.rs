@@ -110,6 +110,14 @@ impl Effect {
 }
 
 impl WeightWrite {
+    /// Whether it takes an Ingress over without giving the target a single user: source 100 or target 0.
+    pub fn is_claim(&self) -> bool {
+        match self.side {
+            Side::Source => self.weight == Weight::FULL,
+            Side::Target => self.weight == Weight::ZERO,
+        }
+    }
+
     /// What takes this write back: everything to the source, under the rollback's stamp.
     pub fn undo(&self, rollback: &Stamp, after_source: bool) -> Self {
         let weight = match self.side {

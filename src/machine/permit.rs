@@ -1,11 +1,13 @@
 //! The last look before a weight is written: live facts against what was decided (design of the traffic protocol, rule 3).
 //!
-//! A forward write needs both sides' stamps, read live, and stops at a newer epoch on either. A rollback needs only
-//! what it writes. Whatever is permitted carries uid and resourceVersion, so that the API server has the last word.
+//! A forward write needs both sides, read live: it stops at a newer epoch or a contest on either, and never leaves both at 0.
+//! A rollback needs only what it writes. Whatever is permitted carries uid and resourceVersion, so that the API server has
+//! the last word.
 
 use super::effect::WeightWrite;
 use super::observed::{IngressFacts, NamespaceFacts, Side};
 use super::stamp::Stamp;
+use super::traffic::Weight;
 
 /// What was read live, immediately before a write.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,8 +18,8 @@ pub struct Live {
     pub namespace: Option<NamespaceFacts>,
     /// The Ingress that is written.
     pub ingress: Option<IngressFacts>,
-    /// The stamp on the other side's Ingress. Read for forward writes only.
-    pub other_stamp: Option<Stamp>,
+    /// The Ingress of that name on the other side. Read for forward writes only; None when there is none.
+    pub other: Option<IngressFacts>,
 }
 
 /// What may be done.
@@ -101,6 +103,14 @@ pub enum Refusal {
         /// Who.
         writer: String,
     },
+    /// Two zeros are an even split.
+    #[error("weight 0 for Ingress {ingress} on the {side} would leave both sides at 0, which is an even split")]
+    BothZero {
+        /// The side.
+        side: Side,
+        /// The Ingress.
+        ingress: String,
+    },
 }
 
 /// Whether `write` may be done, given what is live. `expected_identity` is the pair's pin of the cluster.
@@ -138,18 +148,42 @@ fn refusal<'a>(write: &WeightWrite, expected_identity: &str, live: &'a Live) -> 
     if write.stamp.direction.is_back() {
         return Ok(found);
     }
-    if let Some(other) = &live.other_stamp {
-        fence(write, Some(other))?;
-    }
     if write.uid.as_ref().is_some_and(|uid| *uid != found.uid) {
         return Err(Refusal::Recreated { side, ingress });
     }
-    let ours =
-        found.stamp.as_ref().is_some_and(|stamp| stamp.owner == write.stamp.owner && !stamp.direction.is_final());
-    if ours && !found.weight_is_ours() {
-        return Err(Refusal::Contested { side, ingress, writer: found.weight_writer() });
-    }
+    forward(write, found, live.other.as_ref())?;
     Ok(found)
+}
+
+/// What only a forward write is refused for: what is live on either side is not as we left it.
+fn forward(write: &WeightWrite, found: &IngressFacts, other: Option<&IngressFacts>) -> Result<(), Refusal> {
+    fence(write, other.and_then(|other| other.stamp.as_ref()))?;
+    uncontested(write, write.side, Some(found))?;
+    uncontested(write, write.side.other(), other)?;
+    // Without a weight the other side is a simple record, or not there: it serves, or it never did.
+    let other_is_zero = other.and_then(IngressFacts::weight) == Some(Weight::ZERO);
+    let other_serves = other.and_then(IngressFacts::weight).is_some_and(|weight| weight > Weight::ZERO);
+    let allowed = if write.is_claim() { !other_is_zero } else { other_serves };
+    if write.weight == Weight::ZERO && !allowed {
+        return Err(Refusal::BothZero { side: write.side, ingress: write.ingress.clone() });
+    }
+    Ok(())
+}
+
+/// Refuses a write beside a weight that somebody else took over. What gives users to the target needs our stamps on both sides.
+fn uncontested(write: &WeightWrite, side: Side, facts: Option<&IngressFacts>) -> Result<(), Refusal> {
+    let ingress = write.ingress.clone();
+    let Some(facts) = facts else {
+        return if write.is_claim() { Ok(()) } else { Err(Refusal::Gone { side, ingress }) };
+    };
+    let stamp = facts.stamp.as_ref().filter(|stamp| stamp.owner == write.stamp.owner);
+    let contested = match stamp {
+        // Left over from an earlier end: whoever changed it since was free to.
+        Some(stamp) if stamp.direction.is_final() && write.is_claim() => false,
+        Some(_) => !facts.weight_is_ours(),
+        None => !write.is_claim(),
+    };
+    if contested { Err(Refusal::Contested { side, ingress, writer: facts.weight_writer() }) } else { Ok(()) }
 }
 
 /// Refuses a write that is older than a stamp: another owner's running one, or a newer epoch of our own.
@@ -173,7 +207,6 @@ fn fence(write: &WeightWrite, stamp: Option<&Stamp>) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::super::stamp::Direction;
-    use super::super::traffic::Weight;
     use super::*;
     use crate::api::FIELD_MANAGER;
 
@@ -193,20 +226,25 @@ mod tests {
         }
     }
 
+    fn ingress(weight: &str, stamp: Option<Stamp>) -> IngressFacts {
+        IngressFacts {
+            uid: "uid".into(),
+            resource_version: "7".into(),
+            identifier: Some("web-shop-green".into()),
+            weight_text: Some(weight.into()),
+            stamp,
+            weight_managers: [FIELD_MANAGER.to_owned()].into(),
+            ..IngressFacts::default()
+        }
+    }
+
+    /// The target as given, beside a source at 100 that went forward.
     fn live(weight: &str, found: Option<Stamp>) -> Live {
         Live {
             identity: "target".into(),
             namespace: Some(NamespaceFacts::default()),
-            ingress: Some(IngressFacts {
-                uid: "uid".into(),
-                resource_version: "7".into(),
-                identifier: Some("web-shop-green".into()),
-                weight_text: Some(weight.into()),
-                stamp: found,
-                weight_managers: [FIELD_MANAGER.to_owned()].into(),
-                ..IngressFacts::default()
-            }),
-            other_stamp: None,
+            ingress: Some(ingress(weight, found)),
+            other: Some(ingress("100", Some(stamp(1, Direction::Forward)))),
         }
     }
 
@@ -241,7 +279,7 @@ mod tests {
         let back = stamp(2, Direction::RollingBack);
         let forward = write(10, stamp(1, Direction::Forward));
         assert!(matches!(refused(permit(&forward, "target", &live("0", Some(back.clone())))), Refusal::Fenced { .. }));
-        let other = Live { other_stamp: Some(back), ..live("0", Some(stamp(1, Direction::Forward))) };
+        let other = Live { other: Some(ingress("100", Some(back))), ..live("0", Some(stamp(1, Direction::Forward))) };
         assert!(matches!(refused(permit(&forward, "target", &other)), Refusal::Fenced { .. }));
     }
 
@@ -300,12 +338,46 @@ mod tests {
     #[test]
     fn another_migrations_ingress_is_left_alone_until_that_one_has_ended() {
         let other = Stamp { owner: "home/x/x".into(), ..stamp(9, Direction::Forward) };
-        let forward = write(10, stamp(1, Direction::Forward));
+        let forward = write(0, stamp(1, Direction::Forward));
         assert!(matches!(
             refused(permit(&forward, "target", &live("0", Some(other.clone())))),
             Refusal::OwnedByAnother { .. }
         ));
         let ended = Stamp { direction: Direction::Completed, ..other };
         assert!(matches!(permit(&forward, "target", &live("0", Some(ended))), Permit::Write { .. }));
+    }
+
+    #[test]
+    fn users_are_given_to_the_target_only_while_both_sides_are_as_we_left_them() {
+        let ours = Some(stamp(1, Direction::Forward));
+        let raise = write(10, stamp(1, Direction::Forward));
+        let mut foreign = ingress("100", ours.clone());
+        foreign.weight_managers = ["helm".to_owned()].into();
+        for (other, expected) in [
+            (Some(foreign), "the weight of Ingress web on the source was changed by helm"),
+            (
+                Some(ingress("100", None)),
+                "the weight of Ingress web on the source was changed by an unknown field manager",
+            ),
+            (None, "Ingress web is not on the source"),
+        ] {
+            let live = Live { other, ..live("0", ours.clone()) };
+            assert_eq!(refused(permit(&raise, "target", &live)).to_string(), expected);
+        }
+        let stripped = permit(&raise, "target", &live("0", None));
+        assert!(matches!(refused(stripped), Refusal::Contested { side: Side::Target, .. }));
+    }
+
+    #[test]
+    fn a_forward_write_never_leaves_both_sides_at_zero() {
+        let ours = Some(stamp(1, Direction::Forward));
+        let lower = WeightWrite { side: Side::Source, ..write(0, stamp(1, Direction::Forward)) };
+        let at = |other: &str| Live { other: Some(ingress(other, ours.clone())), ..live("50", ours.clone()) };
+        let refusal = refused(permit(&lower, "target", &at("0")));
+        let said = "weight 0 for Ingress web on the source would leave both sides at 0, which is an even split";
+        assert_eq!(refusal.to_string(), said);
+        assert!(matches!(permit(&lower, "target", &at("100")), Permit::Write { .. }));
+        let publish = write(0, stamp(1, Direction::Forward));
+        assert!(matches!(refused(permit(&publish, "target", &at("0"))), Refusal::BothZero { .. }));
     }
 }
