@@ -88,7 +88,11 @@ pub async fn run(home: HomeAccess, identity: Home, selector: Option<String>, hea
     let controller = Controller::new(Api::<NamespaceMigration>::all(home.clients.watches.clone()), config.clone());
     let migrations = controller.store();
     let operator = Arc::new(Operator::new(home, identity, trigger));
-    let pairs = tokio::spawn(stop.clone().run_until_cancelled_owned(pairs::follow(Arc::clone(&operator), config, migrations.clone())));
+    let pairs = tokio::spawn(stop.clone().run_until_cancelled_owned(pairs::follow(
+        Arc::clone(&operator),
+        config,
+        migrations.clone(),
+    )));
     tokio::spawn(stop.clone().run_until_cancelled_owned(report_ready(health, migrations, operator.pairs.store())));
     controller
         .reconcile_on(triggers)
@@ -147,7 +151,13 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     };
     let needs = machine::needs(&order, &known.status);
     let Some(site) = operator.site(migration, &order, &pair, &needs) else {
-        return operator.conclude(migration, &known, machine::decide(&order, &known.status, &Observed::default(), crate::cluster::now())).await;
+        return operator
+            .conclude(
+                migration,
+                &known,
+                machine::decide(&order, &known.status, &Observed::default(), crate::cluster::now()),
+            )
+            .await;
     };
 
     // Requests only where the stage needs Secrets.
@@ -165,7 +175,14 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
 }
 
 /// Starts, directs or ends the prober, as the decision's stage needs it.
-fn watch_health(site: &Site, migration: &NamespaceMigration, pair: &ClusterPair, order: &Order, decision: &Decision, observed: &Observed) {
+fn watch_health(
+    site: &Site,
+    migration: &NamespaceMigration,
+    pair: &ClusterPair,
+    order: &Order,
+    decision: &Decision,
+    observed: &Observed,
+) {
     let needed = machine::needs(order, &decision.status).probes;
     site.probe(needed.then(|| ProbePlan::of(&migration.spec, &pair.spec, &decision.status, observed)));
     // Nothing but fresh answers will move it on: be told when there are some.
@@ -202,7 +219,13 @@ impl Operator {
     }
 
     /// The site of a migration, opened if it is needed and dropped if it is not.
-    fn site(&self, migration: &Arc<NamespaceMigration>, order: &Order, pair: &ClusterPair, needs: &Needs) -> Option<Arc<Site>> {
+    fn site(
+        &self,
+        migration: &Arc<NamespaceMigration>,
+        order: &Order,
+        pair: &ClusterPair,
+        needs: &Needs,
+    ) -> Option<Arc<Site>> {
         let key = ObjectRef::from_obj(migration.as_ref());
         let mut sites = locked(&self.sites);
         if !needs.clusters {
@@ -213,7 +236,9 @@ impl Operator {
         let wake = self.wake(key.clone());
         let (source, target) = self.pairs.connections(pair, &self.home, &self.trigger);
         let fits = |site: &Arc<Site>| {
-            site.uid == uid && Arc::ptr_eq(site.source.connection(), &source) && Arc::ptr_eq(site.target.connection(), &target)
+            site.uid == uid
+                && Arc::ptr_eq(site.source.connection(), &source)
+                && Arc::ptr_eq(site.target.connection(), &target)
         };
         if let Some(site) = sites.get(&key).filter(|site| fits(site)) {
             return Some(Arc::clone(site));
@@ -229,16 +254,27 @@ impl Operator {
         Arc::new(move || drop(trigger.unbounded_send(about.clone())))
     }
 
-    async fn reject(&self, migration: &Arc<NamespaceMigration>, known: &Known, error: &OrderError) -> Result<Action, ReconcileError> {
+    async fn reject(
+        &self,
+        migration: &Arc<NamespaceMigration>,
+        known: &Known,
+        error: &OrderError,
+    ) -> Result<Action, ReconcileError> {
         let generation = migration.metadata.generation.unwrap_or_default();
         self.conclude(migration, known, machine::reject(&known.status, generation, error, crate::cluster::now())).await
     }
 
     /// Writes the status if it has changed, then tells what happened.
-    async fn conclude(&self, migration: &Arc<NamespaceMigration>, known: &Known, decision: Decision) -> Result<Action, ReconcileError> {
+    async fn conclude(
+        &self,
+        migration: &Arc<NamespaceMigration>,
+        known: &Known,
+        decision: Decision,
+    ) -> Result<Action, ReconcileError> {
         self.memory.measure(migration, known, &decision.status);
         if !memory::is_same(&decision.status, &known.status) || migration.status.is_none() {
-            let written = status::publish(&self.home.clients.requests, migration, &known.version, &decision.status).await;
+            let written =
+                status::publish(&self.home.clients.requests, migration, &known.version, &decision.status).await;
             match written {
                 Ok(version) => {
                     self.home.metrics.status_writes.inc();
@@ -294,7 +330,11 @@ fn retry(migration: Arc<NamespaceMigration>, error: &ReconcileError, operator: A
     operator.home.metrics.reconcile_errors.get_or_create(&ErrorLabels { reason: error.category() }).inc();
     let wait = locked(&operator.backoff).failed(&migration.uid().unwrap_or_default(), jitter());
     let stage = migration.status.as_ref().map(|status| status.stage).unwrap_or_default();
-    Action::requeue(if matches!(stage, Stage::RollingBack | Stage::RollbackBlocked) { wait.min(ROLLBACK_RETRY) } else { wait })
+    Action::requeue(if matches!(stage, Stage::RollingBack | Stage::RollbackBlocked) {
+        wait.min(ROLLBACK_RETRY)
+    } else {
+        wait
+    })
 }
 
 fn jitter() -> u8 {

@@ -29,7 +29,14 @@ pub struct Site {
 
 impl Site {
     /// Starts to watch the namespace in both clusters.
-    pub fn open(uid: String, order: &Order, source: Arc<Connection>, target: Arc<Connection>, wake: Wake, metrics: Metrics) -> Self {
+    pub fn open(
+        uid: String,
+        order: &Order,
+        source: Arc<Connection>,
+        target: Arc<Connection>,
+        wake: Wake,
+        metrics: Metrics,
+    ) -> Self {
         let watch = |side: Side, connection: Arc<Connection>| {
             let scope = Scope {
                 namespace: order.namespace.clone(),
@@ -73,8 +80,11 @@ impl Site {
     }
 
     fn start(&self, plan: ProbePlan) -> Prober {
-        let surroundings =
-            Surroundings { source: Arc::clone(&self.source), target: Arc::clone(&self.target), metrics: self.metrics.clone() };
+        let surroundings = Surroundings {
+            source: Arc::clone(&self.source),
+            target: Arc::clone(&self.target),
+            metrics: self.metrics.clone(),
+        };
         let wake = Arc::clone(&self.wake);
         Prober::start(plan, surroundings, move || wake())
     }

@@ -186,7 +186,12 @@ impl Watch {
     }
 
     fn complain(&self, error: &watcher::Error) {
-        tracing::debug!(kind = self.kind.name(), namespace = self.scope.namespace, error = crate::causes::causes(error), "a watch failed");
+        tracing::debug!(
+            kind = self.kind.name(),
+            namespace = self.scope.namespace,
+            error = crate::causes::causes(error),
+            "a watch failed"
+        );
         self.connection.doubt();
     }
 
@@ -220,7 +225,12 @@ impl Watch {
         let list = store.lists.remove(&self.kind).unwrap_or_default();
         let is_first = store.listed.insert(self.kind);
         let kind = self.kind;
-        let same = store.objects.iter().filter(|((known, _), _)| *known == kind).map(|((_, name), facts)| (name, facts)).eq(list.iter());
+        let same = store
+            .objects
+            .iter()
+            .filter(|((known, _), _)| *known == kind)
+            .map(|((_, name), facts)| (name, facts))
+            .eq(list.iter());
         store.objects.retain(|(known, _), _| *known != kind);
         store.objects.extend(list.into_iter().map(|(name, facts)| ((kind, name), facts)));
         is_first || !same

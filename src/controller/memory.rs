@@ -51,7 +51,12 @@ impl Memory {
         }
     }
 
-    pub(super) fn remember(&self, migration: &Arc<NamespaceMigration>, status: NamespaceMigrationStatus, version: String) {
+    pub(super) fn remember(
+        &self,
+        migration: &Arc<NamespaceMigration>,
+        status: NamespaceMigrationStatus,
+        version: String,
+    ) {
         let mut remembered = locked(&self.remembered);
         let key = ObjectRef::from_obj(migration.as_ref());
         let counted = remembered.get(&key).and_then(|known| known.counted);
@@ -69,7 +74,12 @@ impl Memory {
     }
 
     /// Brings the metrics of a migration in line with what was decided.
-    pub(super) fn measure(&self, migration: &Arc<NamespaceMigration>, known: &Known, status: &NamespaceMigrationStatus) {
+    pub(super) fn measure(
+        &self,
+        migration: &Arc<NamespaceMigration>,
+        known: &Known,
+        status: &NamespaceMigrationStatus,
+    ) {
         let key = ObjectRef::from_obj(migration.as_ref());
         let mut remembered = locked(&self.remembered);
         let entry = remembered.entry(key).or_insert_with(|| Remembered {

@@ -26,7 +26,12 @@ pub(super) struct Pairs {
 impl Default for Pairs {
     fn default() -> Self {
         let writer = Writer::default();
-        Self { store: writer.as_reader(), writer: Mutex::new(Some(writer)), connections: Mutex::default(), migrations: Mutex::default() }
+        Self {
+            store: writer.as_reader(),
+            writer: Mutex::new(Some(writer)),
+            connections: Mutex::default(),
+            migrations: Mutex::default(),
+        }
     }
 }
 
@@ -50,7 +55,12 @@ impl Pairs {
         (one(Side::Source), one(Side::Target))
     }
 
-    fn connection(&self, address: Address, home: &HomeAccess, trigger: &UnboundedSender<ObjectRef<NamespaceMigration>>) -> Arc<Connection> {
+    fn connection(
+        &self,
+        address: Address,
+        home: &HomeAccess,
+        trigger: &UnboundedSender<ObjectRef<NamespaceMigration>>,
+    ) -> Arc<Connection> {
         let key = (address.pair.clone(), address.side);
         let mut connections = locked(&self.connections);
         if let Some(connection) = connections.get(&key).filter(|connection| connection.address == address) {

@@ -32,16 +32,28 @@ pub(super) async fn ingress(order: &Order, site: &Site, creation: &IngressCreati
         return Err(ExecuteError::Changed(format!("Ingress {} is deployed by {owner} now", creation.name)));
     }
     let original = serde_json::to_value(&original).map_err(|error| ExecuteError::Changed(error.to_string()))?;
-    let made = replicate::target_ingress(&original, &rules(order, creation, &creation.stamp.text(), &order.owner_label()));
+    let made =
+        replicate::target_ingress(&original, &rules(order, creation, &creation.stamp.text(), &order.owner_label()));
     let made = serde_json::from_value(made).map_err(|error| ExecuteError::Changed(error.to_string()))?;
     let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     let created = timed(EFFECT_TIMEOUT, target.ingresses().create(&params, &made)).await;
     created.map_err(|source| target.failed(format!("create Ingress {}", creation.name), source))?;
-    tracing::info!(namespace = order.namespace, ingress = creation.name, side = "target", weight = 0, "Ingress created");
+    tracing::info!(
+        namespace = order.namespace,
+        ingress = creation.name,
+        side = "target",
+        weight = 0,
+        "Ingress created"
+    );
     Ok(())
 }
 
-fn rules<'a>(order: &'a Order, creation: &'a IngressCreation, stamp: &'a str, owner_label: &'a str) -> IngressRules<'a> {
+fn rules<'a>(
+    order: &'a Order,
+    creation: &'a IngressCreation,
+    stamp: &'a str,
+    owner_label: &'a str,
+) -> IngressRules<'a> {
     IngressRules {
         source_prefix: &order.source.annotation_prefix,
         target_prefix: &order.target.annotation_prefix,
@@ -80,6 +92,9 @@ async fn check(order: &Order, target: &Cluster<'_>) -> Result<(), ExecuteError> 
     }
     match namespace? {
         Some(facts) if !facts.terminating => Ok(()),
-        _ => Err(ExecuteError::Changed(format!("the namespace {} on the target is absent or being deleted", order.namespace))),
+        _ => Err(ExecuteError::Changed(format!(
+            "the namespace {} on the target is absent or being deleted",
+            order.namespace
+        ))),
     }
 }

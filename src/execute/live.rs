@@ -28,14 +28,20 @@ impl<'a> Cluster<'a> {
     pub(super) fn of(order: &'a Order, site: &Site, side: Side) -> Result<Self, ExecuteError> {
         let state = site.side(side).connection().state();
         match state.clients {
-            Some(clients) if state.reach.is_reachable() => Ok(Self { side, client: clients.requests, namespace: &order.namespace }),
+            Some(clients) if state.reach.is_reachable() => {
+                Ok(Self { side, client: clients.requests, namespace: &order.namespace })
+            }
             _ => Err(ExecuteError::OutOfReach { side, why: state.reach.trouble() }),
         }
     }
 
     pub(super) fn ingresses(&self) -> Api<DynamicObject> {
         let kind = GroupVersionKind::gvk("networking.k8s.io", "v1", "Ingress");
-        Api::namespaced_with(self.client.clone(), self.namespace, &ApiResource::from_gvk_with_plural(&kind, "ingresses"))
+        Api::namespaced_with(
+            self.client.clone(),
+            self.namespace,
+            &ApiResource::from_gvk_with_plural(&kind, "ingresses"),
+        )
     }
 
     pub(super) async fn ingress(&self, name: &str) -> Result<Option<DynamicObject>, ExecuteError> {

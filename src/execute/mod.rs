@@ -9,10 +9,10 @@ use futures::future::join_all;
 
 use crate::cluster::call::CallError;
 use crate::cluster::secret::SecretError;
+use crate::machine::Side;
 use crate::machine::effect::{Effect, WeightWrite};
 use crate::machine::order::Order;
 use crate::machine::permit::Refusal;
-use crate::machine::Side;
 use crate::site::Site;
 
 /// Why an effect was not carried out.
@@ -112,7 +112,9 @@ fn kind(effect: &Effect) -> std::mem::Discriminant<Effect> {
 
 async fn carry_out(order: &Order, site: &Site, effect: &Effect, source_failed: bool) -> Result<(), ExecuteError> {
     match effect {
-        Effect::WriteWeight(WeightWrite { after_source: true, .. }) if source_failed => Err(ExecuteError::WaitsForSource),
+        Effect::WriteWeight(WeightWrite { after_source: true, .. }) if source_failed => {
+            Err(ExecuteError::WaitsForSource)
+        }
         Effect::WriteWeight(write) => weight::write(order, site, write).await,
         Effect::CreateIngress(creation) => create::ingress(order, site, creation).await,
         Effect::CreateSecret { name } => create::secret(order, site, name).await,
@@ -126,9 +128,17 @@ fn noted(site: &Site, order: &Order, error: ExecuteError) -> ExecuteError {
         site.side(side).connection().report(call);
     }
     if error.is_conflict() {
-        tracing::debug!(namespace = order.namespace, error = crate::causes::causes(&error), "changed in between; deciding again");
+        tracing::debug!(
+            namespace = order.namespace,
+            error = crate::causes::causes(&error),
+            "changed in between; deciding again"
+        );
     } else {
-        tracing::warn!(namespace = order.namespace, error = crate::causes::causes(&error), "an effect was not carried out");
+        tracing::warn!(
+            namespace = order.namespace,
+            error = crate::causes::causes(&error),
+            "an effect was not carried out"
+        );
     }
     error
 }

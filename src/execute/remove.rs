@@ -24,7 +24,13 @@ pub(super) async fn object(order: &Order, site: &Site, removal: &Removal) -> Res
         RemovableKind::Ingress => ingress(order, &target, removal).await?,
         RemovableKind::Secret => secret(order, &target, removal).await?,
     }
-    tracing::info!(namespace = order.namespace, kind = removal.kind.as_str(), name = removal.name, side = "target", "object removed");
+    tracing::info!(
+        namespace = order.namespace,
+        kind = removal.kind.as_str(),
+        name = removal.name,
+        side = "target",
+        "object removed"
+    );
     Ok(())
 }
 
@@ -32,7 +38,8 @@ async fn ingress(order: &Order, target: &Cluster<'_>, removal: &Removal) -> Resu
     let Some(found) = target.ingress(&removal.name).await? else { return Ok(()) };
     let found = facts::ingress(&found, &order.target.annotation_prefix);
     check_mark(order, removal, &found.uid, found.created_by.as_deref())?;
-    let preconditions = Preconditions { uid: Some(removal.uid.clone()), resource_version: Some(found.resource_version) };
+    let preconditions =
+        Preconditions { uid: Some(removal.uid.clone()), resource_version: Some(found.resource_version) };
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
     match timed(EFFECT_TIMEOUT, target.ingresses().delete(&removal.name, &params)).await {
         Ok(_) => Ok(()),
@@ -53,5 +60,7 @@ fn check_mark(order: &Order, removal: &Removal, uid: &str, mark: Option<&str>) -
         return Ok(());
     }
     let (kind, name) = (removal.kind.as_str(), &removal.name);
-    Err(ExecuteError::Changed(format!("{kind} {name} on the target is not the one that was created here; it is left alone")))
+    Err(ExecuteError::Changed(format!(
+        "{kind} {name} on the target is not the one that was created here; it is left alone"
+    )))
 }

@@ -8,9 +8,9 @@ use super::live::{Cluster, EFFECT_TIMEOUT};
 use crate::api::{FIELD_MANAGER, STAMP_ANNOTATION};
 use crate::cluster::call::timed;
 use crate::machine::effect::WeightWrite;
+use crate::machine::observed::IngressFacts;
 use crate::machine::order::Order;
 use crate::machine::permit::{Live, Permit, permit};
-use crate::machine::stamp::Stamp;
 use crate::observe::facts;
 use crate::site::Site;
 
@@ -30,26 +30,32 @@ async fn read(order: &Order, site: &Site, cluster: &Cluster<'_>, write: &WeightW
         if write.stamp.direction.is_back() {
             return Ok(None);
         }
-        other_stamp(order, site, write).await
+        other_side(order, site, write).await
     };
-    let (identity, namespace, ingress, other_stamp) =
+    let (identity, namespace, ingress, other) =
         futures::join!(cluster.identity(), cluster.namespace(), cluster.ingress(&write.ingress), other);
     let prefix = &order.rules(write.side).annotation_prefix;
     Ok(Live {
         identity: identity?,
         namespace: namespace?,
         ingress: ingress?.map(|object| facts::ingress(&object, prefix)),
-        other_stamp: other_stamp?,
+        other: other?,
     })
 }
 
-async fn other_stamp(order: &Order, site: &Site, write: &WeightWrite) -> Result<Option<Stamp>, ExecuteError> {
+async fn other_side(order: &Order, site: &Site, write: &WeightWrite) -> Result<Option<IngressFacts>, ExecuteError> {
     let side = write.side.other();
     let object = Cluster::of(order, site, side)?.ingress(&write.ingress).await?;
-    Ok(object.and_then(|object| facts::ingress(&object, &order.rules(side).annotation_prefix).stamp))
+    Ok(object.map(|object| facts::ingress(&object, &order.rules(side).annotation_prefix)))
 }
 
-async fn apply(order: &Order, cluster: &Cluster<'_>, write: &WeightWrite, uid: &str, version: &str) -> Result<(), ExecuteError> {
+async fn apply(
+    order: &Order,
+    cluster: &Cluster<'_>,
+    write: &WeightWrite,
+    uid: &str,
+    version: &str,
+) -> Result<(), ExecuteError> {
     let prefix = &order.rules(write.side).annotation_prefix;
     let set = json!({
         "apiVersion": "networking.k8s.io/v1",

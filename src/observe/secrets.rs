@@ -15,7 +15,12 @@ use crate::site::Site;
 /// Reads at a time: enough to be quick, not enough to be a burden.
 const AT_A_TIME: usize = 8;
 
-pub(super) async fn read(site: &Site, namespace: &str, names: &[String], key: &hmac::Key) -> BTreeMap<String, SecretView> {
+pub(super) async fn read(
+    site: &Site,
+    namespace: &str,
+    names: &[String],
+    key: &hmac::Key,
+) -> BTreeMap<String, SecretView> {
     let reads = names.iter().map(|name| async move {
         let (source, target) =
             futures::join!(presence(&site.source, namespace, name, key), presence(&site.target, namespace, name, key));
