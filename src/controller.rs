@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
-use futures::{FutureExt as _, StreamExt as _};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use kube::{Api, ResourceExt as _};
 use kube_runtime::controller::{Action, Controller};
-use kube_runtime::reflector::{ObjectRef, Store};
-use kube_runtime::watcher;
+use kube_runtime::reflector::{self, ObjectRef};
+use kube_runtime::{WatchStreamExt as _, watcher, watcher as watch_objects};
 use ring::hmac;
 use tokio_util::sync::CancellationToken;
 
@@ -61,6 +61,8 @@ pub struct Operator {
     digest_key: hmac::Key,
 }
 
+type ControllerError = kube_runtime::controller::Error<ReconcileError, watcher::Error>;
+
 /// Why a pass did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
@@ -85,34 +87,28 @@ impl ReconcileError {
 pub async fn run(home: HomeAccess, identity: Home, selector: Option<String>, health: Health, stop: CancellationToken) {
     let (trigger, triggers) = futures::channel::mpsc::unbounded();
     let config = selector.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(&labels));
-    let controller = Controller::new(Api::<NamespaceMigration>::all(home.clients.watches.clone()), config.clone());
-    let migrations = controller.store();
+    let (migrations, writer) = reflector::store();
     let operator = Arc::new(Operator::new(home, identity, trigger));
-    let pairs = tokio::spawn(stop.clone().run_until_cancelled_owned(pairs::follow(
-        Arc::clone(&operator),
-        config,
-        migrations.clone(),
-    )));
-    tokio::spawn(stop.clone().run_until_cancelled_owned(report_ready(health, migrations, operator.pairs.store())));
-    controller
+    let pairs = pairs::follow(Arc::clone(&operator), config.clone(), migrations.clone(), health.clone());
+    let pairs = tokio::spawn(stop.clone().run_until_cancelled_owned(pairs));
+    let api = Api::<NamespaceMigration>::all(operator.home.clients.watches.clone());
+    // Not `Store::wait_until_ready`: of several that wait only the last is woken, and the controller itself waits there.
+    let watched =
+        watch_objects(api, config).default_backoff().inspect_ok(move |event| beat_when_listed(event, &health));
+    Controller::for_stream(watched.reflect(writer).touched_objects(), migrations)
         .reconcile_on(triggers)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(caught, retry, Arc::clone(&operator))
         .for_each(|result| {
-            if let Err(kube_runtime::controller::Error::ObjectNotFound(gone)) = result {
-                operator.forget(&ObjectRef::new(&gone.name).within(gone.namespace.as_deref().unwrap_or_default()));
-            }
+            operator.note(result.map(drop));
             std::future::ready(())
         })
         .await;
     pairs.abort();
 }
 
-async fn report_ready(health: Health, migrations: Store<NamespaceMigration>, pairs: Store<ClusterPair>) {
-    if pairs.wait_until_ready().await.is_ok() {
-        health.beat(PAIRS_LISTED);
-    }
-    if migrations.wait_until_ready().await.is_ok() {
+fn beat_when_listed(event: &watcher::Event<NamespaceMigration>, health: &Health) {
+    if matches!(event, watcher::Event::InitDone) {
         health.beat(MIGRATIONS_LISTED);
     }
 }
@@ -306,6 +302,18 @@ impl Operator {
             return Action::requeue(AFTER_WRITE);
         }
         until(decision.wake_at)
+    }
+
+    /// What the controller itself has to say: a migration that is gone, or a watch that fails.
+    fn note(&self, result: Result<(), ControllerError>) {
+        match result {
+            // A failed pass has been logged and counted where it is backed off.
+            Ok(()) | Err(ControllerError::ReconcilerFailed(..)) => {}
+            Err(ControllerError::ObjectNotFound(gone)) => {
+                self.forget(&ObjectRef::new(&gone.name).within(gone.namespace.as_deref().unwrap_or_default()));
+            }
+            Err(error) => tracing::warn!(error = crate::causes::causes(&error), "migrations cannot be watched"),
+        }
     }
 
     fn forget(&self, gone: &ObjectRef<NamespaceMigration>) {

@@ -11,10 +11,11 @@ use kube_runtime::reflector::{ObjectRef, Store, reflector};
 use kube_runtime::watcher::{self, Event};
 use kube_runtime::{WatchStreamExt as _, watcher as watch_objects};
 
-use super::{Operator, locked};
+use super::{Operator, PAIRS_LISTED, locked};
 use crate::api::{ClusterPair, NamespaceMigration};
 use crate::cluster::connection::{Address, Connection, HomeAccess};
 use crate::machine::Side;
+use crate::server::Health;
 
 pub(super) struct Pairs {
     store: Store<ClusterPair>,
@@ -36,10 +37,6 @@ impl Default for Pairs {
 }
 
 impl Pairs {
-    pub(super) fn store(&self) -> Store<ClusterPair> {
-        self.store.clone()
-    }
-
     pub(super) fn get(&self, name: &str) -> Option<Arc<ClusterPair>> {
         self.store.get(&ObjectRef::new(name))
     }
@@ -95,7 +92,12 @@ fn users(migrations: Option<&Store<NamespaceMigration>>, pair: &str) -> Vec<Obje
 }
 
 /// Follows the declared pairs and wakes the migrations that name one that has changed.
-pub(super) async fn follow(operator: Arc<Operator>, config: watcher::Config, migrations: Store<NamespaceMigration>) {
+pub(super) async fn follow(
+    operator: Arc<Operator>,
+    config: watcher::Config,
+    migrations: Store<NamespaceMigration>,
+    health: Health,
+) {
     let Some(writer) = locked(&operator.pairs.writer).take() else { return };
     *locked(&operator.pairs.migrations) = Some(migrations.clone());
     let api: Api<ClusterPair> = Api::all(operator.home.clients.watches.clone());
@@ -109,6 +111,7 @@ pub(super) async fn follow(operator: Arc<Operator>, config: watcher::Config, mig
                 pair.name_any()
             }
             Ok(Event::InitDone) => {
+                health.beat(PAIRS_LISTED);
                 wake(&operator, migrations.state().iter().map(|migration| ObjectRef::from_obj(migration.as_ref())));
                 continue;
             }
