@@ -1,46 +1,48 @@
 //! Contests: somebody else changed an Ingress that we move. It stops the clock and is not fought, with one exception:
-//! what leaves both sides at 0, or gives the target more users than the step allows, is answered by a rollback.
+//! what leaves both sides at 0, or may give the target more users than the step allows, is answered by a rollback.
 
-use super::observed::Side;
+use super::observed::{IngressFacts, Side};
 use super::reason::Reason;
 use super::run::{Move, Run, Wait};
 use super::stages::shift_traffic_steps;
-use super::traffic::target_share;
+use super::traffic::{Weight, target_share};
 use crate::api::Stage;
-use crate::api::status::PlannedIngress;
+use crate::api::status::{PlannedIngress, StepPhase};
 
 /// The answer to a contest, if there is one.
 pub fn respond(run: &Run<'_>) -> Option<Move> {
-    let message = [Side::Source, Side::Target].into_iter().find_map(|side| contested(run, side))?;
-    let (source, target) = (run.weights(Side::Source), run.weights(Side::Target));
-    let all_zero = source.iter().chain(&target).all(|weight| weight.get() == 0) && !source.is_empty();
-    let share = target_share(&source, &target);
+    let (side, planned, message) = [Side::Source, Side::Target].into_iter().find_map(|side| contested(run, side))?;
     let allowed = allowed_share(run);
-    if all_zero || (share > allowed && !source.is_empty()) {
-        let message =
-            format!("{message} That sends {share} percent of users to the target, where {allowed} is allowed.");
-        return Some(Move::RollBack { reason: Reason::ForeignWeight, message });
+    if let Some(harm) = run.ingresses().iter().find_map(|planned| harm(run, planned, allowed)) {
+        return Some(Move::RollBack { reason: Reason::ForeignWeight, message: format!("{message} {harm}") });
     }
-    let prefix = &run.order.source.annotation_prefix;
-    let fix = format!(
-        "Stop the other writer. Argo CD: ignoreDifferences with managedFieldsManagers [namespace-migration]; Flux: spec.ignore for /metadata/annotations/{}aws-weight; \
-         then set the weight back to what status.traffic says.",
-        prefix.replace('/', "~1")
-    );
-    Some(Wait::new(Reason::WeightContested, message).unblocked_by(fix).into())
+    Some(Wait::new(Reason::WeightContested, message).unblocked_by(cure(run, side, planned)).into())
 }
 
-/// What is wrong on a side, in a sentence.
-fn contested(run: &Run<'_>, side: Side) -> Option<String> {
-    let view = run.view(side);
-    if !view.synced || !is_ours_by_now(run.status.stage, side) {
+fn cure(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> String {
+    let prefix = &run.order.rules(side).annotation_prefix;
+    let weight = written(run, side, false).first().copied().unwrap_or_default();
+    let identifier = if side == Side::Source { &planned.source_identifier } else { &planned.target_identifier };
+    format!(
+        "Stop the other writer. Argo CD: ignoreDifferences with managedFieldsManagers [namespace-migration]; Flux: spec.ignore \
+         for /metadata/annotations/{}aws-weight. Then give the Ingress back: kubectl annotate ingress {} -n {} --overwrite \
+         {prefix}set-identifier={identifier} {prefix}aws-weight={weight}",
+        prefix.replace('/', "~1"),
+        planned.name,
+        run.order.namespace
+    )
+}
+
+/// What is wrong on a side, with the Ingress and a sentence.
+fn contested<'a>(run: &'a Run<'_>, side: Side) -> Option<(Side, &'a PlannedIngress, String)> {
+    if !run.view(side).synced {
         return None;
     }
-    run.ingresses().iter().find_map(|planned| problem(run, side, planned))
+    run.ingresses().iter().find_map(|planned| Some((side, planned, problem(run, side, planned)?)))
 }
 
 /// Whether every Ingress of a side must carry our stamp after this stage has begun.
-fn is_ours_by_now(stage: Stage, side: Side) -> bool {
+pub(super) fn is_ours_by_now(stage: Stage, side: Side) -> bool {
     match side {
         Side::Source => (Stage::PrepareTarget..=Stage::Bake).contains(&stage),
         Side::Target => (Stage::SmokeTest..=Stage::Bake).contains(&stage),
@@ -49,34 +51,97 @@ fn is_ours_by_now(stage: Stage, side: Side) -> bool {
 
 fn problem(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<String> {
     let name = &planned.name;
+    let ours_by_now = is_ours_by_now(run.status.stage, side);
     let Some(facts) = run.ingress(side, planned) else {
-        return Some(format!("Ingress {name} is gone from the {side}."));
+        return ours_by_now.then(|| format!("Ingress {name} is gone from the {side}."));
     };
-    let ours = facts.stamp.as_ref().is_some_and(|stamp| stamp.owner == run.order.owner);
-    if !ours {
-        return Some(format!(
-            "The annotations of Ingress {name} on the {side} were removed or replaced by {}.",
-            facts.weight_writer()
-        ));
+    let stamp = facts.stamp.as_ref().filter(|stamp| stamp.owner == run.order.owner);
+    let is_running = stamp.is_some_and(|stamp| !stamp.direction.is_final());
+    if is_given_back(run, side, planned, facts) || (!ours_by_now && (!is_running || facts.weight_is_ours())) {
+        return None;
     }
-    if !facts.weight_is_ours() {
-        let found = facts.weight_text.as_deref().unwrap_or("none");
-        return Some(format!(
-            "The weight of Ingress {name} on the {side} was changed to {found} by {}.",
-            facts.weight_writer()
-        ));
+    let (found, writer) = (facts.weight_text.as_deref().unwrap_or("none"), facts.weight_writer());
+    let wanted = wanted(run, side, facts.weight_is_ours());
+    if !facts.weight_is_ours() && facts.weight_text.is_some() {
+        return Some(format!("The weight of Ingress {name} on the {side} was changed to {found} by {writer}{wanted}."));
     }
-    None
+    if stamp.is_none() {
+        return Some(format!("The annotations of Ingress {name} on the {side} were removed or replaced by {writer}."));
+    }
+    Some(format!("Ingress {name} on the {side} has weight {found}, which is not what was written{wanted}."))
+}
+
+fn wanted(run: &Run<'_>, side: Side, ours: bool) -> String {
+    let weights: Vec<_> = written(run, side, ours).iter().map(ToString::to_string).collect();
+    format!("; {} is expected", weights.join(" or "))
+}
+
+/// Whether identifier and weight are as written, whoever wrote them last.
+pub(super) fn is_given_back(run: &Run<'_>, side: Side, planned: &PlannedIngress, facts: &IngressFacts) -> bool {
+    let identifier = if side == Side::Source { &planned.source_identifier } else { &planned.target_identifier };
+    facts.identifier.as_ref() == Some(identifier)
+        && facts.weight().is_some_and(|weight| written(run, side, facts.weight_is_ours()).contains(&weight))
+}
+
+/// The weights that an Ingress of a side may have. The last one that was seen to be written comes first.
+///
+/// What is ours may be one write ahead: effects come before the status that remembers them.
+fn written(run: &Run<'_>, side: Side, ours: bool) -> Vec<Weight> {
+    let (before, current, next) = around(run);
+    let phase = run.status.step.as_ref().map_or(StepPhase::RaiseTarget, |step| step.phase);
+    let (seen, ahead) = match (run.status.stage, side) {
+        (Stage::Bake, Side::Source) => (Weight::ZERO, None),
+        (Stage::Bake, Side::Target) => (Weight::FULL, None),
+        (Stage::SmokeTest, Side::Target) => (Weight::ZERO, Some(current)),
+        (Stage::ShiftTraffic, Side::Target) => match phase {
+            StepPhase::RaiseTarget => (before, Some(current)),
+            StepPhase::Holding => (current, Some(next)),
+            _ => (current, None),
+        },
+        (Stage::ShiftTraffic, Side::Source) => match phase {
+            StepPhase::SourceSettling | StepPhase::Holding => (current.complement(), None),
+            _ => (before.complement(), Some(current.complement())),
+        },
+        (_, Side::Source) => (Weight::FULL, None),
+        (_, Side::Target) => (Weight::ZERO, None),
+    };
+    std::iter::once(seen).chain(ahead.filter(|weight| ours && *weight != seen)).collect()
+}
+
+/// The target's weight before the current step, at it, and at the next one.
+fn around(run: &Run<'_>) -> (Weight, Weight, Weight) {
+    let steps = shift_traffic_steps(run);
+    let index = step_index(run);
+    let at = |index: usize| steps.get(index).or(steps.last()).map_or(Weight::ZERO, |step| step.weight);
+    (index.checked_sub(1).map_or(Weight::ZERO, at), at(index), at(index + 1))
+}
+
+fn step_index(run: &Run<'_>) -> usize {
+    run.status.step.as_ref().map_or(0, |step| usize::try_from(step.index).unwrap_or_default())
+}
+
+/// What the weights of an Ingress do to users that they must not, in a sentence.
+fn harm(run: &Run<'_>, planned: &PlannedIngress, allowed: i32) -> Option<String> {
+    let (source, target) = (run.ingress(Side::Source, planned)?, run.ingress(Side::Target, planned)?);
+    let target = target.weight()?;
+    let Some(source) = source.weight() else {
+        let taken = "Without its weight the source's record may go, and with it every user to the target.";
+        return Some(taken.to_owned());
+    };
+    if source == Weight::ZERO && target == Weight::ZERO {
+        return Some("Both sides are at 0, which is an even split.".to_owned());
+    }
+    let share = target_share(&[source], &[target]);
+    (share > allowed)
+        .then(|| format!("That sends {share} percent of users to the target, where {allowed} are allowed."))
 }
 
 /// The share that the target may have now: the current step's, or nothing before the shift.
 fn allowed_share(run: &Run<'_>) -> i32 {
+    let (_, current, _) = around(run);
     match run.status.stage {
         Stage::Bake => 100,
-        Stage::ShiftTraffic => {
-            let index = run.status.step.as_ref().map_or(0, |step| usize::try_from(step.index).unwrap_or_default());
-            shift_traffic_steps(run).get(index).map_or(0, |step| step.weight.get())
-        }
+        Stage::ShiftTraffic => current.get(),
         _ => 0,
     }
 }

@@ -2,8 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::effect::Effect;
+use super::observed::Side;
 use super::reason::Reason;
-use super::run::{Move, Run, Wait, words};
+use super::run::{Memo, Move, Run, Wait, words};
+use super::stages::is_rollback;
 use crate::api::namespace_migration::OnFailure;
 use crate::api::{Stage, status::StepPhase};
 
@@ -44,19 +47,54 @@ pub fn deadline(run: &Run<'_>) -> Option<Timestamp> {
     since.saturating_add(allowance).ok()
 }
 
-/// What a stage that has waited too long turns into. None while it has time.
-pub fn exceeded(run: &Run<'_>, wait: &Wait) -> Option<Move> {
-    if run.now < deadline(run)? {
+/// What a wait that is too long turns into. None while it has time.
+///
+/// What stops the clock never leads to a rollback: nobody has seen the target fail. Once it is over, the deadline starts anew.
+pub fn exceeded(run: &Run<'_>, effects: &[Effect], wait: &Wait) -> Option<Move> {
+    if run.now < deadline(run)? || is_rollback(run.status.stage) || wait.reason == Reason::ConnectingToClusters {
         return None;
     }
     let allowance = allowance(run.status.stage).unwrap_or_default();
     let message = format!("{} took longer than {}: {}", run.status.stage, words(allowance), wait.message);
-    let reason = Reason::DeadlineExceeded;
-    match (run.status.stage, run.order.on_failure) {
-        // A rollback goes on for ever; the driver marks it as blocked.
-        (Stage::RollingBack, _) => None,
-        (Stage::Preflight, _) => Some(Move::Fail { reason, message }),
-        (_, OnFailure::Rollback) => Some(Move::RollBack { reason, message }),
-        (_, OnFailure::Hold) => Some(Wait { reason: Reason::Held, message, stalled: true, ..wait.clone() }.into()),
+    if stops_the_clock(run, wait.reason) {
+        return Some(held(effects, Wait { message, ..wait.clone() }));
     }
+    if stood_still(&run.status.reason) {
+        return Some(Move::Remember(Memo::DeadlineAnew));
+    }
+    let reason = Reason::DeadlineExceeded;
+    Some(match (run.status.stage, run.order.on_failure) {
+        (Stage::Preflight, _) => Move::Fail { reason, message },
+        (_, OnFailure::Rollback) => Move::RollBack { reason, message },
+        (_, OnFailure::Hold) => held(effects, Wait { reason: Reason::Held, message, ..wait.clone() }),
+    })
+}
+
+/// A person is told. What can be done is still done: it may be all that was missing.
+fn held(effects: &[Effect], wait: Wait) -> Move {
+    Move::Act { effects: effects.to_vec(), wait: wait.stalled() }
+}
+
+fn stops_the_clock(run: &Run<'_>, reason: Reason) -> bool {
+    let reachable = |side: Side| run.view(side).reach.is_reachable();
+    match reason {
+        Reason::HealthUnknown | Reason::WeightContested | Reason::SourceUnhealthyToo | Reason::Held => true,
+        // Both out of reach in one moment is our own network.
+        Reason::SourceUnreachable | Reason::TargetUnreachable => !reachable(Side::Source) && !reachable(Side::Target),
+        _ => false,
+    }
+}
+
+/// Whether the pass before this one had a wait in which nothing could be done.
+fn stood_still(reason_before: &str) -> bool {
+    let still = [
+        Reason::ConnectingToClusters,
+        Reason::SourceUnreachable,
+        Reason::TargetUnreachable,
+        Reason::HealthUnknown,
+        Reason::WeightContested,
+        Reason::SourceUnhealthyToo,
+        Reason::Held,
+    ];
+    still.into_iter().any(|reason| reason.as_str() == reason_before)
 }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::claim;
 use super::contest;
 use super::deadline;
 use super::effect::Effect;
@@ -13,7 +14,7 @@ use super::resume;
 use super::run::{Event, Memo, Move, Run, Wait, micro, seconds};
 use super::stages::{self, is_rollback, is_terminal, is_watched};
 use super::summary;
-use crate::api::namespace_migration::OnFailure;
+use crate::api::namespace_migration::{OnFailure, RemovalPolicy};
 use crate::api::status::{Cause, NamespaceMigrationStatus, Stage};
 
 /// Stages passed in one pass at most: all of them, each with a few things to remember. More would be a loop.
@@ -50,10 +51,10 @@ pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
         return Needs::default();
     }
     let planned = status.plan.iter().flat_map(|plan| plan.secrets.iter().cloned());
-    let created = status.created.iter().filter(|object| object.kind == "Secret").map(|object| object.name.clone());
+    let removes = order.created_objects == RemovalPolicy::Remove;
     let secrets = match status.stage {
         Stage::CopySecrets => planned.collect(),
-        Stage::RollingBack | Stage::RollbackBlocked => created.collect(),
+        Stage::RollingBack | Stage::RollbackBlocked if removes => planned.collect(),
         _ => vec![],
     };
     Needs { clusters: true, probes: is_watched(status.stage), secrets }
@@ -70,7 +71,9 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
     summary::remember_created(&mut run);
     let (effects, wait) = drive(&mut run);
     summary::write(&mut run, &wait);
-    let wake_at = [wait.wake_at, deadline::deadline(&run)].into_iter().flatten().min();
+    // A deadline that has passed has had its effect: waking for it again would never end.
+    let deadline = deadline::deadline(&run).filter(|at| *at > now);
+    let wake_at = [wait.wake_at, deadline].into_iter().flatten().min();
     Decision { effects, wake_at, status: run.status, events: run.events }
 }
 
@@ -78,6 +81,10 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
 pub fn reject(status: &NamespaceMigrationStatus, generation: i64, error: &OrderError, now: Timestamp) -> Decision {
     let mut status = status.clone();
     status.observed_generation = generation;
+    if status.stage == Stage::Completed {
+        // Nothing that the spec could say matters any more.
+        return Decision { effects: vec![], status, events: vec![], wake_at: None };
+    }
     let message = match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}."),
         None => format!("{error}."),
@@ -106,17 +113,28 @@ fn drive(run: &mut Run<'_>) -> (Vec<Effect>, Wait) {
     )
 }
 
-/// What overrules the stage comes first: somebody else's writes, then health; then the stage, within its deadline.
+/// What overrules the stage comes first: somebody else's writes and health; then the stage, within its deadline.
 fn next_move(run: &Run<'_>) -> Move {
     let stage = run.status.stage;
     if is_terminal(stage) || is_rollback(stage) {
         return stages::visit(run);
     }
-    let overruled = contest::respond(run).or_else(|| unhealthy(run));
+    let overruled = overruled(run);
+    if let (Some(Move::Act { .. }), Some(memo)) = (&overruled, stages::stopped_clock(run)) {
+        return Move::Remember(memo);
+    }
     let answer = overruled.unwrap_or_else(|| stages::visit(run));
     match &answer {
-        Move::Act { wait, .. } => deadline::exceeded(run, wait).unwrap_or(answer),
+        Move::Act { effects, wait } => deadline::exceeded(run, effects, wait).unwrap_or(answer),
         _ => answer,
+    }
+}
+
+/// A contest never blocks a rollback for health.
+fn overruled(run: &Run<'_>) -> Option<Move> {
+    match contest::respond(run) {
+        Some(rollback @ Move::RollBack { .. }) => Some(rollback),
+        contest => unhealthy(run).or(contest).or_else(|| claim::missing(run)),
     }
 }
 
@@ -150,6 +168,8 @@ fn remember(run: &mut Run<'_>, memo: Memo) {
     match memo {
         Memo::Plan(plan) => run.status.plan = Some(plan),
         Memo::WrittenNow => run.status.written_since = Some(micro(run.now)),
+        Memo::NotWritten => run.status.written_since = None,
+        Memo::DeadlineAnew => restart_deadline(run),
         Memo::Step(step) => {
             let entered = run.status.step.as_ref().is_none_or(|old| old.index != step.index);
             run.status.step = Some(step);
@@ -157,6 +177,15 @@ fn remember(run: &mut Run<'_>, memo: Memo) {
                 announce_step(run);
             }
         }
+    }
+}
+
+fn restart_deadline(run: &mut Run<'_>) {
+    // The wait before is over: it is not found again as what stood still.
+    run.status.reason.clear();
+    match &mut run.status.step {
+        Some(step) if run.status.stage == Stage::ShiftTraffic => step.since = micro(run.now),
+        _ => run.status.stage_started_at = Some(seconds(run.now)),
     }
 }
 

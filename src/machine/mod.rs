@@ -11,10 +11,11 @@
 //! | What changes the world, and what takes it back? | [`effect`] |
 //! | May this weight be written now? | [`permit`], [`stamp`] |
 //! | Is it served? | [`gate`] |
-//! | Who else writes our weights? | [`contest`] |
+//! | Who else writes our weights? | [`contest`]; what they give back is taken up by `claim` |
 //! | What if status is lost, or a rollback began elsewhere? | [`resume`] |
 //! | What does a person read? | [`summary`], [`reason`] |
 
+mod claim;
 pub mod contest;
 pub mod deadline;
 pub mod drive;

@@ -158,8 +158,12 @@ fn refusal<'a>(write: &WeightWrite, expected_identity: &str, live: &'a Live) -> 
 /// What only a forward write is refused for: what is live on either side is not as we left it.
 fn forward(write: &WeightWrite, found: &IngressFacts, other: Option<&IngressFacts>) -> Result<(), Refusal> {
     fence(write, other.and_then(|other| other.stamp.as_ref()))?;
-    uncontested(write, write.side, Some(found))?;
-    uncontested(write, write.side.other(), other)?;
+    // A write that keeps the weight takes it back from nobody and gives nobody anything.
+    let keeps = found.weight() == Some(write.weight) && found.identifier.as_ref() == Some(&write.identifier);
+    if !keeps {
+        uncontested(write, write.side, Some(found))?;
+        uncontested(write, write.side.other(), other)?;
+    }
     // Without a weight the other side is a simple record, or not there: it serves, or it never did.
     let other_is_zero = other.and_then(IngressFacts::weight) == Some(Weight::ZERO);
     let other_serves = other.and_then(IngressFacts::weight).is_some_and(|weight| weight > Weight::ZERO);

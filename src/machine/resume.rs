@@ -1,12 +1,14 @@
 //! What is on the Ingresses overrules what status remembers: status may be lost, old or forged; the stamps are the fence.
 
 use super::observed::{IngressFacts, Side};
-use super::run::{Run, micro, seconds};
+use super::reason::Reason;
+use super::run::{Event, Run, micro, seconds};
 use super::stages::{self, is_rollback, is_terminal};
 use super::stamp::{Direction, Stamp};
+use super::summary;
 use super::traffic::Weight;
-use crate::api::status::{Cause, NamespaceMigrationStatus, StepPhase, StepProgress};
-use crate::api::{Stage, status::HistoryEntry};
+use crate::api::Stage;
+use crate::api::status::{Cause, HistoryEntry, NamespaceMigrationStatus, PlannedStep, StepPhase, StepProgress};
 
 /// Brings the status in line with the stamps, before anything is decided.
 pub fn adopt(run: &mut Run<'_>) {
@@ -14,16 +16,28 @@ pub fn adopt(run: &mut Run<'_>) {
     if is_terminal(run.status.stage) {
         return;
     }
+    forget_what_has_no_plan(run);
     let Some(newest) = newest_stamp(run) else { return };
     if run.status.stage == Stage::Pending {
         return adopt_lost_status(run, &newest);
     }
     let turned_back = newest.direction.is_back() && newest.epoch >= run.status.epoch && !is_rollback(run.status.stage);
     if turned_back && newest.attempt == run.status.attempt {
+        summary::fail_stage(run, "A rollback had begun.");
         return adopt_rollback(run, &newest);
     }
     if run.status.stage > Stage::Preflight {
         run.status.epoch = run.status.epoch.max(newest.epoch);
+    }
+}
+
+/// Without a plan nothing would be written and everything would seem done: such a status counts as lost.
+fn forget_what_has_no_plan(run: &mut Run<'_>) {
+    let usable = run.status.plan.as_ref().is_some_and(|plan| !plan.ingresses.is_empty() && !plan.steps.is_empty());
+    if run.status.stage > Stage::Preflight && !usable {
+        let old = std::mem::take(&mut run.status);
+        run.status = NamespaceMigrationStatus { history: old.history.clone(), ..fresh(&old, old.attempt) };
+        run.status.observed_generation = run.order.generation;
     }
 }
 
@@ -62,46 +76,96 @@ pub(super) fn newest_stamp(run: &Run<'_>) -> Option<Stamp> {
     ours.max_by_key(|stamp| (stamp.epoch, stamp.direction.is_back())).cloned()
 }
 
-/// Nothing is remembered, but the Ingresses carry this attempt's stamps: take it up where it stands.
+/// Nothing is remembered, but the Ingresses carry our stamps: take it up where it stands. A run that has not ended is
+/// ended first, whatever attempt is asked for by now; one that was rolled back may be followed by another.
 fn adopt_lost_status(run: &mut Run<'_>, newest: &Stamp) {
     run.status.epoch = run.status.epoch.max(newest.epoch);
-    if newest.attempt != run.status.attempt || !run.view(Side::Source).synced {
+    if !run.view(Side::Source).synced {
         return;
     }
     match newest.direction {
         Direction::RollingBack => adopt_rollback(run, newest),
-        Direction::RolledBack => enter_adopted(run, Stage::RollingBack),
-        Direction::Completed => enter_adopted(run, Stage::Completed),
-        Direction::Forward => adopt_shift(run),
+        Direction::RolledBack if newest.attempt == run.status.attempt => enter_adopted(run, Stage::RollingBack, newest),
+        Direction::RolledBack => {}
+        Direction::Completed => adopt_completed(run, newest),
+        Direction::Forward => adopt_shift(run, newest),
     }
 }
 
-/// Users are on the target already: starting over would send them back and forth.
-fn adopt_shift(run: &mut Run<'_>) {
+/// The last stamps are written target first. While the source's are missing, the bake is over and they are still to be written.
+fn adopt_completed(run: &mut Run<'_>, newest: &Stamp) {
+    let plan = stages::plan(run);
+    let is_final = |name: &str| {
+        let stamp = run.view(Side::Source).ingresses.get(name).and_then(|facts| facts.stamp.as_ref());
+        stamp.is_some_and(|stamp| stamp.direction.is_final())
+    };
+    if plan.ingresses.iter().all(|planned| is_final(&planned.name)) {
+        return enter_adopted(run, Stage::Completed, newest);
+    }
+    let index = i32::try_from(plan.steps.len()).unwrap_or(i32::MAX);
+    let held_millis = i64::try_from(run.order.bake.as_millis()).unwrap_or(i64::MAX);
+    enter_adopted(run, Stage::Bake, newest);
+    run.status.step = Some(StepProgress { held_millis, ..progress(run, index, StepPhase::Holding) });
+}
+
+/// Users are on the target already: starting over would send them back and forth. While none are, it starts over.
+fn adopt_shift(run: &mut Run<'_>, newest: &Stamp) {
+    let (source, target) = (our_weights(run, Side::Source), our_weights(run, Side::Target));
+    // An unseen target has what the source has given away.
+    let given = source.iter().min().map(|weight| weight.complement());
+    let Some(share) = target.iter().max().copied().or(given).filter(|weight| *weight > Weight::ZERO) else { return };
+    enter_adopted(run, Stage::ShiftTraffic, newest);
+    let index = step_of(run, share);
+    let all = |weights: &[Weight], wanted: Weight| weights.iter().all(|weight| *weight == wanted);
+    let phase = match (all(&target, share), all(&source, share.complement())) {
+        (true, true) => StepPhase::SourceSettling,
+        (true, false) => StepPhase::TargetSettling,
+        (false, _) => StepPhase::RaiseTarget,
+    };
+    run.status.step = Some(progress(run, index, phase));
+}
+
+/// Weights on a side that are as we wrote them.
+fn our_weights(run: &Run<'_>, side: Side) -> Vec<Weight> {
     let stamped = |facts: &&IngressFacts| facts.stamp.as_ref().is_some_and(|stamp| stamp.owner == run.order.owner);
-    let weights = run.view(Side::Target).ingresses.values().filter(stamped).filter_map(IngressFacts::weight);
-    let Some(weight) = weights.max().filter(|weight| *weight > Weight::ZERO) else { return };
-    let step = run.order.steps.iter().position(|step| step.weight >= weight).unwrap_or_default();
-    let index = i32::try_from(step).unwrap_or_default();
-    enter_adopted(run, Stage::ShiftTraffic);
-    let since = micro(run.now);
-    run.status.step =
-        Some(StepProgress { index, phase: StepPhase::RaiseTarget, since, held_millis: 0, running_since: None });
+    let ours = run.view(side).ingresses.values().filter(stamped).filter(|facts| facts.weight_is_ours());
+    ours.filter_map(IngressFacts::weight).collect()
+}
+
+/// The step with this share. An edit of the spec may have taken it away: then it is put in, so that nobody is moved by the loss.
+fn step_of(run: &mut Run<'_>, share: Weight) -> i32 {
+    let Some(plan) = &mut run.status.plan else { return 0 };
+    let index = plan.steps.iter().take_while(|step| step.weight < share.get()).count();
+    if plan.steps.get(index).is_none_or(|step| step.weight != share.get()) {
+        let hold =
+            plan.steps.get(index).or(plan.steps.last()).map_or_else(|| "0s".to_owned(), |step| step.hold.clone());
+        plan.steps.insert(index, PlannedStep { weight: share.get(), hold });
+    }
+    i32::try_from(index).unwrap_or_default()
+}
+
+fn progress(run: &Run<'_>, index: i32, phase: StepPhase) -> StepProgress {
+    StepProgress { index, phase, since: micro(run.now), held_millis: 0, running_since: None }
 }
 
 fn adopt_rollback(run: &mut Run<'_>, newest: &Stamp) {
     run.status.epoch = newest.epoch;
-    enter_adopted(run, Stage::RollingBack);
+    enter_adopted(run, Stage::RollingBack, newest);
     let message = "A rollback had begun: its stamp is on an Ingress.".to_owned();
-    let reason = super::reason::Reason::RollingBack.as_str().to_owned();
+    let reason = Reason::RollingBack.as_str().to_owned();
     run.status.cause.get_or_insert(Cause { reason, message, at: seconds(run.now) });
 }
 
-fn enter_adopted(run: &mut Run<'_>, stage: Stage) {
+fn enter_adopted(run: &mut Run<'_>, stage: Stage, newest: &Stamp) {
+    run.status.attempt = newest.attempt;
     run.status.stage = stage;
     run.status.stage_started_at = Some(seconds(run.now));
     run.status.written_since = None;
     if run.status.plan.is_none() {
         run.status.plan = Some(stages::plan(run));
+        summary::skip_to_stage(run);
     }
+    let note = format!("{stage} was taken up from the stamps on the Ingresses.");
+    run.events.push(Event { reason: Reason::StageEntered, note, warning: false });
+    summary::begin_stage(run);
 }

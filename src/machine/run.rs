@@ -79,6 +79,10 @@ pub enum Memo {
     Plan(Plan),
     /// All weights of the stage have been seen as wanted, from now on.
     WrittenNow,
+    /// A weight of the stage is not as wanted any more.
+    NotWritten,
+    /// What kept it from going on is over: its deadline starts anew.
+    DeadlineAnew,
     /// Where the shift is.
     Step(StepProgress),
 }
@@ -177,6 +181,16 @@ impl Run<'_> {
             .collect()
     }
 
+    /// The writes that take over Ingresses that are on the target already, at 0.
+    pub fn present_targets_at_zero(&self) -> Vec<Effect> {
+        let present = self.ingresses().iter().filter(|planned| self.ingress(Side::Target, planned).is_some());
+        present
+            .map(|planned| self.write(Side::Target, planned, Weight::ZERO, self.stamp(Direction::Forward)))
+            .filter(|write| !self.is_seen(write))
+            .map(Effect::WriteWeight)
+            .collect()
+    }
+
     /// Whether a write has been seen to be done.
     pub fn is_seen(&self, write: &WeightWrite) -> bool {
         self.view(write.side).ingresses.get(&write.ingress).is_some_and(|facts| permit::is_done(write, facts))
@@ -225,14 +239,14 @@ impl Run<'_> {
     }
 }
 
-/// A time of status with the second's fraction.
+/// A time of status in microseconds.
 pub fn micro(now: Timestamp) -> MicroTime {
-    MicroTime(now)
+    MicroTime(Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now))
 }
 
 /// A time of status in whole seconds.
 pub fn seconds(now: Timestamp) -> Time {
-    Time(now)
+    Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 
 /// A duration as people write it, exactly: `1h5m`, `90s` as `1m30s`, `250ms`.

@@ -160,6 +160,23 @@ fn lay_out(run: &mut Run<'_>) {
     }
 }
 
+/// Marks what came before a stage that was taken up without a status: done going forward, unknown going back.
+pub fn skip_to_stage(run: &mut Run<'_>) {
+    lay_out(run);
+    let stage = run.status.stage;
+    for entry in run.status.pipeline.iter_mut().filter(|entry| entry.state == PipelineState::Waiting) {
+        let forward = !is_rollback(stage);
+        entry.state = match forward {
+            true if entry.name < stage => PipelineState::Done,
+            true => PipelineState::Waiting,
+            false => PipelineState::Skipped,
+        };
+        if entry.state != PipelineState::Waiting {
+            "It was done, or not, before the status was lost.".clone_into(&mut entry.message);
+        }
+    }
+}
+
 /// Marks the current stage as ended well.
 pub fn finish_stage(run: &mut Run<'_>, message: &str) {
     end_stage(run, PipelineState::Done, message);
@@ -254,7 +271,7 @@ mod conditions {
         };
         let draft = |kind, status| Draft { kind, status, reason: wait.reason, message: wait.message.clone() };
         vec![
-            draft("Ready", truth(stage == Stage::Completed)),
+            draft("Ready", if stage == Stage::Pending { "Unknown" } else { truth(stage == Stage::Completed) }),
             draft("Reconciling", truth(!finished && !stalled)),
             draft("Stalled", truth(stalled)),
             draft("Succeeded", succeeded),

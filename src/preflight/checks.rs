@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 
 use super::{Check, Facts, Found, identifier, moving};
 use crate::machine::observed::Side;
+use crate::machine::traffic::Weight;
 use crate::replicate;
 
-pub(super) const CHAIN: [Check; 10] = [
+pub(super) const CHAIN: [Check; 11] = [
     ("ProtectedNamespace", protected_namespace),
     ("SourceNamespace", source_namespace),
     ("NoIngressWithHost", no_ingress_with_host),
     ("UnknownExclusion", unknown_exclusion),
     ("SharedHost", shared_host),
     ("WildcardHost", wildcard_host),
+    ("SourceWeightZero", source_weight_zero),
     ("TargetHosts", target_hosts),
     ("SameIdentifier", same_identifier),
     ("ProtectionLeftOut", protection_left_out),
@@ -105,6 +107,19 @@ fn wildcard_host(facts: Facts<'_>) -> Option<Found> {
     let message =
         format!("Ingress {name} has the wildcard host {host}, which cannot be probed: no request can ask for it.");
     blocker(message, format!("Name the hosts, or exclude Ingress {name}."))
+}
+
+/// A source at 0 serves nobody: the users are elsewhere, and taking the target to 0 first would leave both at 0.
+fn source_weight_zero(facts: Facts<'_>) -> Option<Found> {
+    let (name, _) = moving(facts.order, facts.observed)
+        .find(|(_, ingress)| ingress.identifier.is_some() && ingress.weight() == Some(Weight::ZERO))?;
+    let message =
+        format!("Ingress {name} on the source has weight 0: its users are served elsewhere, so nothing can be moved.");
+    let fix = format!(
+        "Check which cluster is the source of ClusterPair {}. If it is this one, give Ingress {name} weight 100 there first.",
+        facts.order.pair
+    );
+    blocker(message, fix)
 }
 
 /// Unequal numbers of records at a host would make other shares than the weights say.

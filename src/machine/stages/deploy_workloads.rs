@@ -5,7 +5,8 @@ use super::super::reason::Reason;
 use super::super::run::{Move, Run, Wait};
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
-    if let Some(wait) = run.side_trouble(Side::Target) {
+    // Both sides: what the source runs is what is asked of the target, and an unseen source runs nothing.
+    if let Some(wait) = run.cluster_trouble() {
         return wait.into();
     }
     let missing = unready(run);

@@ -21,6 +21,7 @@ pub(super) use preflight::plan;
 pub(super) use rolling_back::exposed_percent;
 pub use shift_traffic::held;
 pub(super) use shift_traffic::planned_steps as shift_traffic_steps;
+pub(super) use shift_traffic::stopped_clock;
 
 /// The stages of a migration that goes well, in their order.
 pub const FORWARD: [Stage; 11] = [

@@ -6,7 +6,8 @@ use super::super::reason::Reason;
 use super::super::run::{Move, Run, Wait};
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
-    if let Some(wait) = run.side_trouble(Side::Target) {
+    // Both sides: the source's Ingresses say which Services are needed, and an unseen source needs none.
+    if let Some(wait) = run.cluster_trouble() {
         return wait.into();
     }
     let namespace = &run.order.namespace;

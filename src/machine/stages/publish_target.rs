@@ -6,7 +6,6 @@ use super::super::observed::Side;
 use super::super::reason::Reason;
 use super::super::run::{Memo, Move, Run, Wait};
 use super::super::stamp::Direction;
-use super::super::traffic::Weight;
 use crate::api::status::PlannedIngress;
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
@@ -19,7 +18,7 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
         return wait.into();
     }
     let mut effects: Vec<Effect> = absent.iter().map(|planned| create(run, planned)).collect();
-    effects.extend(unstamped_to_zero(run));
+    effects.extend(run.present_targets_at_zero());
     if !effects.is_empty() {
         let message = "The target's Ingresses get their DNS set identifier and weight 0.";
         return Move::Act { effects, wait: Wait::new(Reason::CreatingIngress, message) };
@@ -58,15 +57,6 @@ fn create(run: &Run<'_>, planned: &PlannedIngress) -> Effect {
         identifier: planned.target_identifier.clone(),
         stamp: run.stamp(Direction::Forward),
     })
-}
-
-fn unstamped_to_zero(run: &Run<'_>) -> Vec<Effect> {
-    let present = run.ingresses().iter().filter(|planned| run.ingress(Side::Target, planned).is_some());
-    present
-        .map(|planned| run.write(Side::Target, planned, Weight::ZERO, run.stamp(Direction::Forward)))
-        .filter(|write| !run.is_seen(write))
-        .map(Effect::WriteWeight)
-        .collect()
 }
 
 fn waits_for_address(run: &Run<'_>) -> Option<Wait> {

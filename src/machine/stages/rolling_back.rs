@@ -6,25 +6,34 @@
 
 use super::super::effect::{Effect, RemovableKind, Removal, WeightWrite};
 use super::super::gate::Gate;
-use super::super::observed::Side;
+use super::super::observed::{SecretPresence, Side};
 use super::super::reason::Reason;
 use super::super::run::{Memo, Move, Run, Wait};
 use super::super::stamp::Direction;
 use super::super::traffic::{Weight, target_share};
 use crate::api::namespace_migration::RemovalPolicy;
-use crate::api::status::PlannedIngress;
+use crate::api::status::{PlannedIngress, StepPhase};
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
     let source = unfenced(run, Side::Source);
     let target = unfenced(run, Side::Target);
-    if !source.is_empty() || !target.is_empty() {
-        let wait = waits_for_fences(run, &source, &target);
+    let gone = gone_from_source(run);
+    if !source.is_empty() || !target.is_empty() || gone.is_some() {
+        if run.status.written_since.is_some() {
+            // Somebody undid what was written: DNS has to follow anew.
+            return Move::Remember(Memo::NotWritten);
+        }
+        let wait = gone.unwrap_or_else(|| waits_for_fences(run, &source, &target));
         return Move::Act { effects: in_order(run, source, target), wait };
     }
     let Some(written) = &run.status.written_since else { return Move::Remember(Memo::WrittenNow) };
     if let Gate::Closed { until } = run.order.dns.gate(written.0, run.now) {
         let message = "The source has 100 and the target 0; DNS needs time to follow.";
         return Wait::new(Reason::WaitingForRollbackDns, message).until(until).into();
+    }
+    if run.order.created_objects == RemovalPolicy::Remove && secrets_are_unread(run) {
+        let message = "The Secrets that were to be copied are being read, to remove those that we created.";
+        return Wait::new(Reason::RemovingObjects, message).until(run.now).into();
     }
     let leftovers = leftovers(run);
     if !leftovers.is_empty() {
@@ -40,14 +49,36 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
 }
 
 /// Rollback writes of a side that have not been seen to be done. What was never seen is written: a live read will tell.
+/// While the source's Ingress is gone, the target's is the only one that serves, and keeps its weight.
 fn unfenced(run: &Run<'_>, side: Side) -> Vec<WeightWrite> {
-    let after_source = source_may_be_zero(run);
+    let after_source = source_may_be_zero(run) || terminating_source(run).is_some();
     let stamp = run.stamp(Direction::RollingBack);
-    let planned = run.ingresses().iter().filter(|planned| !is_known_absent(run, side, planned));
+    let planned = run
+        .ingresses()
+        .iter()
+        .filter(|planned| !is_known_absent(run, side, planned) && !is_known_absent(run, Side::Source, planned));
     planned
         .map(|planned| run.write(side, planned, Weight::ZERO, run.stamp(Direction::Forward)).undo(&stamp, after_source))
         .filter(|write| !is_fenced(run, write))
         .collect()
+}
+
+/// A wait for the source's Ingress, if one is not there any more: nothing else can serve its users.
+fn gone_from_source(run: &Run<'_>) -> Option<Wait> {
+    let planned = run.ingresses().iter().find(|planned| is_known_absent(run, Side::Source, planned))?;
+    let name = &planned.name;
+    let message = format!("Ingress {name} is gone from the source, so the target's keeps its weight.");
+    let fix = format!("Deploy Ingress {name} to the source again; it gets weight 100 as soon as it is there.");
+    Some(Wait::new(Reason::RollbackWaitsForSource, message).unblocked_by(fix))
+}
+
+/// An Ingress of the source that is being deleted and has not been raised: it is never given users.
+fn terminating_source<'a>(run: &'a Run<'_>) -> Option<&'a str> {
+    let view = run.view(Side::Source);
+    let namespace = view.namespace.as_ref().is_some_and(|namespace| namespace.terminating);
+    let planned = run.ingresses().iter().filter_map(|planned| Some((planned, run.ingress(Side::Source, planned)?)));
+    let mut dying = planned.filter(|(_, facts)| namespace || facts.deleting);
+    dying.find(|(_, facts)| facts.weight() != Some(Weight::FULL)).map(|(planned, _)| planned.name.as_str())
 }
 
 /// A fence is either stamp of this rollback: the one on the way, or the final one.
@@ -63,9 +94,17 @@ fn is_known_absent(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> bool 
 
 /// Whether the source may have been given weight 0: only with the target at 100. Two zeros would be an even split.
 fn source_may_be_zero(run: &Run<'_>) -> bool {
-    let seen_zero = run.weights(Side::Source).contains(&Weight::ZERO);
+    let seen = run.weights(Side::Source).contains(&Weight::ZERO) || run.weights(Side::Target).contains(&Weight::FULL);
     let remembered = run.status.traffic.iter().any(|t| t.source_weight == Some(0) || t.target_weight == Some(100));
-    seen_zero || remembered || run.weights(Side::Target).contains(&Weight::FULL)
+    seen || remembered || reached_the_last_step(run)
+}
+
+fn reached_the_last_step(run: &Run<'_>) -> bool {
+    let steps = run.status.plan.as_ref().map_or(0, |plan| plan.steps.len());
+    run.status.step.as_ref().is_some_and(|step| {
+        let index = usize::try_from(step.index).unwrap_or_default();
+        index >= steps || (index + 1 == steps && step.phase != StepPhase::RaiseTarget)
+    })
 }
 
 /// Source first. When the source is known to be out of reach and is not at 0, the target need not wait for its timeout.
@@ -91,6 +130,14 @@ fn waits_for_fences(run: &Run<'_>, source: &[WeightWrite], target: &[WeightWrite
         return Wait::new(Reason::RollbackWaitsForSource, message)
             .unblocked_by("Bring the source's API server back; the write is tried again by itself.");
     }
+    if let Some(name) = terminating_source(run).filter(|_| !source.is_empty()) {
+        let message = format!(
+            "Ingress {name} on the source, or its namespace, is being deleted, so it is not given users and the target keeps its weight."
+        );
+        return Wait::new(Reason::Terminating, message)
+            .unblocked_by("Stop the deletion, or let it end and deploy the service to the source again.")
+            .stalled();
+    }
     if source.is_empty() && !target.is_empty() && !run.view(Side::Target).reach.is_reachable() {
         let message = format!(
             "The source has 100. The target {}, so its 0 is not written yet: up to {percent} percent of users are still sent to it.",
@@ -102,24 +149,33 @@ fn waits_for_fences(run: &Run<'_>, source: &[WeightWrite], target: &[WeightWrite
     Wait::new(Reason::RollingBack, "The source gets 100 and the target 0, at once.")
 }
 
-/// The share of users, in percent, that the weights as last seen still send to the target.
+/// The share of users, in percent, that the weights as last seen still send to the target: the worst of all Ingresses.
 pub(in super::super) fn exposed_percent(run: &Run<'_>) -> i32 {
-    let remembered = |side: Side, name: &str| {
-        let traffic = run.status.traffic.iter().find(|traffic| traffic.ingress == name)?;
-        let weight = if side == Side::Source { traffic.source_weight } else { traffic.target_weight };
-        weight.map(Weight::percent)
-    };
-    let weights = |side: Side| -> Vec<Weight> {
-        let planned = run.ingresses().iter();
-        planned
-            .filter_map(|planned| match run.ingress(side, planned) {
-                Some(facts) => facts.weight(),
-                None if is_known_absent(run, side, planned) => None,
-                None => remembered(side, &planned.name),
-            })
-            .collect()
-    };
-    target_share(&weights(Side::Source), &weights(Side::Target))
+    run.ingresses().iter().map(|planned| exposed(run, planned)).max().unwrap_or(0)
+}
+
+fn exposed(run: &Run<'_>, planned: &PlannedIngress) -> i32 {
+    let target: Vec<_> = weight(run, Side::Target, planned).into_iter().collect();
+    let source: Vec<_> = weight(run, Side::Source, planned).into_iter().collect();
+    // Beside a simple record of the source, DNS refuses a weighted one.
+    let is_simple = source.is_empty() && !is_known_absent(run, Side::Source, planned);
+    if is_simple && target.iter().all(|weight| *weight == Weight::ZERO) {
+        return 0;
+    }
+    target_share(&source, &target)
+}
+
+/// The weight as seen, or as remembered while it cannot be seen.
+fn weight(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<Weight> {
+    if let Some(facts) = run.ingress(side, planned) {
+        return facts.weight();
+    }
+    if is_known_absent(run, side, planned) {
+        return None;
+    }
+    let traffic = run.status.traffic.iter().find(|traffic| traffic.ingress == planned.name)?;
+    let weight = if side == Side::Source { traffic.source_weight } else { traffic.target_weight };
+    weight.map(Weight::percent)
 }
 
 fn final_stamps(run: &Run<'_>) -> Vec<Effect> {
@@ -153,6 +209,12 @@ fn leftovers(run: &Run<'_>) -> Vec<Effect> {
         .collect()
 }
 
+/// After a lost status only the label on a Secret tells that it is ours to remove.
+fn secrets_are_unread(run: &Run<'_>) -> bool {
+    let planned = run.status.plan.as_ref().is_some_and(|plan| !plan.secrets.is_empty());
+    planned && run.observed.secrets.is_none()
+}
+
 fn is_gone(run: &Run<'_>, removal: &Removal) -> bool {
     let target = run.view(Side::Target);
     match removal.kind {
@@ -160,7 +222,6 @@ fn is_gone(run: &Run<'_>, removal: &Removal) -> bool {
             target.synced && target.ingresses.get(&removal.name).is_none_or(|facts| facts.uid != removal.uid)
         }
         RemovableKind::Secret => run.observed.secrets.as_ref().is_some_and(|secrets| {
-            use super::super::observed::SecretPresence;
             secrets.get(&removal.name).is_some_and(|view| match &view.target {
                 SecretPresence::Absent => true,
                 SecretPresence::Present(facts) => facts.uid != removal.uid,

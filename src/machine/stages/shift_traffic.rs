@@ -78,6 +78,10 @@ fn settle(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight) ->
 }
 
 fn hold(run: &Run<'_>, progress: &StepProgress, step: Step, is_last: bool) -> Move {
+    // The next step's write was done, but the status that would say so was not saved: this hold is over.
+    if run.weights(Side::Target).iter().any(|weight| *weight > step.weight) && !is_last {
+        return Move::Remember(Memo::Step(begin(progress.index + 1, run.now)));
+    }
     if let Some(memo) = turn_clock(run, progress) {
         return Move::Remember(memo);
     }
@@ -104,15 +108,18 @@ fn holding(run: &Run<'_>, step: Step, left: SignedDuration) -> Wait {
 /// Starts or stops the clock of a hold with the verdict. None when it is as it should be.
 pub(in super::super) fn turn_clock(run: &Run<'_>, progress: &StepProgress) -> Option<Memo> {
     let runs = progress.running_since.is_some();
-    let turned = match (run.target_verdict() == Verdict::Pass, runs) {
-        (true, false) => StepProgress { running_since: Some(micro(run.now)), ..progress.clone() },
-        (false, true) => {
-            let held_millis = i64::try_from(held(run, progress).as_millis()).unwrap_or(i64::MAX);
-            StepProgress { running_since: None, held_millis, ..progress.clone() }
-        }
-        _ => return None,
-    };
-    Some(Memo::Step(turned))
+    match (run.target_verdict() == Verdict::Pass, runs) {
+        (true, false) => Some(Memo::Step(StepProgress { running_since: Some(micro(run.now)), ..progress.clone() })),
+        (false, true) => stopped_clock(run),
+        _ => None,
+    }
+}
+
+/// The clock of the hold, stopped, if it runs: also what overrules the stage stops it.
+pub(in super::super) fn stopped_clock(run: &Run<'_>) -> Option<Memo> {
+    let progress = run.status.step.as_ref().filter(|progress| progress.running_since.is_some())?;
+    let held_millis = i64::try_from(held(run, progress).as_millis()).unwrap_or(i64::MAX);
+    Some(Memo::Step(StepProgress { running_since: None, held_millis, ..progress.clone() }))
 }
 
 /// Healthy time so far. What passed before this process began to watch does not count: nobody saw it.

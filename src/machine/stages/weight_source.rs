@@ -3,7 +3,6 @@
 //! A target Ingress that is already there (CI deploys both sides) gets its identifier and weight 0 first: external-dns
 //! cannot publish it beside a simple record, and once the source is converted it must appear at 0 and at nothing else.
 
-use super::super::effect::Effect;
 use super::super::gate::Gate;
 use super::super::observed::Side;
 use super::super::reason::Reason;
@@ -15,7 +14,7 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
     if let Some(wait) = run.cluster_trouble() {
         return wait.into();
     }
-    let mut effects = present_targets_at_zero(run);
+    let mut effects = run.present_targets_at_zero();
     effects.extend(run.missing_writes(Side::Source, Weight::FULL, Direction::Forward));
     if !effects.is_empty() {
         let message = "The source's Ingresses get their DNS set identifier and weight 100.";
@@ -30,14 +29,4 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
         }
         Gate::Open(_) => Move::Advance { message: "The source's records are weighted, at 100.".to_owned() },
     }
-}
-
-fn present_targets_at_zero(run: &Run<'_>) -> Vec<Effect> {
-    run.ingresses()
-        .iter()
-        .filter(|planned| run.ingress(Side::Target, planned).is_some())
-        .map(|planned| run.write(Side::Target, planned, Weight::ZERO, run.stamp(Direction::Forward)))
-        .filter(|write| !run.is_seen(write))
-        .map(Effect::WriteWeight)
-        .collect()
 }

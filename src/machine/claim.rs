@@ -1,0 +1,41 @@
+//! Claims: Ingresses of the plan that come late, or that were taken over and given back, get our stamp again.
+//! Nothing changes for users: a late target Ingress gets 0, and what was given back keeps its weight.
+
+use super::contest::{is_given_back, is_ours_by_now};
+use super::effect::Effect;
+use super::observed::Side;
+use super::reason::Reason;
+use super::run::{Move, Run, Wait};
+use super::stamp::Direction;
+use crate::api::Stage;
+
+/// The claims that are missing, if any.
+pub fn missing(run: &Run<'_>) -> Option<Move> {
+    let mut effects: Vec<_> = [Side::Source, Side::Target].into_iter().flat_map(|side| given_back(run, side)).collect();
+    if (Stage::PrepareTarget..=Stage::DeployWorkloads).contains(&run.status.stage) {
+        // It may carry any weight, and DNS accepts it now that the source is weighted.
+        effects.extend(run.present_targets_at_zero());
+    }
+    if effects.is_empty() || run.cluster_trouble().is_some() {
+        return None;
+    }
+    let message = "Ingresses of the plan get our stamp; what users notice does not change.";
+    Some(Move::Act { effects, wait: Wait::new(Reason::WritingWeights, message) })
+}
+
+/// Ingresses that carry what we wrote, but not by us.
+fn given_back(run: &Run<'_>, side: Side) -> Vec<Effect> {
+    if !is_ours_by_now(run.status.stage, side) || !run.view(side).synced {
+        return vec![];
+    }
+    let planned = run.ingresses().iter().filter_map(|planned| Some((planned, run.ingress(side, planned)?)));
+    planned
+        .filter(|(_, facts)| {
+            let ours = facts.stamp.as_ref().is_some_and(|stamp| stamp.owner == run.order.owner);
+            !(ours && facts.weight_is_ours())
+        })
+        .filter(|(planned, facts)| is_given_back(run, side, planned, facts))
+        .filter_map(|(planned, facts)| Some(run.write(side, planned, facts.weight()?, run.stamp(Direction::Forward))))
+        .map(Effect::WriteWeight)
+        .collect()
+}

@@ -1,0 +1,241 @@
+//! Carries out effects exactly as the operator's executor does, and in every wrong way that a network or a crash can think of.
+
+use namespace_migration::api::FIELD_MANAGER;
+use namespace_migration::machine::effect::{IngressCreation, RemovableKind, Removal, WeightWrite};
+use namespace_migration::machine::observed::{IngressFacts, SecretFacts};
+use namespace_migration::machine::permit::{Live, Permit, permit};
+use namespace_migration::machine::{Decision, Effect, Order, Side};
+
+use crate::recording::{Change, Write, allowed_share};
+use crate::world::World;
+
+/// What goes wrong in one pass.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// The observation is this many changes old.
+    pub stale: usize,
+    /// The process dies before this effect.
+    pub crash_before: Option<usize>,
+    /// The process dies after this effect.
+    pub crash_after: Option<usize>,
+    /// The process dies after its effects, before it has saved the status.
+    pub crash_before_save: bool,
+    /// The answer to this effect's request does not come; the request arrives later, or never.
+    pub delay: Option<usize>,
+    /// A mistake of the executor, planted to show that the checker sees it.
+    pub bug: Option<Bug>,
+}
+
+/// Mistakes that the checker must see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// Nothing is read before a write.
+    NoPermit,
+    /// The target gets everything at once.
+    RaisesTooFar,
+    /// Rollback writes to the target are forgotten, but reported as done.
+    ForgetsTheTarget,
+    /// The target is lowered while the source, which is at 0, could not be raised.
+    IgnoresTheOrder,
+}
+
+/// A request that was sent and has not arrived.
+#[derive(Clone, Debug)]
+pub struct InFlight {
+    pub write: WeightWrite,
+    pub uid: String,
+    pub resource_version: String,
+    pub allowed: i32,
+}
+
+impl World {
+    /// Carries out the effects of a decision. True when the process died.
+    pub fn execute(&mut self, order: &Order, decision: &Decision, faults: &Faults) -> bool {
+        let allowed = allowed_share(&decision.status);
+        let (mut failed, mut source_failed) = (false, false);
+        for (index, effect) in decision.effects.iter().enumerate() {
+            if faults.crash_before == Some(index) {
+                return true;
+            }
+            let skipped = match effect {
+                Effect::WriteWeight(write) if effect.is_rollback() => {
+                    write.after_source && source_failed && faults.bug != Some(Bug::IgnoresTheOrder)
+                }
+                _ => !effect.is_rollback() && failed,
+            };
+            if !skipped && !self.carry_out(order, effect, faults, faults.delay == Some(index), allowed) {
+                failed = true;
+                source_failed |= effect.side() == Side::Source;
+            }
+            if faults.crash_after == Some(index) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether the effect is done. A request without an answer has failed, whatever becomes of it.
+    fn carry_out(&mut self, order: &Order, effect: &Effect, faults: &Faults, delayed: bool, allowed: i32) -> bool {
+        if !self.side(effect.side()).reach.is_reachable() {
+            return false;
+        }
+        match effect {
+            Effect::WriteWeight(write) => self.write_weight(order, write, faults, delayed, allowed),
+            Effect::CreateIngress(creation) => self.create_ingress(order, creation, allowed),
+            Effect::CreateSecret { name } => self.create_secret(order, name),
+            Effect::Remove(removal) => self.remove(removal),
+        }
+    }
+
+    fn write_weight(
+        &mut self,
+        order: &Order,
+        write: &WeightWrite,
+        faults: &Faults,
+        delayed: bool,
+        allowed: i32,
+    ) -> bool {
+        let back = write.stamp.direction.is_back();
+        if !back && !self.side(write.side.other()).reach.is_reachable() {
+            return false;
+        }
+        let mut write = write.clone();
+        match faults.bug {
+            Some(Bug::ForgetsTheTarget) if back && write.side == Side::Target => return true,
+            Some(Bug::RaisesTooFar) if !back && write.side == Side::Target && !write.is_claim() => {
+                write.weight = namespace_migration::machine::traffic::Weight::FULL;
+            }
+            _ => {}
+        }
+        let live = self.live(&write);
+        let permitted = match permit(&write, &order.rules(write.side).identity, &live) {
+            Permit::AlreadyDone => return true,
+            Permit::Refused(_) if faults.bug != Some(Bug::NoPermit) => return false,
+            Permit::Write { uid, resource_version } => (uid, resource_version),
+            Permit::Refused(_) => match live.ingress {
+                Some(facts) => (facts.uid, facts.resource_version),
+                None => return false,
+            },
+        };
+        let sent = InFlight { write, uid: permitted.0, resource_version: permitted.1, allowed };
+        if delayed {
+            self.in_flight.push(sent);
+            return false;
+        }
+        self.land(&sent, false)
+    }
+
+    fn live(&self, write: &WeightWrite) -> Live {
+        let cluster = self.side(write.side);
+        let other = (!write.stamp.direction.is_back())
+            .then(|| self.side(write.side.other()).ingresses.get(&write.ingress).cloned())
+            .flatten();
+        Live {
+            identity: cluster.identity.clone(),
+            namespace: cluster.namespace.clone(),
+            ingress: cluster.ingresses.get(&write.ingress).cloned(),
+            other,
+        }
+    }
+
+    /// The request arrives. The API server has the last word: uid and resourceVersion must still be what they were.
+    pub fn land(&mut self, sent: &InFlight, without_precondition: bool) -> bool {
+        let write = &sent.write;
+        let Some(facts) = self.side(write.side).ingresses.get(&write.ingress) else { return false };
+        let unchanged = facts.uid == sent.uid && facts.resource_version == sent.resource_version;
+        if !unchanged && !without_precondition {
+            return false;
+        }
+        let before = facts.weight().map(|weight| weight.get());
+        self.snapshot();
+        let version = self.next("");
+        let facts = self.ingress_mut(write.side, &write.ingress);
+        facts.resource_version = version;
+        facts.weight_text = Some(write.weight.to_string());
+        facts.identifier = Some(write.identifier.clone());
+        facts.stamp = Some(write.stamp.clone());
+        facts.weight_managers = [FIELD_MANAGER.to_owned()].into();
+        let change = Change::Weight { side: write.side, before, after: write.weight.get(), stamp: write.stamp.clone() };
+        self.record(&write.ingress, change, true, sent.allowed);
+        true
+    }
+
+    fn create_ingress(&mut self, order: &Order, creation: &IngressCreation, allowed: i32) -> bool {
+        let usable = self.target.namespace.as_ref().is_some_and(|namespace| !namespace.terminating);
+        let Some(source) = self.source.ingresses.get(&creation.name).cloned() else { return false };
+        let readable = self.source.reach.is_reachable();
+        if !usable || !readable || self.target.ingresses.contains_key(&creation.name) {
+            return false;
+        }
+        self.snapshot();
+        let made = IngressFacts {
+            uid: self.next("uid"),
+            resource_version: self.next(""),
+            identifier: Some(creation.identifier.clone()),
+            weight_text: Some("0".into()),
+            stamp: Some(creation.stamp.clone()),
+            weight_managers: [FIELD_MANAGER.to_owned()].into(),
+            created_by: Some(order.owner_label()),
+            addresses: [].into(),
+            deployed_by: None,
+            ..source
+        };
+        self.target.ingresses.insert(creation.name.clone(), made);
+        self.record(&creation.name, Change::Created { kind: "Ingress" }, true, allowed);
+        true
+    }
+
+    fn create_secret(&mut self, order: &Order, name: &str) -> bool {
+        let Some(source) = self.source.secrets.get(name).cloned() else { return false };
+        if self.target.secrets.contains_key(name) || !self.source.reach.is_reachable() {
+            return false;
+        }
+        let uid = self.next("uid");
+        let made = SecretFacts { uid, created_by: Some(order.owner_label()), ..source };
+        self.target.secrets.insert(name.to_owned(), made);
+        self.record(name, Change::Created { kind: "Secret" }, true, 0);
+        true
+    }
+
+    fn remove(&mut self, removal: &Removal) -> bool {
+        let (name, target) = (&removal.name, &self.target);
+        let found = match removal.kind {
+            RemovableKind::Ingress => target.ingresses.get(name).map(|facts| facts.uid.clone()),
+            RemovableKind::Secret => target.secrets.get(name).map(|facts| facts.uid.clone()),
+        };
+        if found.as_ref() != Some(&removal.uid) {
+            return found.is_none();
+        }
+        self.snapshot();
+        match removal.kind {
+            RemovableKind::Ingress => drop(self.target.ingresses.remove(name)),
+            RemovableKind::Secret => drop(self.target.secrets.remove(name)),
+        }
+        self.record(name, Change::Removed { kind: removal.kind.as_str() }, true, 0);
+        true
+    }
+
+    /// Somebody else writes a weight; with `strip`, all annotations are replaced, as a pipeline does.
+    pub fn foreign_weight(&mut self, side: Side, name: &str, weight: i32, strip: bool) {
+        if !self.side(side).ingresses.contains_key(name) {
+            return;
+        }
+        self.snapshot();
+        let version = self.next("");
+        let facts = self.ingress_mut(side, name);
+        facts.resource_version = version;
+        facts.weight_managers = ["helm".to_owned()].into();
+        if strip {
+            (facts.stamp, facts.identifier, facts.weight_text) = (None, None, None);
+            facts.weight_managers.clear();
+        } else {
+            facts.weight_text = Some(weight.to_string());
+        }
+        self.record(name, Change::Foreign, false, 0);
+    }
+
+    fn record(&mut self, name: &str, change: Change, ours: bool, allowed: i32) {
+        let weights = (self.source.weight(name), self.target.weight(name));
+        self.writes.push(Write { at: self.now, name: name.to_owned(), change, ours, allowed, weights });
+    }
+}

@@ -1,0 +1,19 @@
+//! The pure core in a fake world: scenarios, and random interleavings of everything that can go wrong.
+//!
+//! | Question | Module |
+//! |---|---|
+//! | What are the two clusters here, and how does time pass? | `world` |
+//! | How are effects carried out, and how can that go wrong? | `executor` |
+//! | What was written, and which promises does that break? | `recording` |
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on stops and says why"
+)]
+
+mod executor;
+mod recording;
+mod world;
+
+mod journey;

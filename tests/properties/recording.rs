@@ -1,0 +1,120 @@
+//! What was written, and the promises that a recording may break. A promise that nothing can break is not tested: see `planted`.
+
+use jiff::Timestamp;
+use namespace_migration::api::Stage;
+use namespace_migration::api::status::NamespaceMigrationStatus;
+use namespace_migration::machine::stamp::{Direction, Stamp};
+use namespace_migration::machine::traffic::{Weight, target_share};
+use namespace_migration::machine::{Decision, Side};
+
+/// One change of the world.
+#[derive(Clone, Debug)]
+pub struct Write {
+    pub at: Timestamp,
+    /// The object.
+    pub name: String,
+    pub change: Change,
+    /// Whether the operator did it.
+    pub ours: bool,
+    /// The target's share in percent that was allowed when it was decided.
+    pub allowed: i32,
+    /// The weights of source and target afterwards.
+    pub weights: (Option<i32>, Option<i32>),
+}
+
+/// What was changed.
+#[derive(Clone, Debug)]
+pub enum Change {
+    Weight { side: Side, before: Option<i32>, after: i32, stamp: Stamp },
+    Created { kind: &'static str },
+    Removed { kind: &'static str },
+    Foreign,
+}
+
+impl Write {
+    /// As tests compare it.
+    pub fn text(&self) -> String {
+        let name = &self.name;
+        match &self.change {
+            Change::Weight { side, after, stamp, .. } => {
+                let direction = if stamp.direction == Direction::Forward {
+                    String::new()
+                } else {
+                    format!(" {:?}", stamp.direction)
+                };
+                format!("{side} {name} {after}{direction}")
+            }
+            Change::Created { kind } => format!("create {kind} {name}"),
+            Change::Removed { kind } => format!("remove {kind} {name}"),
+            Change::Foreign => format!("foreign {name}"),
+        }
+    }
+
+    /// The target's share of users afterwards, in percent.
+    fn share(&self) -> i32 {
+        let weight = |weight: Option<i32>| weight.map(Weight::percent).into_iter().collect::<Vec<_>>();
+        match self.weights {
+            // A source without a weight is a simple record: DNS refuses weighted ones beside it.
+            (None, _) => 0,
+            (source, target) => target_share(&weight(source), &weight(target)),
+        }
+    }
+
+    fn forward(&self) -> bool {
+        matches!(&self.change, Change::Weight { stamp, .. } if !stamp.direction.is_back()) && self.ours
+    }
+}
+
+/// The share that the target may have in this stage and step.
+pub fn allowed_share(status: &NamespaceMigrationStatus) -> i32 {
+    match (status.stage, &status.step, &status.plan) {
+        (Stage::Bake | Stage::Completed, ..) => 100,
+        (Stage::ShiftTraffic, Some(step), Some(plan)) => {
+            let index = usize::try_from(step.index).unwrap();
+            plan.steps.get(index).map_or(0, |step| step.weight)
+        }
+        _ => 0,
+    }
+}
+
+/// Every promise about writes.
+pub fn broken_promise(writes: &[Write]) -> Option<String> {
+    writes.iter().find_map(both_zero).or_else(|| writes.iter().find_map(too_many)).or_else(|| raised_after(writes))
+}
+
+/// Our writes never leave both sides at 0: going forward never, and going back never by lowering the target.
+fn both_zero(write: &Write) -> Option<String> {
+    let lowered_target =
+        matches!(&write.change, Change::Weight { side: Side::Target, before, .. } if *before != Some(0));
+    let ours = write.ours && (write.forward() || lowered_target);
+    (ours && write.weights == (Some(0), Some(0))).then(|| format!("both sides are at 0 after: {}", write.text()))
+}
+
+/// Going forward, the target never has more users than the step allows.
+fn too_many(write: &Write) -> Option<String> {
+    let (share, allowed) = (write.share(), write.allowed);
+    (write.forward() && share > allowed)
+        .then(|| format!("the target has {share} percent, {allowed} are allowed, after: {}", write.text()))
+}
+
+/// Once a rollback's stamp is on an Ingress of the target, no write of its epoch or an older one raises it.
+fn raised_after(writes: &[Write]) -> Option<String> {
+    let mut newest: std::collections::BTreeMap<&str, i64> = std::collections::BTreeMap::new();
+    for write in writes {
+        let Change::Weight { side: Side::Target, before, after, stamp } = &write.change else { continue };
+        let fence = newest.get(write.name.as_str()).copied().unwrap_or(i64::MIN);
+        if stamp.epoch <= fence && before.is_none_or(|before| *after > before) && *after > 0 {
+            return Some(format!("raised in spite of the rollback of epoch {fence}: {}", write.text()));
+        }
+        if stamp.direction.is_back() {
+            newest.insert(&write.name, stamp.epoch.max(fence));
+        }
+    }
+    None
+}
+
+/// An ended migration does nothing.
+pub fn ended_but_acts(before: &NamespaceMigrationStatus, decision: &Decision) -> Option<String> {
+    let ended = matches!(before.stage, Stage::Completed | Stage::RolledBack | Stage::Failed);
+    (ended && !decision.effects.is_empty()).then(|| format!("{} does {:?}", before.stage, decision.effects))
+}

@@ -1,0 +1,335 @@
+//! Two clusters as data, the time, and the operator's memory. One `pass` is what the operator does when it is woken.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use namespace_migration::api::status::NamespaceMigrationStatus;
+use namespace_migration::api::{ClusterPair, NamespaceMigration, Stage};
+use namespace_migration::machine::health::{CheckReport, HealthView, Verdict};
+use namespace_migration::machine::observed::{
+    ClusterView, IngressFacts, NamespaceFacts, Reach, SecretFacts, SecretPresence, SecretView, WorkloadFacts,
+};
+use namespace_migration::machine::order::Home;
+use namespace_migration::machine::{Decision, Needs, Observed, Order, Side, decide, needs};
+use serde_json::{Value, json};
+
+use crate::executor::{Faults, InFlight};
+use crate::recording::Write;
+
+pub const SOURCE: &str = "11111111-1111-4111-8111-111111111111";
+pub const TARGET: &str = "22222222-2222-4222-8222-222222222222";
+/// Interval, propagation and TTL of the pair: one minute each, by default.
+pub const SETTLE: SignedDuration = SignedDuration::from_mins(3);
+/// Old views of the clusters that are kept, to be seen again by a stale observation.
+const SNAPSHOTS: usize = 8;
+
+/// One cluster.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    pub identity: String,
+    pub reach: Reach,
+    pub namespace: Option<NamespaceFacts>,
+    pub ingresses: BTreeMap<String, IngressFacts>,
+    pub services: BTreeSet<String>,
+    pub workloads: BTreeMap<String, WorkloadFacts>,
+    pub secrets: BTreeMap<String, SecretFacts>,
+}
+
+impl Cluster {
+    fn new(identity: &str) -> Self {
+        let web = WorkloadFacts { desired: 2, ready: 2, current: true };
+        Self {
+            identity: identity.to_owned(),
+            reach: Reach::Reachable,
+            namespace: Some(NamespaceFacts { uid: format!("namespace-{identity}"), terminating: false }),
+            ingresses: BTreeMap::new(),
+            services: ["web".to_owned()].into(),
+            workloads: [("Deployment/web".to_owned(), web)].into(),
+            secrets: BTreeMap::new(),
+        }
+    }
+
+    fn view(&self) -> ClusterView {
+        ClusterView {
+            reach: self.reach.clone(),
+            synced: true,
+            namespace: self.namespace.clone(),
+            ingresses: self.ingresses.clone(),
+            services: self.services.clone(),
+            workloads: self.workloads.clone(),
+        }
+    }
+
+    /// The weight on an Ingress.
+    pub fn weight(&self, ingress: &str) -> Option<i32> {
+        self.ingresses.get(ingress)?.weight().map(|weight| weight.get())
+    }
+}
+
+/// Everything that a test can look at or change.
+#[derive(Clone, Debug)]
+pub struct World {
+    pub now: Timestamp,
+    pub spec: Value,
+    pub pair: Value,
+    pub source: Cluster,
+    pub target: Cluster,
+    /// What the probes of each side say.
+    pub verdicts: BTreeMap<Side, Verdict>,
+    /// The status as the home cluster has it.
+    pub status: NamespaceMigrationStatus,
+    /// Every change of an Ingress, a Secret or an object, in its order.
+    pub writes: Vec<Write>,
+    /// Writes that were permitted and sent, but have not arrived.
+    pub in_flight: Vec<InFlight>,
+    /// Whether the target's load balancer gives addresses.
+    pub load_balancer: bool,
+    pub serial: u64,
+    snapshots: Vec<(Cluster, Cluster)>,
+    watched_since: Option<Timestamp>,
+    last_round: Option<Timestamp>,
+}
+
+impl World {
+    /// A service with one Ingress on the source, deployed to the target as well, except for the Ingress.
+    pub fn new() -> Self {
+        let mut world = Self {
+            now: "2026-11-21T08:00:00Z".parse().unwrap(),
+            spec: json!({
+                "clusterPair": "old-to-new",
+                "preflight": {"acknowledge": [{"check": "AnnotationOnly", "reason": "a test"}]},
+            }),
+            pair: pair(),
+            source: Cluster::new(SOURCE),
+            target: Cluster::new(TARGET),
+            verdicts: [(Side::Source, Verdict::Pass), (Side::Target, Verdict::Pass)].into(),
+            status: NamespaceMigrationStatus::default(),
+            writes: vec![],
+            in_flight: vec![],
+            load_balancer: true,
+            serial: 0,
+            snapshots: vec![],
+            watched_since: None,
+            last_round: None,
+        };
+        world.add_ingress(Side::Source, "web", "shop.example");
+        world
+    }
+
+    /// The same with other values at the top of the spec.
+    pub fn with(spec: Value) -> Self {
+        let mut world = Self::new();
+        for (field, value) in spec.as_object().unwrap() {
+            world.spec[field] = value.clone();
+        }
+        world
+    }
+
+    /// An Ingress as CI deploys it: without identifier, weight and stamp.
+    pub fn add_ingress(&mut self, side: Side, name: &str, host: &str) {
+        let facts = IngressFacts {
+            uid: self.next("uid"),
+            resource_version: self.next(""),
+            hosts: [host.to_owned()].into(),
+            tls_hosts: [host.to_owned()].into(),
+            services: ["web".to_owned()].into(),
+            addresses: [address(side)].into(),
+            ..IngressFacts::default()
+        };
+        self.side_mut(side).ingresses.insert(name.to_owned(), facts);
+    }
+
+    /// A number that was never used before, behind a word.
+    pub fn next(&mut self, word: &str) -> String {
+        self.serial += 1;
+        format!("{word}{}", self.serial)
+    }
+
+    pub fn side(&self, side: Side) -> &Cluster {
+        if side == Side::Source { &self.source } else { &self.target }
+    }
+
+    pub fn side_mut(&mut self, side: Side) -> &mut Cluster {
+        if side == Side::Source { &mut self.source } else { &mut self.target }
+    }
+
+    pub fn ingress_mut(&mut self, side: Side, name: &str) -> &mut IngressFacts {
+        self.side_mut(side).ingresses.get_mut(name).unwrap()
+    }
+
+    pub fn order(&self) -> Order {
+        let migration: NamespaceMigration = serde_json::from_value(json!({
+            "apiVersion": "namespacemigration.io/v1alpha1", "kind": "NamespaceMigration",
+            "metadata": {"name": "shop", "namespace": "shop", "generation": 1}, "spec": self.spec,
+        }))
+        .unwrap();
+        let pair: ClusterPair = serde_json::from_value(self.pair.clone()).unwrap();
+        let home = Home { identity: SOURCE.into(), operator_namespace: "namespace-migration".into() };
+        Order::parse(&migration, &pair, &home).unwrap()
+    }
+
+    /// What the operator sees, `stale` changes late.
+    pub fn observe(&mut self, needs: &Needs, stale: usize) -> Observed {
+        if !needs.clusters {
+            return Observed::default();
+        }
+        let oldest = self.snapshots.len().checked_sub(stale).filter(|_| stale > 0);
+        let (source, target) = match oldest.and_then(|index| self.snapshots.get(index)) {
+            Some((source, target)) => (source.view(), target.view()),
+            None => (self.source.view(), self.target.view()),
+        };
+        let secrets = (!needs.secrets.is_empty()).then(|| self.secret_views(&needs.secrets));
+        Observed { source, target, secrets, health: self.health(needs.probes) }
+    }
+
+    fn secret_views(&self, names: &[String]) -> BTreeMap<String, SecretView> {
+        let presence = |side: Side, name: &String| {
+            let cluster = self.side(side);
+            if !cluster.reach.is_reachable() {
+                return SecretPresence::Unknown { why: cluster.reach.trouble() };
+            }
+            cluster.secrets.get(name).cloned().map_or(SecretPresence::Absent, SecretPresence::Present)
+        };
+        let view =
+            |name: &String| SecretView { source: presence(Side::Source, name), target: presence(Side::Target, name) };
+        names.iter().map(|name| (name.clone(), view(name))).collect()
+    }
+
+    fn health(&mut self, probes: bool) -> HealthView {
+        if !probes {
+            self.restart();
+            return HealthView::default();
+        }
+        let watched_since = Some(*self.watched_since.get_or_insert(self.now));
+        let report = |side: Side| {
+            let (verdict, message) = match (self.last_round, self.verdicts[&side]) {
+                (None, _) => (Verdict::Inconclusive, "it has not been asked yet"),
+                (_, Verdict::Pass) => (Verdict::Pass, "it answered 200"),
+                (_, Verdict::Inconclusive) => (Verdict::Inconclusive, "the address is not known"),
+                (_, Verdict::Fail) => (Verdict::Fail, "it answered 503, expected 200"),
+            };
+            let name = "https shop.example /".to_owned();
+            CheckReport { name, side, verdict, message: message.to_owned() }
+        };
+        let checks = [Side::Source, Side::Target].map(report).into();
+        HealthView { watched_since, last_round: self.last_round, checks }
+    }
+
+    /// A new process: nothing is remembered but the status.
+    pub fn restart(&mut self) {
+        self.watched_since = None;
+        self.last_round = None;
+    }
+
+    /// Time passes. Whoever watches has probed meanwhile.
+    pub fn advance(&mut self, span: SignedDuration) {
+        self.now = self.now.checked_add(span).unwrap();
+        if self.watched_since.is_some() {
+            self.last_round = Some(self.now);
+        }
+    }
+
+    /// Remembers the clusters as they are, before they change.
+    pub fn snapshot(&mut self) {
+        self.snapshots.push((self.source.clone(), self.target.clone()));
+        if self.snapshots.len() > SNAPSHOTS {
+            self.snapshots.remove(0);
+        }
+    }
+
+    /// One pass without any trouble.
+    pub fn pass(&mut self) -> Decision {
+        self.pass_with(&Faults::default())
+    }
+
+    /// What would be decided now, without doing it.
+    pub fn look(&mut self) -> Decision {
+        let (order, mut before) = (self.order(), self.clone());
+        let observed = before.observe(&needs(&order, &self.status), 0);
+        decide(&order, &self.status, &observed, self.now)
+    }
+
+    pub fn pass_with(&mut self, faults: &Faults) -> Decision {
+        self.give_addresses();
+        let order = self.order();
+        let observed = self.observe(&needs(&order, &self.status), faults.stale);
+        let decision = decide(&order, &self.status, &observed, self.now);
+        let crashed = self.execute(&order, &decision, faults);
+        if crashed || faults.crash_before_save {
+            self.restart();
+        } else {
+            self.save(&decision.status);
+        }
+        decision
+    }
+
+    /// The status as it comes back from an API server.
+    pub fn save(&mut self, status: &NamespaceMigrationStatus) {
+        self.status = serde_json::from_value(serde_json::to_value(status).unwrap()).unwrap();
+    }
+
+    fn give_addresses(&mut self) {
+        if self.load_balancer {
+            for facts in self.target.ingresses.values_mut().filter(|facts| facts.addresses.is_empty()) {
+                facts.addresses.insert(address(Side::Target));
+            }
+        }
+    }
+
+    /// Passes and time, until the stage is reached. Stops the test when it is not.
+    pub fn run_until(&mut self, stage: Stage) {
+        for _ in 0..500 {
+            let before = self.status.stage;
+            let decision = self.pass();
+            if self.status.stage == stage {
+                return;
+            }
+            // A new stage and the first round of probes wake it, whatever else is waited for.
+            let probing = self.watched_since.is_some() && self.last_round.is_none();
+            let idle = decision.effects.is_empty() && !probing && self.status.stage == before;
+            let wake = decision.wake_at.filter(|at| *at > self.now && idle);
+            let soon = SignedDuration::from_secs(10);
+            self.advance(wake.map_or(soon, |at| at.duration_since(self.now)));
+        }
+        panic!("{stage} was not reached: {} {}: {}", self.status.stage, self.status.reason, self.status.message);
+    }
+
+    /// Passes without time passing, until there is nothing more to write.
+    pub fn settle(&mut self) {
+        for _ in 0..20 {
+            if self.pass().effects.is_empty() {
+                return;
+            }
+        }
+        panic!("it never stops writing: {:?}", self.look().effects);
+    }
+
+    pub fn unreachable(&mut self, side: Side) {
+        let since = self.now;
+        self.side_mut(side).reach = Reach::Unreachable { since, why: "connection refused".into() };
+    }
+
+    pub fn reachable(&mut self, side: Side) {
+        self.side_mut(side).reach = Reach::Reachable;
+    }
+}
+
+fn address(side: Side) -> String {
+    if side == Side::Source { "192.0.2.10" } else { "192.0.2.20" }.to_owned()
+}
+
+fn pair() -> Value {
+    let side = |identity: &str, colour: &str, prefix: &str| {
+        json!({
+            "connection": {"kubeconfig": {"secretName": colour}}, "identity": identity, "colour": colour,
+            "externalDNS": {"annotationPrefix": prefix},
+        })
+    };
+    json!({
+        "apiVersion": "namespacemigration.io/v1alpha1", "kind": "ClusterPair", "metadata": {"name": "old-to-new"},
+        "spec": {
+            "source": side(SOURCE, "blue", "external-dns.alpha.kubernetes.io/"),
+            "target": side(TARGET, "green", "external-dns.kubernetes.io/"),
+        },
+    })
+}
