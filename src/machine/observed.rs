@@ -20,6 +20,7 @@ pub enum Side {
 
 impl Side {
     /// The other cluster.
+    #[must_use]
     pub fn other(self) -> Self {
         match self {
             Self::Source => Self::Target,
