@@ -283,7 +283,6 @@ impl Operator {
             }
         }
         self.teller.tell(migration, &decision.events).await;
-        locked(&self.backoff).reset(&migration.uid().unwrap_or_default());
         Ok(until(decision.wake_at))
     }
 
@@ -298,6 +297,7 @@ impl Operator {
             let goes_back = stages::is_rollback(decision.status.stage);
             return Action::requeue(if goes_back { wait.min(ROLLBACK_RETRY) } else { wait });
         }
+        locked(&self.backoff).reset(&uid);
         if report.done > 0 {
             return Action::requeue(AFTER_WRITE);
         }
