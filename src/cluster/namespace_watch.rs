@@ -197,7 +197,7 @@ impl Watch {
         );
         match refusal(error) {
             Some(why) if lock(&self.store).refused.insert(self.kind, why.clone()).as_ref() != Some(&why) => {
-                (self.changed)()
+                (self.changed)();
             }
             Some(_) => {}
             None => self.connection.doubt(),
