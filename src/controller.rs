@@ -1,6 +1,6 @@
 //! Who calls whom: watches and triggers on one side, one pass over one migration on the other.
 //!
-//! [`reconcile`] reads like a table of contents: remember, order, needs, site, observe, decide, execute, publish, tell.
+//! `reconcile` reads like a table of contents: remember, order, needs, site, observe, decide, execute, publish, tell.
 
 mod memory;
 mod pairs;
