@@ -6,13 +6,19 @@
 //! | What is to be done, given what is known? | [`machine`], with [`preflight`] and [`replicate`]: pure |
 //! | How are clusters reached and watched? | [`cluster`] |
 //! | Is a side healthy? | [`probe`] |
-//! | What is known now? | [`observe`] |
+//! | What is known now? | [`observe`], of a [`site`] |
+//! | How is a change carried out? | [`execute`] |
+//! | Who calls whom? | [`controller`] |
+//! | Who writes status, who tells events? | [`status`], [`events`] |
 
 pub mod api;
 pub mod args;
 pub mod backoff;
 mod causes;
 pub mod cluster;
+pub mod controller;
+pub mod events;
+pub mod execute;
 pub mod machine;
 pub mod metrics;
 pub mod observe;
@@ -20,4 +26,6 @@ pub mod preflight;
 pub mod probe;
 pub mod replicate;
 pub mod server;
+pub mod site;
+pub mod status;
 pub mod telemetry;

@@ -1,7 +1,96 @@
-//! The operator.
-#![allow(clippy::print_stdout)]
-fn main() {
-    for (name, yaml) in namespace_migration::api::crds::definitions().unwrap_or_default() {
-        print!("---\n# {name}\n{yaml}");
+//! The operator: arguments, logs, the way home, then the controller until the process is asked to end.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use namespace_migration::args::{Command, CommandLine, RunArgs};
+use namespace_migration::cluster::call::timed;
+use namespace_migration::cluster::client::{CALL_TIMEOUT, home_clients};
+use namespace_migration::cluster::connection::HomeAccess;
+use namespace_migration::machine::order::Home;
+use namespace_migration::metrics::{ClusterSide, Metrics};
+use namespace_migration::server::{Health, Server};
+use namespace_migration::{api, controller, telemetry};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Wait between two tries to reach the home cluster at the start.
+const HOME_RETRY: Duration = Duration::from_secs(2);
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    match CommandLine::from_process().into_command() {
+        Command::Crds => print_crds(),
+        Command::Run(args) => run(args).await,
+    }
+}
+
+fn print_crds() -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    for (_, yaml) in api::crds::definitions().context("the definitions cannot be written as YAML")? {
+        write!(out, "---\n{yaml}").context("cannot print the definitions")?;
+    }
+    Ok(())
+}
+
+async fn run(args: RunArgs) -> Result<()> {
+    telemetry::start(args.log_format)?;
+    refuse_debugging_variables()?;
+    let (metrics, health) = (Metrics::default(), Health::default());
+    health.expect(controller::PAIRS_LISTED, None);
+    health.expect(controller::MIGRATIONS_LISTED, None);
+    let server = Server::bind(args.listen, health.clone(), metrics.clone()).await?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %server.address(), "started");
+
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(server.serve(stop.clone()));
+    let source = args.home();
+    let clients = home_clients(&source, ClusterSide::Home, &metrics)?;
+    let home = HomeAccess { source, clients, namespace: args.namespace.clone(), metrics };
+    let draining = CancellationToken::new();
+    tokio::spawn(drain_on_signal(draining.clone())?);
+    let identity = Home { identity: home_identity(&home, &draining).await, operator_namespace: args.namespace };
+    controller::run(home, identity, args.selector, health, draining).await;
+
+    stop.cancel();
+    serving.await.context("the server of /metrics ended badly")??;
+    tracing::info!("ended; no write is in flight");
+    Ok(())
+}
+
+/// kube takes connections from these variables, past the kubeconfig that was checked.
+fn refuse_debugging_variables() -> Result<()> {
+    let found = std::env::vars_os().find(|(name, _)| name.to_string_lossy().starts_with("KUBE_RS_DEBUG"));
+    found.map_or(Ok(()), |(name, _)| {
+        anyhow::bail!("the variable {} is set; unset it: it would replace the checked connection", name.display())
+    })
+}
+
+/// Ends when the process is asked to end; the controller then finishes what it has begun.
+fn drain_on_signal(draining: CancellationToken) -> Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    Ok(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::info!("asked to end; passes in progress are finished first");
+        draining.cancel();
+    })
+}
+
+/// UID of the home cluster's `kube-system`: part of every stamp. Without it nothing can be written, so it is waited for.
+async fn home_identity(home: &HomeAccess, draining: &CancellationToken) -> String {
+    let namespaces: Api<Namespace> = Api::all(home.clients.requests.clone());
+    loop {
+        match timed(CALL_TIMEOUT, namespaces.get("kube-system")).await {
+            Ok(found) => return found.metadata.uid.unwrap_or_default(),
+            Err(error) => tracing::warn!(%error, "the home cluster cannot be asked who it is; trying again"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(HOME_RETRY) => {}
+            () = draining.cancelled() => return String::new(),
+        }
     }
 }

@@ -83,7 +83,9 @@ enum Trouble {
         #[source]
         source: SecretError,
     },
-    #[error("there is no Secret {secret} in the operator's namespace {namespace}; create it with the kubeconfig under the key {key}")]
+    #[error(
+        "there is no Secret {secret} in the operator's namespace {namespace}; create it with the kubeconfig under the key {key}"
+    )]
     NoSecret { secret: String, namespace: String, key: String },
     #[error("Secret {secret} has no key {key}; put the kubeconfig there")]
     NoKey { secret: String, key: String },
@@ -120,8 +122,13 @@ impl Connection {
         let stop = CancellationToken::new();
         let (state, _) = watch::channel(State::default());
         let doubt = Arc::new(Notify::new());
-        let keeper =
-            Keeper { address: address.clone(), home, state: state.clone(), doubt: Arc::clone(&doubt), changed: Box::new(changed) };
+        let keeper = Keeper {
+            address: address.clone(),
+            home,
+            state: state.clone(),
+            doubt: Arc::clone(&doubt),
+            changed: Box::new(changed),
+        };
         tokio::spawn(stop.clone().run_until_cancelled_owned(keeper.run()));
         Arc::new(Self { address, state, doubt, _keeper: stop.drop_guard() })
     }
@@ -237,8 +244,7 @@ impl Keeper {
     }
 
     fn publish(&self, reach: Reach) {
-        let labels =
-            ReachableLabels { pair: self.address.pair.clone(), side: cluster_side(self.address.side) };
+        let labels = ReachableLabels { pair: self.address.pair.clone(), side: cluster_side(self.address.side) };
         self.home.metrics.cluster_reachable.get_or_create(&labels).set(i64::from(reach.is_reachable()));
         let changed = self.state.send_if_modified(|state| {
             let changed = !same_kind(&state.reach, &reach);

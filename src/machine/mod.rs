@@ -18,7 +18,7 @@
 mod claim;
 pub mod contest;
 pub mod deadline;
-mod drive;
+pub mod drive;
 pub mod effect;
 pub mod gate;
 pub mod health;

@@ -86,6 +86,12 @@ pub struct SideRules {
 /// Why a spec or its pair cannot be used. The schema refuses most of it before; this is for clusters where it could not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
+    /// The pair is not there.
+    #[error("there is no ClusterPair named {pair}; create it, or mend spec.clusterPair")]
+    NoSuchPair {
+        /// The name.
+        pair: String,
+    },
     /// A duration is not one.
     #[error("{field} of {object}")]
     Duration {

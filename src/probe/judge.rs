@@ -68,7 +68,9 @@ fn judge_target(question: &Question<'_>, expected: Option<&Expectation>, target:
     }
     match expected {
         None => Opinion::new(Verdict::Inconclusive, format!("{found}; the source does not say what to expect")),
-        Some(expected) if expected.status == *status && expected.location == *location => Opinion::new(Verdict::Pass, found),
+        Some(expected) if expected.status == *status && expected.location == *location => {
+            Opinion::new(Verdict::Pass, found)
+        }
         Some(expected) => Opinion::new(Verdict::Fail, format!("{found}; the source answers {}", in_words(expected))),
     }
 }
@@ -87,7 +89,13 @@ fn serves_no_https(question: &Question<'_>, source: &Answer) -> bool {
 
 /// No connection at all. A certificate that is not accepted comes from somebody who is there.
 fn is_silent(answer: &Answer) -> bool {
-    matches!(answer, Answer::Failed { kind: FailureKind::Refused | FailureKind::Timeout | FailureKind::Reset | FailureKind::Other, .. })
+    matches!(
+        answer,
+        Answer::Failed {
+            kind: FailureKind::Refused | FailureKind::Timeout | FailureKind::Reset | FailureKind::Other,
+            ..
+        }
+    )
 }
 
 fn describe(answer: &Answer) -> String {
@@ -171,7 +179,8 @@ mod tests {
         Answer::Failed { kind, message: format!("{kind:?}") }
     }
 
-    const PLAIN: Question<'_> = Question { scheme: Scheme::Http, has_certificate: true, statuses: &[], remembered: None };
+    const PLAIN: Question<'_> =
+        Question { scheme: Scheme::Http, has_certificate: true, statuses: &[], remembered: None };
 
     fn verdicts(question: &Question<'_>, source: &Answer, target: &Answer) -> (Verdict, Verdict) {
         let (source, target, _) = judge(question, source, target);
@@ -189,7 +198,9 @@ mod tests {
     #[test]
     fn another_status_or_another_redirect_fails_the_target_only() {
         let source = answers(302, Some("/login"));
-        for target in [answers(200, None), answers(302, Some("/setup")), answers(503, None), fails(FailureKind::Timeout)] {
+        for target in
+            [answers(200, None), answers(302, Some("/setup")), answers(503, None), fails(FailureKind::Timeout)]
+        {
             assert_eq!(verdicts(&PLAIN, &source, &target), (Verdict::Pass, Verdict::Fail), "{target:?}");
         }
     }
@@ -216,7 +227,10 @@ mod tests {
         let question = Question { scheme: Scheme::Https, ..PLAIN };
         assert_eq!(verdicts(&question, &good, &fails(FailureKind::Tls)), (Verdict::Pass, Verdict::Fail));
         let without = Question { has_certificate: false, ..question };
-        assert_eq!(verdicts(&without, &fails(FailureKind::Tls), &fails(FailureKind::Tls)), (Verdict::Pass, Verdict::Pass));
+        assert_eq!(
+            verdicts(&without, &fails(FailureKind::Tls), &fails(FailureKind::Tls)),
+            (Verdict::Pass, Verdict::Pass)
+        );
         assert_eq!(verdicts(&without, &good, &fails(FailureKind::Tls)), (Verdict::Pass, Verdict::Fail));
     }
 

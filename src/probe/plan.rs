@@ -66,13 +66,21 @@ pub struct ProbeTarget {
 
 impl ProbePlan {
     /// What to probe for this migration as it was last seen.
-    pub fn of(spec: &NamespaceMigrationSpec, pair: &ClusterPairSpec, status: &NamespaceMigrationStatus, observed: &Observed) -> Self {
+    pub fn of(
+        spec: &NamespaceMigrationSpec,
+        pair: &ClusterPairSpec,
+        status: &NamespaceMigrationStatus,
+        observed: &Observed,
+    ) -> Self {
         let span = |text: &crate::api::DurationText| text.span().ok().and_then(|span| Duration::try_from(span).ok());
         let count = |threshold: i32| u32::try_from(threshold).unwrap_or(1).max(1);
         Self {
             interval: span(&spec.probes.interval).unwrap_or(Duration::from_secs(10)).max(Duration::from_millis(100)),
             timeout: span(&spec.probes.timeout).unwrap_or(Duration::from_secs(5)).max(Duration::from_millis(10)),
-            thresholds: Thresholds { success: count(spec.probes.success_threshold), failure: count(spec.probes.failure_threshold) },
+            thresholds: Thresholds {
+                success: count(spec.probes.success_threshold),
+                failure: count(spec.probes.failure_threshold),
+            },
             roots: pair.probes.trusted_roots.clone(),
             allowed: pair.probes.allowed_addresses.clone(),
             source_ports: Ports::of(&pair.source),

@@ -55,7 +55,14 @@ impl Prober {
         let stop = CancellationToken::new();
         let shared = Arc::new(Shared::default());
         let (sender, plans) = watch::channel(plan);
-        let task = Task { plans, shared: Arc::clone(&shared), surroundings, changed: Box::new(changed), tallies: BTreeMap::new(), expected: BTreeMap::new() };
+        let task = Task {
+            plans,
+            shared: Arc::clone(&shared),
+            surroundings,
+            changed: Box::new(changed),
+            tallies: BTreeMap::new(),
+            expected: BTreeMap::new(),
+        };
         tokio::spawn(stop.clone().run_until_cancelled_owned(task.run()));
         Self { plan: sender, shared, _task: stop.drop_guard() }
     }
@@ -74,7 +81,9 @@ impl Prober {
         let mut health = lock(&self.shared.health).clone();
         let plan = self.plan.borrow();
         let patience = plan.interval * 3 + plan.timeout * 4;
-        let late = health.last_round.is_some_and(|round| crate::cluster::now().duration_since(round).unsigned_abs() > patience);
+        let late = health
+            .last_round
+            .is_some_and(|round| crate::cluster::now().duration_since(round).unsigned_abs() > patience);
         if late {
             for check in &mut health.checks {
                 check.verdict = Verdict::Inconclusive;
@@ -185,8 +194,9 @@ fn spread() -> f64 {
 }
 
 fn nothing_known(target: &ProbeTarget, message: &str) -> [((String, Side), Opinion); 2] {
-    [Side::Source, Side::Target]
-        .map(|side| ((target.name.clone(), side), Opinion { verdict: Verdict::Inconclusive, message: message.to_owned() }))
+    [Side::Source, Side::Target].map(|side| {
+        ((target.name.clone(), side), Opinion { verdict: Verdict::Inconclusive, message: message.to_owned() })
+    })
 }
 
 /// Asks at a load balancer's address.
@@ -200,7 +210,11 @@ impl Asker {
     fn new(plan: &ProbePlan, metrics: &Metrics) -> Result<Self, String> {
         let roots = Some(plan.roots.as_str()).filter(|roots| !roots.trim().is_empty());
         let prober = HttpProber::new(roots, plan.timeout).map_err(|error| crate::causes::causes(&error))?;
-        let allowed = plan.allowed.iter().map(|range| range.parse().map_err(|_| format!("{range} in probes.allowedAddresses of the ClusterPair is not a CIDR range")));
+        let allowed = plan.allowed.iter().map(|range| {
+            range
+                .parse()
+                .map_err(|_| format!("{range} in probes.allowedAddresses of the ClusterPair is not a CIDR range"))
+        });
         Ok(Self { prober, policy: AddressPolicy::new(allowed.collect::<Result<_, _>>()?), metrics: metrics.clone() })
     }
 
@@ -216,7 +230,8 @@ impl Asker {
         };
         let ports = plan.ports(side);
         let port = if target.scheme == Scheme::Https { ports.https } else { ports.http };
-        let probe = Probe { scheme: target.scheme, host: target.host.clone(), port, path: target.path.clone(), address };
+        let probe =
+            Probe { scheme: target.scheme, host: target.host.clone(), port, path: target.path.clone(), address };
         let answer = self.prober.probe(&probe).await;
         self.metrics.probes.get_or_create(&ProbeLabels { side: cluster_side(side), outcome: answer.outcome() }).inc();
         answer

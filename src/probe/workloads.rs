@@ -12,7 +12,7 @@ pub fn opinions(source: &ClusterView, target: &ClusterView) -> Vec<((String, Sid
 }
 
 fn opinion(target: &ClusterView, name: &str) -> Opinion {
-    let known = target.synced && target.reach.is_reachable();
+    let known = target.synced && target.reach.is_reachable() && target.unwatchable.is_none();
     let (verdict, message) = match target.workloads.get(name) {
         _ if !known => (Verdict::Inconclusive, "the target cannot be seen".to_owned()),
         None => (Verdict::Fail, "it is not on the target".to_owned()),
@@ -36,7 +36,8 @@ mod tests {
     use crate::machine::observed::Reach;
 
     fn verdict_on(ready: i32, reach: Reach) -> Verdict {
-        let workload = |ready| [("Deployment/web".to_owned(), WorkloadFacts { desired: 2, ready, current: true })].into();
+        let workload =
+            |ready| [("Deployment/web".to_owned(), WorkloadFacts { desired: 2, ready, current: true })].into();
         let source = ClusterView { workloads: workload(2), ..ClusterView::default() };
         let target = ClusterView { workloads: workload(ready), synced: true, reach, ..ClusterView::default() };
         opinions(&source, &target).remove(0).1.verdict

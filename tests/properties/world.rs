@@ -53,6 +53,7 @@ impl Cluster {
         ClusterView {
             reach: self.reach.clone(),
             synced: true,
+            unwatchable: None,
             namespace: self.namespace.clone(),
             ingresses: self.ingresses.clone(),
             services: self.services.clone(),

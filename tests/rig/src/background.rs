@@ -4,6 +4,7 @@
 //! it. While the supervisor lives it holds a lock, which no kill can leave behind: the lock, not the pid, says whether
 //! the rig is up.
 
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -18,13 +19,22 @@ use crate::child::{is_alive, last_lines};
 use crate::control_plane::wait_until;
 use crate::guard::rig_binary;
 use crate::progress::say;
-use crate::services::{Services, start_services};
+use crate::services::{NAMESPACES, Services, start_services};
 use crate::tools::{Tool, Tools};
 use crate::world::{Options, World, worlds_folder};
 
 const START_LIMIT: Duration = Duration::from_secs(180);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What a background world consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The two clusters, nothing in them.
+    Clusters,
+    /// Also load balancers, sample namespaces and the operator.
+    Everything,
+}
 
 /// The files of the one background world of a checkout, in `target/rig`.
 #[derive(Clone, Debug)]
@@ -53,6 +63,11 @@ impl Files {
         self.folder.join(format!("{cluster}.kubeconfig"))
     }
 
+    /// A migration to try, where [`Content::Everything`] runs.
+    pub fn migration(&self, namespace: &str) -> PathBuf {
+        self.folder.join(format!("{namespace}.yaml"))
+    }
+
     /// The supervisor's process id.
     pub fn pid(&self) -> PathBuf {
         self.folder.join("pid")
@@ -66,6 +81,12 @@ impl Files {
     /// What the supervisor says.
     pub fn log(&self) -> PathBuf {
         self.folder.join("rig.log")
+    }
+
+    /// Removes what says that the rig is up, `env` first.
+    fn remove_published(&self) -> Result<()> {
+        let migrations = NAMESPACES.map(|namespace| self.migration(namespace));
+        [self.env(), self.pid(), self.pids()].iter().chain(&migrations).try_for_each(|path| remove(path))
     }
 
     fn world(&self) -> PathBuf {
@@ -92,26 +113,29 @@ impl Files {
 }
 
 /// Leaves a world running in the background; returns when it is ready. Says so when it is up already.
-pub async fn up(files: &Files) -> Result<()> {
+pub async fn up(files: &Files, content: Content) -> Result<()> {
     if files.is_up()? {
         say(format!("the rig is up already; `rig down` ends it.\n{}", hints(files)));
         return Ok(());
     }
     // In the foreground, where a person sees the progress.
     Tools::prepare().await?;
-    remove(&files.env())?;
-    let (mut supervisor, log_start) = start_supervisor(files)?;
+    files.remove_published()?;
+    let (mut supervisor, log_start) = start_supervisor(files, content)?;
     follow(files, &mut supervisor, log_start).await?;
     say(format!("the rig is up.\n{}", hints(files)));
     Ok(())
 }
 
-fn start_supervisor(files: &Files) -> Result<(Child, u64)> {
+fn start_supervisor(files: &Files, content: Content) -> Result<(Child, u64)> {
     fs::create_dir_all(&files.folder).with_context(|| format!("creating {}", files.folder.display()))?;
     let log = OpenOptions::new().create(true).append(true).open(files.log()).context("opening the log")?;
     let start = log.metadata()?.len();
     let mut command = Command::new(rig_binary()?);
     command.arg("supervise").arg("--folder").arg(&files.folder).arg("--detach");
+    if content == Content::Clusters {
+        command.arg("--bare");
+    }
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     Ok((command.spawn().context("starting the supervisor")?, start))
 }
@@ -141,7 +165,7 @@ async fn follow(files: &Files, supervisor: &mut Child, log_start: u64) -> Result
 
 /// The supervisor: runs a world until SIGTERM or SIGINT. With `detach` in a session of its own, so that the end of
 /// the terminal is not its end.
-pub async fn supervise(files: &Files, detach: bool) -> Result<()> {
+pub async fn supervise(files: &Files, content: Content, detach: bool) -> Result<()> {
     if detach {
         setsid().context("leaving the terminal's session")?;
     }
@@ -150,21 +174,26 @@ pub async fn supervise(files: &Files, detach: bool) -> Result<()> {
     files.write(&files.pid(), &std::process::id().to_string())?;
     // Whatever has been started when the signal comes is dropped, and its guards end it.
     let (world, services) = tokio::select! {
-        started = start(files) => started?,
+        started = start(files, content) => started?,
         () = stop.received() => return finish(files),
     };
     stop.received().await;
     say("stopping");
     remove(&files.env())?;
-    drop(services);
+    if let Some(services) = services {
+        services.stop().await?;
+    }
     world.stop().await?;
     finish(files)
 }
 
-async fn start(files: &Files) -> Result<(World, Services)> {
+async fn start(files: &Files, content: Content) -> Result<(World, Option<Services>)> {
     let world = World::start(Options { folder: Some(files.world()) }).await?;
-    let services = start_services(&world).await?;
-    publish(files, &world).await?;
+    let services = match content {
+        Content::Clusters => None,
+        Content::Everything => Some(start_services(&world).await?),
+    };
+    publish(files, &world, services.as_ref()).await?;
     Ok((world, services))
 }
 
@@ -189,39 +218,51 @@ impl StopSignal {
 }
 
 /// Writes the files for the person who uses the world; `env` last, because it says that everything is ready.
-async fn publish(files: &Files, world: &World) -> Result<()> {
+async fn publish(files: &Files, world: &World, services: Option<&Services>) -> Result<()> {
     for cluster in [world.source(), world.target()] {
         files.write(&files.kubeconfig(cluster.name()), &cluster.admin_kubeconfig()?)?;
     }
+    for (namespace, migration) in Services::migrations().iter().filter(|_| services.is_some()) {
+        files.write(&files.migration(namespace), migration)?;
+    }
     let pids: Vec<String> = world.pids().await.iter().map(u32::to_string).collect();
     files.write(&files.pids(), &pids.join("\n"))?;
-    files.write(&files.env(), &env(files, world)?)
+    files.write(&files.env(), &env(files, world, services)?)
 }
 
-fn env(files: &Files, world: &World) -> Result<String> {
-    let programs = world.tools().path(Tool::Kubectl)?.parent().context("kubectl is in a folder")?.display().to_string();
-    let (source, target) = (files.kubeconfig("source"), files.kubeconfig("target"));
-    let (source, target) = (source.display(), target.display());
-    Ok(format!(
-        "# . {}\nexport PATH='{programs}':\"$PATH\"\nexport SOURCE='{source}'\nexport TARGET='{target}'\n\
-         export KUBECONFIG=\"$SOURCE\"\n",
-        files.env().display()
-    ))
+fn env(files: &Files, world: &World, services: Option<&Services>) -> Result<String> {
+    let programs = world.tools().path(Tool::Kubectl)?.parent().context("kubectl is in a folder")?;
+    let mut text = format!("# . {}\nexport PATH='{}':\"$PATH\"\n", files.env().display(), programs.display());
+    let clusters = ["source", "target"].map(|name| files.kubeconfig(name).display().to_string());
+    let [source, target] = clusters;
+    let mut variables = vec![("SOURCE", source.clone()), ("TARGET", target), ("KUBECONFIG", source)];
+    variables.extend(services.map(Services::env).unwrap_or_default());
+    for (key, value) in variables {
+        writeln!(text, "export {key}='{value}'")?;
+    }
+    Ok(text)
 }
 
 fn hints(files: &Files) -> String {
-    format!(
-        "\n  . {}                  # kubectl, KUBECONFIG=$SOURCE, $TARGET\n  kubectl get migration -A\n  \
-         kubectl --kubeconfig \"$TARGET\" get ingress -A\n\nlogs: {}",
-        files.env().display(),
-        files.folder.display()
-    )
+    let clusters =
+        format!("  . {}   # kubectl for the source; --kubeconfig $TARGET for the target", files.env().display());
+    let [migration, other] = NAMESPACES.map(|namespace| files.migration(namespace));
+    let services = format!(
+        "  kubectl apply -f {}
+  kubectl get migration -A -w
+  curl --cacert $USERS_ROOT --connect-to ::$TARGET_LB https://shop.example.com/   # a user, through the target
+  kubectl apply -f {}
+  curl -X POST $FAULTS/faults/target/books.example.com/status=503   # break the target: it rolls back by itself
+  curl $FAULTS/requests                                             # who was served where",
+        migration.display(),
+        other.display()
+    );
+    let services = if migration.exists() { services } else { "  kubectl get nodes".to_owned() };
+    format!("Try:\n{clusters}\n{services}\nIts logs are in {}.", files.folder.display())
 }
 
 fn finish(files: &Files) -> Result<()> {
-    for path in [files.env(), files.pid(), files.pids()] {
-        remove(&path)?;
-    }
+    files.remove_published()?;
     say("stopped");
     Ok(())
 }
@@ -242,9 +283,7 @@ pub async fn down(files: &Files) -> Result<()> {
     let pids: Vec<u32> = pids.lines().filter_map(|line| line.parse().ok()).collect();
     let gone = || async { !pids.iter().any(|pid| is_ours(files, *pid)) };
     wait_until("the end of every program of the rig", STOP_LIMIT, gone).await?;
-    for path in [files.env(), files.pid(), files.pids()] {
-        remove(&path)?;
-    }
+    files.remove_published()?;
     say("the rig is down");
     Ok(())
 }

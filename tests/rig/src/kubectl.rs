@@ -26,6 +26,12 @@ impl Kubectl {
         Ok(Self { program, kubeconfig: cluster.admin_kubeconfig_path(), cluster: cluster.name().to_owned() })
     }
 
+    /// The same cluster as somebody else.
+    #[must_use]
+    pub fn with_kubeconfig(self, kubeconfig: impl Into<PathBuf>) -> Self {
+        Self { kubeconfig: kubeconfig.into(), ..self }
+    }
+
     /// Runs it and returns what it printed; a failure carries the command and what it complained about.
     pub async fn run(&self, args: &[impl AsRef<OsStr>]) -> Result<String> {
         self.run_with_input(args, "").await

@@ -18,6 +18,7 @@ pub mod recorder;
 pub mod sample_app;
 pub mod sample_namespace;
 pub mod services;
+pub mod setup;
 pub mod tools;
 pub mod user;
 pub mod weight_history;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
-use rig::background::{self, Files};
+use rig::background::{self, Content, Files};
 use rig::guard;
 use rig::tools::Tools;
 
@@ -24,13 +24,20 @@ enum Command {
     /// Build the real programs into the user's cache folder.
     Tools,
     /// Start source and target, load balancers, the operator and two sample namespaces, and leave them running.
-    Up(Place),
+    Up {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        content: Bare,
+    },
     /// End what `rig up` started.
     Down(Place),
     /// Run in the foreground what `rig up` runs in the background.
     Supervise {
         #[command(flatten)]
         place: Place,
+        #[command(flatten)]
+        content: Bare,
         /// Leave the terminal's session.
         #[arg(long, hide = true)]
         detach: bool,
@@ -50,6 +57,19 @@ struct Place {
     /// The folder of the world's files; target/rig of the checkout when absent.
     #[arg(long)]
     folder: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Bare {
+    /// Only the two clusters: no load balancers, no sample namespaces, no operator.
+    #[arg(long)]
+    bare: bool,
+}
+
+impl Bare {
+    fn content(&self) -> Content {
+        if self.bare { Content::Clusters } else { Content::Everything }
+    }
 }
 
 impl Place {
@@ -74,9 +94,11 @@ fn run() -> Result<ExitCode> {
     match Arguments::parse().command {
         Command::Guard { program } => guarded(&program),
         Command::Tools => in_runtime(tools()),
-        Command::Up(place) => in_runtime(background::up(&place.files()?)),
+        Command::Up { place, content } => in_runtime(background::up(&place.files()?, content.content())),
         Command::Down(place) => in_runtime(background::down(&place.files()?)),
-        Command::Supervise { place, detach } => in_runtime(background::supervise(&place.files()?, detach)),
+        Command::Supervise { place, content, detach } => {
+            in_runtime(background::supervise(&place.files()?, content.content(), detach))
+        }
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Options {
     /// Distinguishes this operator's files and messages from those of others in the same world.
     pub name: String,
     /// `KEY=VALUE`: it handles only migrations and pairs with this label, so that several operators share a home.
-    pub selector: String,
+    pub selector: Option<String>,
     /// How it reaches its home cluster, and as whom; see [`home_access`].
     pub home: Access,
 }
@@ -64,9 +64,11 @@ impl Operator {
         let name = format!("operator-{}", options.name);
         let kubeconfig = folder.join(format!("{name}.kubeconfig"));
         write_private(&kubeconfig, &options.home.kubeconfig("home")?)?;
+        let selector = options.selector.iter().flat_map(|selector| ["--selector", selector]);
         let program = Program::new(&name, operator_binary()?, folder.join(format!("{name}.log")))
             .args(["--home-kubeconfig", &kubeconfig.display().to_string()])
-            .args(["--namespace", OPERATOR_NAMESPACE, "--selector", &options.selector])
+            .args(["--namespace", OPERATOR_NAMESPACE])
+            .args(selector)
             .args(["--listen", &format!("127.0.0.1:{port}"), "--log-format", "json"]);
         let child = program.spawn()?;
         Ok(Self { program, child, port })

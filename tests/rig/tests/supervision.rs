@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use rig::background::{self, Files};
+use rig::background::{self, Content, Files};
 use rig::child::{Program, is_alive};
 use rig::control_plane::wait_until;
 use rig::world::worlds_folder;
@@ -25,7 +25,7 @@ fn pids(files: &Files) -> Result<Vec<u32>> {
 
 async fn start_in_foreground(files: &Files, folder: &PathBuf) -> Result<Child> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rig"));
-    let supervisor = command.arg("supervise").arg("--folder").arg(folder).stdin(Stdio::null()).spawn()?;
+    let supervisor = command.arg("supervise").arg("--bare").arg("--folder").arg(folder).stdin(Stdio::null()).spawn()?;
     wait_until("the supervised world being ready", LIMIT, || async { files.env().exists() }).await?;
     Ok(supervisor)
 }
@@ -52,10 +52,10 @@ async fn no_process_is_left_when_the_supervisor_is_killed() -> Result<()> {
 async fn up_leaves_a_world_running_once_and_down_ends_all_of_it() -> Result<()> {
     let folder = folder("up")?;
     let files = Files::in_folder(&folder);
-    background::up(&files).await?;
+    background::up(&files, Content::Clusters).await?;
     let first = pids(&files)?;
     assert!(first.iter().all(|pid| is_alive(*pid)), "not every program runs: {first:?}");
-    background::up(&files).await?;
+    background::up(&files, Content::Clusters).await?;
     assert_eq!(pids(&files)?, first, "a second `up` started something");
     let env = fs::read_to_string(files.env())?;
     let check = "kubectl get nodes -o name && kubectl --kubeconfig \"$TARGET\" get nodes -o name";

@@ -1,0 +1,356 @@
+//! Who calls whom: watches and triggers on one side, one pass over one migration on the other.
+//!
+//! `reconcile` reads like a table of contents: remember, order, needs, site, observe, decide, execute, publish, tell.
+
+mod memory;
+mod pairs;
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::channel::mpsc::UnboundedSender;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use kube::{Api, ResourceExt as _};
+use kube_runtime::controller::{Action, Controller};
+use kube_runtime::reflector::{self, ObjectRef};
+use kube_runtime::{WatchStreamExt as _, watcher, watcher as watch_objects};
+use ring::hmac;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{ClusterPair, NamespaceMigration, Stage};
+use crate::backoff::Backoff;
+use crate::cluster::call::CallError;
+use crate::cluster::connection::HomeAccess;
+use crate::events::Teller;
+use crate::execute::{Report, execute};
+use crate::machine::drive::{Decision, Needs};
+use crate::machine::order::{Home, Order, OrderError};
+use crate::machine::stages;
+use crate::machine::{self, Observed};
+use crate::metrics::{ErrorLabels, ReconcileLabels, ReconcileResult};
+use crate::observe::observe;
+use crate::probe::plan::ProbePlan;
+use crate::server::Health;
+use crate::site::{Site, Wake};
+use crate::status;
+use memory::{Known, Memory};
+use pairs::Pairs;
+
+/// After a write the watch brings the new object; should it not, a look is taken after this time.
+const AFTER_WRITE: Duration = Duration::from_secs(2);
+/// A rollback is tried again at least this often, however often it has failed.
+const ROLLBACK_RETRY: Duration = Duration::from_secs(5);
+/// A part of the process that `/readyz` waits for.
+pub const MIGRATIONS_LISTED: &str = "migrations listed";
+/// A part of the process that `/readyz` waits for.
+pub const PAIRS_LISTED: &str = "cluster pairs listed";
+
+/// Everything that passes share.
+pub struct Operator {
+    home: HomeAccess,
+    identity: Home,
+    pairs: Pairs,
+    sites: Mutex<HashMap<ObjectRef<NamespaceMigration>, Arc<Site>>>,
+    memory: Memory,
+    backoff: Mutex<Backoff>,
+    teller: Teller,
+    trigger: UnboundedSender<ObjectRef<NamespaceMigration>>,
+    /// Key of the hashes by which Secrets are compared. A new one for each process, stored nowhere.
+    digest_key: hmac::Key,
+}
+
+type ControllerError = kube_runtime::controller::Error<ReconcileError, watcher::Error>;
+
+/// Why a pass did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// The status could not be written. Weights, if any, were written before.
+    #[error("cannot write the status")]
+    Status(#[source] CallError),
+    /// A pass panicked: a bug, but one that must not stop the other migrations.
+    #[error("the pass panicked: {0}")]
+    Panicked(String),
+}
+
+impl ReconcileError {
+    fn category(&self) -> &'static str {
+        match self {
+            Self::Status(_) => "status",
+            Self::Panicked(_) => "panic",
+        }
+    }
+}
+
+/// Runs the controller until `stop`; then lets every pass in progress come to its end.
+pub async fn run(home: HomeAccess, identity: Home, selector: Option<String>, health: Health, stop: CancellationToken) {
+    let (trigger, triggers) = futures::channel::mpsc::unbounded();
+    let config = selector.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(&labels));
+    let (migrations, writer) = reflector::store();
+    let operator = Arc::new(Operator::new(home, identity, trigger));
+    let pairs = pairs::follow(Arc::clone(&operator), config.clone(), migrations.clone(), health.clone());
+    let pairs = tokio::spawn(stop.clone().run_until_cancelled_owned(pairs));
+    let api = Api::<NamespaceMigration>::all(operator.home.clients.watches.clone());
+    // Not `Store::wait_until_ready`: of several that wait only the last is woken, and the controller itself waits there.
+    let watched =
+        watch_objects(api, config).default_backoff().inspect_ok(move |event| beat_when_listed(event, &health));
+    Controller::for_stream(watched.reflect(writer).touched_objects(), migrations)
+        .reconcile_on(triggers)
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(caught, retry, Arc::clone(&operator))
+        .for_each(|result| {
+            operator.note(result.map(drop));
+            std::future::ready(())
+        })
+        .await;
+    pairs.abort();
+}
+
+fn beat_when_listed(event: &watcher::Event<NamespaceMigration>, health: &Health) {
+    if matches!(event, watcher::Event::InitDone) {
+        health.beat(MIGRATIONS_LISTED);
+    }
+}
+
+/// One pass, of which a panic is caught and counted: one object's trouble is not the others'.
+async fn caught(migration: Arc<NamespaceMigration>, operator: Arc<Operator>) -> Result<Action, ReconcileError> {
+    let started = tokio::time::Instant::now();
+    let pass = AssertUnwindSafe(reconcile(&migration, &operator)).catch_unwind();
+    let result = pass.await.unwrap_or_else(|panic| Err(ReconcileError::Panicked(panic_text(&*panic))));
+    let metrics = &operator.home.metrics;
+    let label = match &result {
+        Ok(_) => ReconcileResult::Success,
+        Err(ReconcileError::Status(_)) => ReconcileResult::Failure,
+        Err(ReconcileError::Panicked(_)) => {
+            metrics.panics.inc();
+            ReconcileResult::Panic
+        }
+    };
+    metrics.reconciles.get_or_create(&ReconcileLabels { result: label }).inc();
+    metrics.reconcile_duration.observe(started.elapsed().as_secs_f64());
+    result
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
+/// One pass over one migration.
+async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>) -> Result<Action, ReconcileError> {
+    // No request needed: what is remembered, what is asked for, what must be looked at.
+    let known = operator.memory.latest(migration);
+    let (order, pair) = match operator.order(migration) {
+        Ok(parsed) => parsed,
+        Err(error) => return operator.reject(migration, &known, &error).await,
+    };
+    let needs = machine::needs(&order, &known.status);
+    let Some(site) = operator.site(migration, &order, &pair, &needs) else {
+        return operator
+            .conclude(
+                migration,
+                &known,
+                machine::decide(&order, &known.status, &Observed::default(), crate::cluster::now()),
+            )
+            .await;
+    };
+
+    // Requests only where the stage needs Secrets.
+    let observed = observe(&site, &order.namespace, &needs, &operator.digest_key).await;
+
+    // No request needed.
+    let decision = machine::decide(&order, &known.status, &observed, crate::cluster::now());
+    watch_health(&site, migration, &pair, &order, &decision, &observed);
+
+    // Requests needed: the world first, then what people read of it.
+    let report = execute(&order, &site, &decision.effects).await;
+    let next = operator.next(migration, &decision, &report);
+    operator.conclude(migration, &known, decision).await?;
+    Ok(next)
+}
+
+/// Starts, directs or ends the prober, as the decision's stage needs it.
+fn watch_health(
+    site: &Site,
+    migration: &NamespaceMigration,
+    pair: &ClusterPair,
+    order: &Order,
+    decision: &Decision,
+    observed: &Observed,
+) {
+    let needed = machine::needs(order, &decision.status).probes;
+    site.probe(needed.then(|| ProbePlan::of(&migration.spec, &pair.spec, &decision.status, observed)));
+    // Nothing but fresh answers will move it on: be told when there are some.
+    if needed && decision.status.next.is_none() {
+        site.announce_next_round();
+    }
+}
+
+impl Operator {
+    fn new(home: HomeAccess, identity: Home, trigger: UnboundedSender<ObjectRef<NamespaceMigration>>) -> Self {
+        let teller = Teller::new(home.clients.requests.clone());
+        let mut key = [0_u8; 32];
+        // Without randomness the hashes stay equal between processes; they are still never shown beside a value.
+        if ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut key).is_err() {
+            tracing::warn!("the system gives no random numbers; Secrets are compared under a constant key");
+        }
+        Self {
+            pairs: Pairs::default(),
+            sites: Mutex::default(),
+            memory: Memory::new(home.metrics.clone()),
+            backoff: Mutex::default(),
+            teller,
+            trigger,
+            digest_key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+            home,
+            identity,
+        }
+    }
+
+    fn order(&self, migration: &NamespaceMigration) -> Result<(Order, Arc<ClusterPair>), OrderError> {
+        let name = &migration.spec.cluster_pair;
+        let pair = self.pairs.get(name).ok_or_else(|| OrderError::NoSuchPair { pair: name.clone() })?;
+        Ok((Order::parse(migration, &pair, &self.identity)?, pair))
+    }
+
+    /// The site of a migration, opened if it is needed and dropped if it is not.
+    fn site(
+        &self,
+        migration: &Arc<NamespaceMigration>,
+        order: &Order,
+        pair: &ClusterPair,
+        needs: &Needs,
+    ) -> Option<Arc<Site>> {
+        let key = ObjectRef::from_obj(migration.as_ref());
+        let mut sites = locked(&self.sites);
+        if !needs.clusters {
+            sites.remove(&key);
+            return None;
+        }
+        let uid = migration.uid().unwrap_or_default();
+        let wake = self.wake(key.clone());
+        let (source, target) = self.pairs.connections(pair, &self.home, &self.trigger);
+        let fits = |site: &Arc<Site>| {
+            site.uid == uid
+                && Arc::ptr_eq(site.source.connection(), &source)
+                && Arc::ptr_eq(site.target.connection(), &target)
+        };
+        if let Some(site) = sites.get(&key).filter(|site| fits(site)) {
+            return Some(Arc::clone(site));
+        }
+        let site = Arc::new(Site::open(uid, order, source, target, wake, self.home.metrics.clone()));
+        sites.insert(key, Arc::clone(&site));
+        Some(site)
+    }
+
+    fn wake(&self, about: ObjectRef<NamespaceMigration>) -> Wake {
+        let trigger = self.trigger.clone();
+        // The receiver lives as long as the controller; afterwards nobody needs to be woken.
+        Arc::new(move || drop(trigger.unbounded_send(about.clone())))
+    }
+
+    async fn reject(
+        &self,
+        migration: &Arc<NamespaceMigration>,
+        known: &Known,
+        error: &OrderError,
+    ) -> Result<Action, ReconcileError> {
+        let generation = migration.metadata.generation.unwrap_or_default();
+        self.conclude(migration, known, machine::reject(&known.status, generation, error, crate::cluster::now())).await
+    }
+
+    /// Writes the status if it has changed, then tells what happened.
+    async fn conclude(
+        &self,
+        migration: &Arc<NamespaceMigration>,
+        known: &Known,
+        decision: Decision,
+    ) -> Result<Action, ReconcileError> {
+        self.memory.measure(migration, known, &decision.status);
+        if !memory::is_same(&decision.status, &known.status) || migration.status.is_none() {
+            let written =
+                status::publish(&self.home.clients.requests, migration, &known.version, &decision.status).await;
+            match written {
+                Ok(version) => {
+                    self.home.metrics.status_writes.inc();
+                    self.memory.remember(migration, decision.status.clone(), version);
+                }
+                // Somebody changed the object in between: look and decide again, at once.
+                Err(error) if error.is_conflict() => return Ok(Action::requeue(Duration::from_millis(10))),
+                Err(error) if error.not_found() => return Ok(Action::await_change()),
+                Err(error) => return Err(ReconcileError::Status(error)),
+            }
+        }
+        self.teller.tell(migration, &decision.events).await;
+        Ok(until(decision.wake_at))
+    }
+
+    /// When to look again.
+    fn next(&self, migration: &NamespaceMigration, decision: &Decision, report: &Report) -> Action {
+        if report.is_conflict_only() {
+            return Action::requeue(Duration::ZERO);
+        }
+        let uid = migration.uid().unwrap_or_default();
+        if !report.failures.is_empty() {
+            let wait = locked(&self.backoff).failed(&uid, jitter());
+            let goes_back = stages::is_rollback(decision.status.stage);
+            return Action::requeue(if goes_back { wait.min(ROLLBACK_RETRY) } else { wait });
+        }
+        locked(&self.backoff).reset(&uid);
+        if report.done > 0 {
+            return Action::requeue(AFTER_WRITE);
+        }
+        until(decision.wake_at)
+    }
+
+    /// What the controller itself has to say: a migration that is gone, or a watch that fails.
+    fn note(&self, result: Result<(), ControllerError>) {
+        match result {
+            // A failed pass has been logged and counted where it is backed off.
+            Ok(()) | Err(ControllerError::ReconcilerFailed(..)) => {}
+            Err(ControllerError::ObjectNotFound(gone)) => {
+                self.forget(&ObjectRef::new(&gone.name).within(gone.namespace.as_deref().unwrap_or_default()));
+            }
+            Err(error) => tracing::warn!(error = crate::causes::causes(&error), "migrations cannot be watched"),
+        }
+    }
+
+    fn forget(&self, gone: &ObjectRef<NamespaceMigration>) {
+        locked(&self.sites).remove(gone);
+        let uid = self.memory.forget(gone);
+        locked(&self.backoff).reset(&uid.unwrap_or_default());
+    }
+}
+
+/// Waits until then, or for the next change. A moment that has passed is now.
+fn until(wake_at: Option<jiff::Timestamp>) -> Action {
+    let Some(at) = wake_at else { return Action::await_change() };
+    let left = at.duration_since(crate::cluster::now());
+    // A timer may fire a little early; a little late is what was promised.
+    Action::requeue(Duration::try_from(left).unwrap_or_default() + Duration::from_millis(2))
+}
+
+/// A pass failed: back off, each object for itself.
+fn retry(migration: Arc<NamespaceMigration>, error: &ReconcileError, operator: Arc<Operator>) -> Action {
+    let (namespace, name) = (migration.namespace().unwrap_or_default(), migration.name_any());
+    tracing::error!(namespace, name, error = crate::causes::causes(error), "a pass over a migration failed");
+    operator.home.metrics.reconcile_errors.get_or_create(&ErrorLabels { reason: error.category() }).inc();
+    let wait = locked(&operator.backoff).failed(&migration.uid().unwrap_or_default(), jitter());
+    let stage = migration.status.as_ref().map(|status| status.stage).unwrap_or_default();
+    Action::requeue(if matches!(stage, Stage::RollingBack | Stage::RollbackBlocked) {
+        wait.min(ROLLBACK_RETRY)
+    } else {
+        wait
+    })
+}
+
+fn jitter() -> u8 {
+    let mut byte = [0];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut byte).map_or(0, |()| byte[0])
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // A pass that panicked was outside of these short sections, or left one assignment complete.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,137 @@
+//! The last status that was written, per migration: the watch brings it back later, and a pass must not decide on an older one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use kube::ResourceExt as _;
+use kube_runtime::reflector::ObjectRef;
+
+use super::locked;
+use crate::api::{NamespaceMigration, NamespaceMigrationStatus, Stage};
+use crate::metrics::{ClusterSide, Metrics, MigrationLabels, RollbackLabels, StageLabels, WeightLabels};
+
+/// What is known of a migration when a pass begins.
+pub(super) struct Known {
+    /// The newest status.
+    pub(super) status: NamespaceMigrationStatus,
+    /// The version of the object that has it.
+    pub(super) version: String,
+}
+
+struct Remembered {
+    uid: String,
+    status: NamespaceMigrationStatus,
+    version: String,
+    counted: Option<Stage>,
+}
+
+pub(super) struct Memory {
+    remembered: Mutex<HashMap<ObjectRef<NamespaceMigration>, Remembered>>,
+    metrics: Metrics,
+}
+
+impl Memory {
+    pub(super) fn new(metrics: Metrics) -> Self {
+        Self { remembered: Mutex::default(), metrics }
+    }
+
+    /// The newer of what the watch brought and what was written last.
+    pub(super) fn latest(&self, migration: &Arc<NamespaceMigration>) -> Known {
+        let seen = Known {
+            status: migration.status.clone().unwrap_or_default(),
+            version: migration.resource_version().unwrap_or_default(),
+        };
+        let remembered = locked(&self.remembered);
+        let written = remembered.get(&ObjectRef::from_obj(migration.as_ref()));
+        match written.filter(|written| Some(&written.uid) == migration.metadata.uid.as_ref()) {
+            Some(written) if number(&written.version) > number(&seen.version) => {
+                Known { status: written.status.clone(), version: written.version.clone() }
+            }
+            _ => seen,
+        }
+    }
+
+    pub(super) fn remember(
+        &self,
+        migration: &Arc<NamespaceMigration>,
+        status: NamespaceMigrationStatus,
+        version: String,
+    ) {
+        let mut remembered = locked(&self.remembered);
+        let key = ObjectRef::from_obj(migration.as_ref());
+        let counted = remembered.get(&key).and_then(|known| known.counted);
+        remembered.insert(key, Remembered { uid: migration.uid().unwrap_or_default(), status, version, counted });
+    }
+
+    /// Drops what was known of a migration that is gone. Returns its UID.
+    pub(super) fn forget(&self, gone: &ObjectRef<NamespaceMigration>) -> Option<String> {
+        let known = locked(&self.remembered).remove(gone)?;
+        if let Some(stage) = known.counted {
+            self.metrics.migrations.get_or_create(&StageLabels { stage: stage.as_str() }).dec();
+        }
+        self.metrics.forget_migration(gone.namespace.as_deref().unwrap_or_default(), &gone.name);
+        Some(known.uid)
+    }
+
+    /// Brings the metrics of a migration in line with what was decided.
+    pub(super) fn measure(
+        &self,
+        migration: &Arc<NamespaceMigration>,
+        known: &Known,
+        status: &NamespaceMigrationStatus,
+    ) {
+        let key = ObjectRef::from_obj(migration.as_ref());
+        let mut remembered = locked(&self.remembered);
+        let entry = remembered.entry(key).or_insert_with(|| Remembered {
+            uid: migration.uid().unwrap_or_default(),
+            status: known.status.clone(),
+            version: known.version.clone(),
+            counted: None,
+        });
+        if entry.counted != Some(status.stage) {
+            let gauge = |stage: Stage| StageLabels { stage: stage.as_str() };
+            if let Some(old) = entry.counted {
+                self.metrics.migrations.get_or_create(&gauge(old)).dec();
+            }
+            self.metrics.migrations.get_or_create(&gauge(status.stage)).inc();
+            entry.counted = Some(status.stage);
+            if status.stage == Stage::RollingBack && known.status.stage != Stage::RollingBack {
+                self.count_rollback(status);
+            }
+        }
+        drop(remembered);
+        self.measure_traffic(migration, status);
+    }
+
+    fn count_rollback(&self, status: &NamespaceMigrationStatus) {
+        let named = |cause: &crate::api::status::Cause| {
+            crate::machine::Reason::ALL.into_iter().find(|reason| reason.as_str() == cause.reason)
+        };
+        let cause = status.cause.as_ref().and_then(named).map_or("Unknown", crate::machine::Reason::as_str);
+        self.metrics.rollbacks.get_or_create(&RollbackLabels { cause }).inc();
+    }
+
+    fn measure_traffic(&self, migration: &NamespaceMigration, status: &NamespaceMigrationStatus) {
+        let (namespace, name) = (migration.namespace().unwrap_or_default(), migration.name_any());
+        let set = |side: ClusterSide, weights: Vec<i32>| {
+            if let Some(weight) = weights.into_iter().max() {
+                let labels = WeightLabels { namespace: namespace.clone(), name: name.clone(), side };
+                self.metrics.weight.get_or_create(&labels).set(i64::from(weight));
+            }
+        };
+        set(ClusterSide::Source, status.traffic.iter().filter_map(|traffic| traffic.source_weight).collect());
+        set(ClusterSide::Target, status.traffic.iter().filter_map(|traffic| traffic.target_weight).collect());
+        let exposed = self.metrics.exposed_percent.get_or_create_owned(&MigrationLabels { namespace, name });
+        exposed.set(i64::from(status.exposed_percent.unwrap_or(0)));
+    }
+}
+
+/// Whether two statuses are one once they are written: times keep whole seconds there.
+pub(super) fn is_same(one: &NamespaceMigrationStatus, other: &NamespaceMigrationStatus) -> bool {
+    one == other || serde_json::to_value(one).ok() == serde_json::to_value(other).ok()
+}
+
+/// Versions are numbers that grow (KEP-5504 makes comparing them part of the API); text that is none is the oldest.
+fn number(version: &str) -> u128 {
+    version.parse().unwrap_or(0)
+}

@@ -1,0 +1,51 @@
+//! Events for `kubectl describe`, with reasons from the one catalogue. Told after the status was written.
+
+use std::time::Duration;
+
+use kube::{Client, Resource as _};
+use kube_runtime::events::{Event, EventType, Recorder, Reporter};
+
+use crate::api::NamespaceMigration;
+use crate::cluster::call::timed;
+use crate::machine::run::Event as Happened;
+
+/// An event is not worth a longer wait: status and log have said the same.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The API's limit of a note, in bytes.
+const LONGEST_NOTE: usize = 1024;
+
+/// Tells events about migrations.
+#[derive(Clone)]
+pub struct Teller {
+    recorder: Recorder,
+}
+
+impl Teller {
+    /// Tells them to the home cluster.
+    pub fn new(client: Client) -> Self {
+        let reporter = Reporter { controller: "namespace-migration".into(), instance: None };
+        Self { recorder: Recorder::new(client, reporter) }
+    }
+
+    /// Tells what happened. What cannot be told is logged: it must not hold up a migration.
+    pub async fn tell(&self, migration: &NamespaceMigration, happened: &[Happened]) {
+        let about = migration.object_ref(&());
+        for event in happened {
+            let event = Event {
+                type_: if event.warning { EventType::Warning } else { EventType::Normal },
+                reason: event.reason.as_str().to_owned(),
+                note: Some(cut(&event.note)),
+                action: "Migrate".to_owned(),
+                secondary: None,
+            };
+            if let Err(error) = timed(EVENT_TIMEOUT, self.recorder.publish(&event, &about)).await {
+                tracing::warn!(reason = event.reason, %error, "an event could not be told");
+            }
+        }
+    }
+}
+
+fn cut(note: &str) -> String {
+    let end = (0..=note.len().min(LONGEST_NOTE)).rev().find(|at| note.is_char_boundary(*at)).unwrap_or(0);
+    note[..end].to_owned()
+}

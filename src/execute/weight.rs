@@ -1,0 +1,83 @@
+//! A weight on an Ingress that is there: our complete set, by server-side apply, under uid and resourceVersion.
+
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use super::ExecuteError;
+use super::live::{Cluster, EFFECT_TIMEOUT};
+use crate::api::{FIELD_MANAGER, STAMP_ANNOTATION};
+use crate::cluster::call::timed;
+use crate::machine::effect::WeightWrite;
+use crate::machine::observed::IngressFacts;
+use crate::machine::order::Order;
+use crate::machine::permit::{Live, Permit, permit};
+use crate::observe::facts;
+use crate::site::Site;
+
+pub(super) async fn write(order: &Order, site: &Site, write: &WeightWrite) -> Result<(), ExecuteError> {
+    let cluster = Cluster::of(order, site, write.side)?;
+    let live = read(order, site, &cluster, write).await?;
+    match permit(write, &order.rules(write.side).identity, &live) {
+        Permit::AlreadyDone => Ok(()),
+        Permit::Refused(refusal) => Err(ExecuteError::Refused(refusal)),
+        Permit::Write { uid, resource_version } => apply(order, &cluster, write, &uid, &resource_version).await,
+    }
+}
+
+/// What the permit needs, all at once. A rollback reads only what it writes.
+async fn read(order: &Order, site: &Site, cluster: &Cluster<'_>, write: &WeightWrite) -> Result<Live, ExecuteError> {
+    let other = async {
+        if write.stamp.direction.is_back() {
+            return Ok(None);
+        }
+        other_side(order, site, write).await
+    };
+    let (identity, namespace, ingress, other) =
+        futures::join!(cluster.identity(), cluster.namespace(), cluster.ingress(&write.ingress), other);
+    let prefix = &order.rules(write.side).annotation_prefix;
+    Ok(Live {
+        identity: identity?,
+        namespace: namespace?,
+        ingress: ingress?.map(|object| facts::ingress(&object, prefix)),
+        other: other?,
+    })
+}
+
+async fn other_side(order: &Order, site: &Site, write: &WeightWrite) -> Result<Option<IngressFacts>, ExecuteError> {
+    let side = write.side.other();
+    let object = Cluster::of(order, site, side)?.ingress(&write.ingress).await?;
+    Ok(object.map(|object| facts::ingress(&object, &order.rules(side).annotation_prefix)))
+}
+
+async fn apply(
+    order: &Order,
+    cluster: &Cluster<'_>,
+    write: &WeightWrite,
+    uid: &str,
+    version: &str,
+) -> Result<(), ExecuteError> {
+    let prefix = &order.rules(write.side).annotation_prefix;
+    let set = json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {
+            "name": write.ingress,
+            "namespace": order.namespace,
+            "uid": uid,
+            "resourceVersion": version,
+            "annotations": {
+                format!("{prefix}set-identifier"): write.identifier,
+                format!("{prefix}aws-weight"): write.weight.to_string(),
+                STAMP_ANNOTATION: write.stamp.text(),
+            },
+        },
+    });
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let written = timed(EFFECT_TIMEOUT, cluster.ingresses().patch(&write.ingress, &params, &Patch::Apply(set))).await;
+    written.map_err(|source| cluster.failed(format!("write the weight of Ingress {}", write.ingress), source))?;
+    tracing::info!(
+        namespace = order.namespace, ingress = write.ingress, side = write.side.name(), weight = write.weight.get(),
+        epoch = write.stamp.epoch, direction = ?write.stamp.direction, "weight written"
+    );
+    Ok(())
+}

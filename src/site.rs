@@ -1,0 +1,96 @@
+//! The site of one migration: its namespace watched in both clusters, and its prober. Ended migrations have none.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::cluster::connection::Connection;
+use crate::cluster::namespace_watch::{NamespaceWatch, Scope};
+use crate::machine::Side;
+use crate::machine::health::HealthView;
+use crate::machine::order::Order;
+use crate::metrics::Metrics;
+use crate::probe::plan::ProbePlan;
+use crate::probe::prober::{Prober, Surroundings};
+
+/// Wakes the reconcile of one migration. It cannot fail and never waits.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// One migration's namespace in both clusters, and its prober.
+pub struct Site {
+    /// UID of the migration: one that is created anew under the same name gets a site of its own.
+    pub uid: String,
+    /// The namespace on the source.
+    pub source: Arc<NamespaceWatch>,
+    /// The namespace on the target.
+    pub target: Arc<NamespaceWatch>,
+    prober: Mutex<Option<Prober>>,
+    wake: Wake,
+    metrics: Metrics,
+}
+
+impl Site {
+    /// Starts to watch the namespace in both clusters.
+    pub fn open(
+        uid: String,
+        order: &Order,
+        source: Arc<Connection>,
+        target: Arc<Connection>,
+        wake: Wake,
+        metrics: Metrics,
+    ) -> Self {
+        let watch = |side: Side, connection: Arc<Connection>| {
+            let scope = Scope {
+                namespace: order.namespace.clone(),
+                annotation_prefix: order.rules(side).annotation_prefix.clone(),
+            };
+            let wake = Arc::clone(&wake);
+            Arc::new(NamespaceWatch::start(connection, scope, move || wake()))
+        };
+        let (source, target) = (watch(Side::Source, source), watch(Side::Target, target));
+        Self { uid, source, target, prober: Mutex::default(), wake, metrics }
+    }
+
+    /// The namespace on one side.
+    pub fn side(&self, side: Side) -> &NamespaceWatch {
+        match side {
+            Side::Source => &self.source,
+            Side::Target => &self.target,
+        }
+    }
+
+    /// What the prober says. Nothing, while there is none.
+    pub fn health(&self) -> HealthView {
+        self.prober().as_ref().map(Prober::health).unwrap_or_default()
+    }
+
+    /// Probes by this plan, or not at all.
+    pub fn probe(&self, plan: Option<ProbePlan>) {
+        let mut prober = self.prober();
+        match (prober.as_ref(), plan) {
+            (Some(running), Some(plan)) => running.follow(plan),
+            (None, Some(plan)) => *prober = Some(self.start(plan)),
+            (_, None) => *prober = None,
+        }
+    }
+
+    /// The end of the next round wakes the reconcile, even if no verdict changes.
+    pub fn announce_next_round(&self) {
+        if let Some(prober) = self.prober().as_ref() {
+            prober.announce_next_round();
+        }
+    }
+
+    fn start(&self, plan: ProbePlan) -> Prober {
+        let surroundings = Surroundings {
+            source: Arc::clone(&self.source),
+            target: Arc::clone(&self.target),
+            metrics: self.metrics.clone(),
+        };
+        let wake = Arc::clone(&self.wake);
+        Prober::start(plan, surroundings, move || wake())
+    }
+
+    fn prober(&self) -> std::sync::MutexGuard<'_, Option<Prober>> {
+        // Each change is one assignment, so a panic elsewhere leaves nothing half done.
+        self.prober.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

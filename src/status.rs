@@ -1,0 +1,35 @@
+//! The one place that writes status: server-side apply of the whole, under the version that was decided on.
+
+use kube::Api;
+use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::{Client, ResourceExt as _};
+use serde_json::json;
+
+use crate::api::{FIELD_MANAGER, GROUP, NamespaceMigration, NamespaceMigrationStatus, VERSION};
+use crate::cluster::call::{CallError, timed};
+use crate::cluster::client::CALL_TIMEOUT;
+
+/// Writes the status, if `version` is still the object's. Returns the new version.
+///
+/// # Errors
+/// A conflict when the object has changed since: decide again. Anything else: try again later.
+pub async fn publish(
+    client: &Client,
+    migration: &NamespaceMigration,
+    version: &str,
+    status: &NamespaceMigrationStatus,
+) -> Result<String, CallError> {
+    let (namespace, name) = (migration.namespace().unwrap_or_default(), migration.name_any());
+    // Only identity and status: a whole object would send the spec, and nulls for what is absent.
+    let body = json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"),
+        "kind": "NamespaceMigration",
+        "metadata": {"name": name, "namespace": namespace, "uid": migration.metadata.uid, "resourceVersion": version},
+        "status": status,
+    });
+    let resource = kube::api::ApiResource::erase::<NamespaceMigration>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let written = timed(CALL_TIMEOUT, api.patch_status(&name, &params, &Patch::Apply(body))).await?;
+    Ok(written.resource_version().unwrap_or_default())
+}

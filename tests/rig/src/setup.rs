@@ -1,0 +1,261 @@
+//! Everything that one operator needs in a world: `deploy/` applied, load balancers, a `ClusterPair`, kubeconfigs.
+//!
+//! Each setup has its own ingress class, pair, Secrets and label, so that many share one pair of control planes without
+//! touching each other.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use serde_json::{Value, json};
+
+use crate::certificate_authority::CertificateAuthority;
+use crate::control_plane::ControlPlane;
+use crate::deploy::{OPERATOR_NAMESPACE, SOURCE_ACCOUNT, TARGET_ACCOUNT};
+use crate::deploy::{identity, install_on_home, install_on_source, put_kubeconfig};
+use crate::kubeconfig::Access;
+use crate::load_balancer::{self, LoadBalancer};
+use crate::operator::{self, Operator, home_access};
+use crate::proxy::{Faults, Proxy};
+use crate::sample_app::Application;
+use crate::sample_namespace::SampleNamespace;
+use crate::user::User;
+use crate::world::World;
+
+/// The label that ties migrations and pairs to one setup's operator.
+pub const LABEL: &str = "rig.namespacemigration.io/setup";
+/// What external-dns before 0.22 reads.
+pub const ANNOTATION_PREFIX: &str = "external-dns.alpha.kubernetes.io/";
+
+const SOURCE_ADDRESS: &str = "127.0.1.1";
+const TARGET_ADDRESS: &str = "127.0.1.2";
+
+/// Where the migration objects live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Home {
+    /// On the source: the default installation.
+    #[default]
+    Source,
+    /// On a third cluster.
+    Third,
+}
+
+/// What a setup looks like.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Names everything that belongs to the setup: the pair, the ingress class, the operator.
+    pub name: String,
+    /// Where the migration objects live.
+    pub home: Home,
+    /// Puts a fault proxy between the operator and each API server.
+    pub proxied: bool,
+    /// What the pair says about external-dns and DNS, all three of them (Go durations): external-dns's interval, the
+    /// provider's propagation and the records' TTL. Waiting for DNS takes their sum.
+    pub dns: [&'static str; 3],
+}
+
+impl Options {
+    /// Home on the source, no proxies, a DNS that follows within a second.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), home: Home::Source, proxied: false, dns: ["0s", "0s", "1s"] }
+    }
+}
+
+/// One operator's surroundings. Dropping it closes load balancers and proxies; objects in the clusters stay.
+pub struct Setup {
+    options: Options,
+    home_access: Access,
+    application: Application,
+    authority: Arc<CertificateAuthority>,
+    source_balancer: LoadBalancer,
+    target_balancer: LoadBalancer,
+    source_proxy: Option<Proxy>,
+    target_proxy: Option<Proxy>,
+    home_proxy: Option<Proxy>,
+}
+
+impl Setup {
+    /// Installs and starts everything but the operator itself.
+    pub async fn start(world: &World, options: Options) -> Result<Self> {
+        match options.home {
+            Home::Source => install_on_source(world).await?,
+            Home::Third => install_on_home(world).await?,
+        }
+        let authority = Arc::new(CertificateAuthority::new(&format!("root of the users of {}", options.name))?);
+        let application = Application::new();
+        let balance = |cluster, address| balance(cluster, address, &options.name, &application, &authority);
+        let (source_balancer, target_balancer) =
+            futures::try_join!(balance(world.source(), SOURCE_ADDRESS), balance(world.target(), TARGET_ADDRESS))?;
+        let home = home_of(world, options.home).await?;
+        let mut setup = Self {
+            home_access: home_access(home).await?,
+            options,
+            application,
+            authority,
+            source_balancer,
+            target_balancer,
+            source_proxy: None,
+            target_proxy: None,
+            home_proxy: None,
+        };
+        setup.connect(world, home).await?;
+        setup.put_pair(world, home).await?;
+        Ok(setup)
+    }
+
+    /// Starts the operator of this setup; it handles only objects with the label [`LABEL`] = [`Self::name`].
+    pub async fn start_operator(&self, world: &World) -> Result<Operator> {
+        Operator::start(world.folder(), &self.operator_options(Some(self.selector()))).await
+    }
+
+    /// How the operator of this setup is started; without a selector it handles every object of its home.
+    pub fn operator_options(&self, selector: Option<String>) -> operator::Options {
+        operator::Options { name: self.options.name.clone(), selector, home: self.home_access.clone() }
+    }
+
+    /// The setup's name, which is also that of its `ClusterPair` and ingress class, and the value of its label.
+    pub fn name(&self) -> &str {
+        &self.options.name
+    }
+
+    /// The label selector of what belongs to this setup.
+    pub fn selector(&self) -> String {
+        format!("{LABEL}={}", self.options.name)
+    }
+
+    /// The application behind both load balancers, with its faults.
+    pub fn application(&self) -> &Application {
+        &self.application
+    }
+
+    /// The root that signs the certificates of the load balancers, as PEM.
+    pub fn users_root(&self) -> String {
+        self.authority.pem()
+    }
+
+    /// Somebody who uses the service.
+    pub fn user(&self) -> Result<User> {
+        User::trusting(&self.users_root())
+    }
+
+    /// The source's load balancer.
+    pub fn source_balancer(&self) -> &LoadBalancer {
+        &self.source_balancer
+    }
+
+    /// The target's load balancer.
+    pub fn target_balancer(&self) -> &LoadBalancer {
+        &self.target_balancer
+    }
+
+    /// The faults between the operator and the source's API server, when proxied.
+    pub fn source_faults(&self) -> Option<Faults> {
+        self.source_proxy.as_ref().or(self.home_proxy.as_ref()).map(Proxy::faults)
+    }
+
+    /// The faults between the operator and the target's API server, when proxied.
+    pub fn target_faults(&self) -> Option<Faults> {
+        self.target_proxy.as_ref().map(Proxy::faults)
+    }
+
+    /// The faults between the operator and its home's API server, when proxied. With the home on the source these are
+    /// [`Self::source_faults`].
+    pub fn home_faults(&self) -> Option<Faults> {
+        self.home_proxy.as_ref().map(Proxy::faults)
+    }
+
+    /// A namespace of a service team behind this setup's load balancers; its host is `<name>.example.com`.
+    pub fn sample(&self, name: &str) -> SampleNamespace {
+        SampleNamespace::new(name, &format!("{name}.example.com"), self.name())
+    }
+
+    /// Hands the operator its connections: tokens of the accounts that `deploy/` created, through proxies if wanted.
+    async fn connect(&mut self, world: &World, home: &ControlPlane) -> Result<()> {
+        let mut access = self.home_access.clone();
+        self.home_proxy = self.proxied(&mut access).await?;
+        self.home_access = access;
+        let mut target = world.target().service_account(OPERATOR_NAMESPACE, TARGET_ACCOUNT).await?;
+        self.target_proxy = self.proxied(&mut target).await?;
+        put_kubeconfig(home, &self.secret("target"), &target).await?;
+        if self.options.home == Home::Third {
+            let mut source = world.source().service_account(OPERATOR_NAMESPACE, SOURCE_ACCOUNT).await?;
+            self.source_proxy = self.proxied(&mut source).await?;
+            put_kubeconfig(home, &self.secret("source"), &source).await?;
+        }
+        Ok(())
+    }
+
+    async fn proxied(&self, access: &mut Access) -> Result<Option<Proxy>> {
+        if !self.options.proxied {
+            return Ok(None);
+        }
+        let proxy = Proxy::start(&access.server, &access.ca_pem, &self.authority).await?;
+        (access.server, access.ca_pem) = (proxy.url(), self.authority.pem());
+        Ok(Some(proxy))
+    }
+
+    fn secret(&self, side: &str) -> String {
+        format!("{}-{side}", self.options.name)
+    }
+
+    async fn put_pair(&self, world: &World, home: &ControlPlane) -> Result<()> {
+        let name = &self.options.name;
+        let pairs = ApiResource::from_gvk(&GroupVersionKind::gvk("namespacemigration.io", "v1alpha1", "ClusterPair"));
+        let pairs: Api<DynamicObject> = Api::all_with(home.admin_client()?, &pairs);
+        let pair = self.pair(&identity(world.source()).await?, &identity(world.target()).await?);
+        let written = pairs.patch(name, &PatchParams::apply("platform-admin").force(), &Patch::Apply(&pair)).await;
+        written.with_context(|| format!("writing ClusterPair {name} on {}", home.name())).map(|_| ())
+    }
+
+    fn pair(&self, source: &str, target: &str) -> Value {
+        let [interval, propagation, ttl] = self.options.dns;
+        let side = |side: &str, identity: &str, colour: &str, balancer: &LoadBalancer| {
+            let in_cluster = side == "source" && self.options.home == Home::Source;
+            let kubeconfig = json!({"kubeconfig": {"secretName": self.secret(side)}});
+            json!({
+                "connection": if in_cluster { json!({"inCluster": {}}) } else { kubeconfig },
+                "identity": identity,
+                "colour": colour,
+                "externalDNS": {"annotationPrefix": ANNOTATION_PREFIX, "interval": interval},
+                "loadBalancer": {"httpPort": balancer.http().port(), "httpsPort": balancer.https().port()},
+            })
+        };
+        json!({
+            "apiVersion": "namespacemigration.io/v1alpha1",
+            "kind": "ClusterPair",
+            "metadata": {"name": self.options.name, "labels": {LABEL: self.options.name}},
+            "spec": {
+                "source": side("source", source, "blue", &self.source_balancer),
+                "target": side("target", target, "green", &self.target_balancer),
+                "dns": {"verification": "AnnotationOnly", "propagation": propagation, "recordTTL": ttl},
+                "probes": {"allowedAddresses": ["127.0.0.0/8"], "trustedRoots": self.users_root()},
+            },
+        })
+    }
+}
+
+async fn home_of(world: &World, home: Home) -> Result<&ControlPlane> {
+    match home {
+        Home::Source => Ok(world.source()),
+        Home::Third => world.home().await,
+    }
+}
+
+async fn balance(
+    cluster: &ControlPlane,
+    address: &str,
+    class: &str,
+    application: &Application,
+    authority: &Arc<CertificateAuthority>,
+) -> Result<LoadBalancer> {
+    let options = load_balancer::Options {
+        cluster: cluster.name().to_owned(),
+        address: address.parse().context("the address of a load balancer")?,
+        http_port: 0,
+        https_port: 0,
+        class: class.to_owned(),
+    };
+    LoadBalancer::start(options, cluster.admin_client()?, application.clone(), Arc::clone(authority)).await
+}
