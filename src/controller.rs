@@ -1,6 +1,6 @@
 //! Who calls whom: watches and triggers on one side, one pass over one migration on the other.
 //!
-//! [`reconcile`] reads like a table of contents: remember, order, needs, site, observe, decide, execute, publish, tell.
+//! `reconcile` reads like a table of contents: remember, order, needs, site, observe, decide, execute, publish, tell.
 
 mod memory;
 mod pairs;
@@ -284,7 +284,6 @@ impl Operator {
             }
         }
         self.teller.tell(migration, &decision.events).await;
-        locked(&self.backoff).reset(&migration.uid().unwrap_or_default());
         Ok(until(decision.wake_at))
     }
 
@@ -299,6 +298,7 @@ impl Operator {
             let goes_back = stages::is_rollback(decision.status.stage);
             return Action::requeue(if goes_back { wait.min(ROLLBACK_RETRY) } else { wait });
         }
+        locked(&self.backoff).reset(&uid);
         if report.done > 0 {
             return Action::requeue(AFTER_WRITE);
         }
