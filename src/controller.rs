@@ -23,7 +23,7 @@ use crate::api::{ClusterPair, NamespaceMigration, Stage};
 use crate::backoff::Backoff;
 use crate::cluster::call::CallError;
 use crate::cluster::connection::HomeAccess;
-use crate::events::Teller;
+use crate::events::{self, Teller};
 use crate::execute::{Report, execute};
 use crate::machine::drive::{Decision, Needs};
 use crate::machine::order::{Home, Order, OrderError};
@@ -162,6 +162,7 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     // No request needed.
     let decision = machine::decide(&order, &known.status, &observed, crate::cluster::now());
     watch_health(&site, migration, &pair, &order, &decision, &observed);
+    events::log(migration, &known.status.reason, &decision);
 
     // Requests needed: the world first, then what people read of it.
     let report = execute(&order, &site, &decision.effects).await;

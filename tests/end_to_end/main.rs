@@ -1,0 +1,9 @@
+//! The shipped operator between two real control planes, one theme per file. All tests share one world; each has an
+//! operator, load balancers, a `ClusterPair` and namespaces of its own.
+//!
+//! The programs must have been built: `cargo build --workspace --bins`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod migration;
+mod scene;

@@ -1,0 +1,245 @@
+//! The harness: a [`Scene`] is one operator with its surroundings, a [`Migration`] is one namespace that it moves.
+//!
+//! Both clusters are recorded from the scene's start, and a wait that fails tells status, events and the operator's log.
+
+mod account;
+mod draft;
+mod promises;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use kube_runtime::wait::await_condition;
+use namespace_migration::api::{NamespaceMigration, Stage};
+use rig::control_plane::ControlPlane;
+use rig::kubectl::Kubectl;
+use rig::operator::Operator;
+use rig::recorder::{Mark, Recorder, Write, merge};
+use rig::sample_namespace::SampleNamespace;
+use rig::setup::{ANNOTATION_PREFIX, Home, Options, Setup};
+use rig::weight_history::{WeightPoint, weight_history};
+use rig::world::World;
+use serde_json::Value;
+
+pub use draft::Draft;
+
+/// How long anything may take on a busy machine.
+pub const LIMIT: Duration = Duration::from_secs(120);
+
+/// Namespaces of this process that a migration was created for: the only ones that an operator may write to.
+static MOVING: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// One operator with its surroundings.
+pub struct Scene {
+    pub world: &'static World,
+    pub setup: Setup,
+    /// Shared with the hooks that kill it.
+    pub operator: Arc<tokio::sync::Mutex<Operator>>,
+    home: Home,
+    since: [Mark; 2],
+}
+
+/// One namespace that a scene's operator moves.
+pub struct Migration<'a> {
+    pub scene: &'a Scene,
+    pub sample: SampleNamespace,
+    spec: Value,
+}
+
+/// A setup whose DNS follows in 600 ms.
+pub fn quick(name: &str) -> Options {
+    Options { dns: ["200ms", "200ms", "200ms"], ..Options::new(name) }
+}
+
+/// As [`quick`], with a fault proxy before each API server.
+pub fn proxied(name: &str) -> Options {
+    Options { proxied: true, ..quick(name) }
+}
+
+impl Scene {
+    /// Starts everything; nothing moves yet.
+    pub async fn open(options: Options) -> Result<Self> {
+        let world = World::shared().await?;
+        let home = options.home;
+        let since = [recorder(world.source()).mark().await?, recorder(world.target()).mark().await?];
+        let setup = Setup::start(world, options).await?;
+        let operator = Arc::new(tokio::sync::Mutex::new(setup.start_operator(world).await?));
+        Ok(Self { world, setup, operator, home, since })
+    }
+
+    /// A namespace to be moved, as a draft: `name` is that of the namespace and of all that is in it.
+    pub fn migration(&self, name: &str) -> Draft<'_> {
+        Draft::new(self, name)
+    }
+
+    /// The cluster with the migration objects.
+    pub async fn home(&self) -> Result<&ControlPlane> {
+        match self.home {
+            Home::Source => Ok(self.world.source()),
+            Home::Third => self.world.home().await,
+        }
+    }
+
+    /// kubectl as the administrator of the home cluster.
+    pub async fn kubectl(&self) -> Result<Kubectl> {
+        Kubectl::of(self.home().await?, self.world.tools())
+    }
+
+    /// SIGKILL, and a new process that is ready.
+    pub async fn crash_and_restart(&self) -> Result<()> {
+        self.operator.lock().await.restart().await
+    }
+
+    /// Every write to both clusters since the scene was opened.
+    pub async fn writes(&self) -> Result<Vec<Write>> {
+        let (source, target) = (recorder(self.world.source()), recorder(self.world.target()));
+        let (source, target) = futures::try_join!(source.since(self.since[0]), target.since(self.since[1]))?;
+        Ok(merge([source, target]))
+    }
+
+    /// What the operator has logged.
+    pub async fn log(&self) -> Result<String> {
+        self.operator.lock().await.log()
+    }
+}
+
+impl Migration<'_> {
+    /// The name of the namespace, and of the migration in it.
+    pub fn name(&self) -> &str {
+        &self.sample.name
+    }
+
+    /// The host that users ask for.
+    pub fn host(&self) -> &str {
+        &self.sample.hosts()[0]
+    }
+
+    /// The migrations of the namespace.
+    pub async fn api(&self) -> Result<Api<NamespaceMigration>> {
+        Ok(Api::namespaced(self.scene.home().await?.admin_client()?, self.name()))
+    }
+
+    /// The migration as it is now.
+    pub async fn now(&self) -> Result<NamespaceMigration> {
+        let name = self.name();
+        self.api().await?.get(name).await.with_context(|| format!("reading NamespaceMigration {name}"))
+    }
+
+    /// Watches the migration until it is as wanted, and returns it. What goes by between two states is not missed.
+    pub async fn until(&self, what: &str, wanted: impl Fn(&NamespaceMigration) -> bool) -> Result<NamespaceMigration> {
+        let seen = |found: Option<&NamespaceMigration>| found.is_some_and(&wanted);
+        let waited = tokio::time::timeout(LIMIT, await_condition(self.api().await?, self.name(), seen)).await;
+        match waited {
+            Ok(found) => found?.with_context(|| format!("NamespaceMigration {} is gone", self.name())),
+            Err(_) => Err(self.account(&format!("{what} did not happen within {LIMIT:?}")).await),
+        }
+    }
+
+    /// Waits until it is in this stage.
+    pub async fn stage(&self, stage: Stage) -> Result<NamespaceMigration> {
+        self.until(&format!("stage {stage}"), |found| stage_of(found) == stage).await
+    }
+
+    /// Waits until nothing happens any more, and fails unless it ended in this stage.
+    pub async fn ends(&self, stage: Stage) -> Result<NamespaceMigration> {
+        let ended = self.until("the end", |found| condition(found, "Finished") == "True").await?;
+        if stage_of(&ended) != stage {
+            return Err(self.account(&format!("it ended in {}, expected {stage}", stage_of(&ended))).await);
+        }
+        Ok(ended)
+    }
+
+    /// Changes the spec by a merge patch, as a person does.
+    pub async fn change(&self, spec: Value) -> Result<NamespaceMigration> {
+        let patch = Patch::Merge(serde_json::json!({ "spec": spec }));
+        Ok(self.api().await?.patch(self.name(), &PatchParams::default(), &patch).await?)
+    }
+
+    /// The weights now, as annotated: source, target.
+    pub async fn weights(&self) -> Result<[Option<i32>; 2]> {
+        let (source, target) = (self.scene.world.source().admin_client()?, self.scene.world.target().admin_client()?);
+        let (source, target) = futures::try_join!(self.ingress(source), self.ingress(target))?;
+        Ok([source, target].map(|found| annotation(&found?, "aws-weight")?.parse().ok()))
+    }
+
+    /// The Ingress in one cluster.
+    pub async fn ingress(&self, client: Client) -> Result<Option<Ingress>> {
+        Ok(Api::namespaced(client, self.name()).get_opt(self.name()).await?)
+    }
+
+    /// All weights since the scene was opened.
+    pub async fn history(&self) -> Result<Vec<WeightPoint>> {
+        Ok(weight_history(&self.scene.writes().await?, self.name(), ANNOTATION_PREFIX))
+    }
+
+    /// The different pairs of weights that were ever written, in their order: source, target.
+    pub async fn sequence(&self) -> Result<Vec<[Option<i32>; 2]>> {
+        let history = self.history().await?;
+        let weights =
+            history.iter().map(|point| [&point.source, &point.target].map(|weights| weights.get(self.name()).copied()));
+        let mut sequence: Vec<_> = weights.collect();
+        sequence.dedup();
+        Ok(sequence)
+    }
+
+    /// Asks both load balancers for `/` as users do, by HTTP and HTTPS: fails unless each answers with 200.
+    pub async fn both_sides_answer(&self) -> Result<()> {
+        let user = self.scene.setup.user()?;
+        for balancer in [self.scene.setup.source_balancer(), self.scene.setup.target_balancer()] {
+            let plain = user.get(balancer.http(), self.host(), "/").await?;
+            let secure = user.get_securely(balancer.https(), self.host(), "/").await?;
+            anyhow::ensure!((plain.status, secure.status) == (200, 200), "{plain:?}, {secure:?}");
+        }
+        Ok(())
+    }
+}
+
+/// Where a migration is.
+pub fn stage_of(migration: &NamespaceMigration) -> Stage {
+    migration.status.as_ref().map(|status| status.stage).unwrap_or_default()
+}
+
+/// What it waits for, in one word.
+pub fn reason_of(migration: &NamespaceMigration) -> &str {
+    migration.status.as_ref().map(|status| status.reason.as_str()).unwrap_or_default()
+}
+
+/// Why it goes or went back: the word and the sentence.
+pub fn cause_of(migration: &NamespaceMigration) -> (&str, &str) {
+    let cause = migration.status.as_ref().and_then(|status| status.cause.as_ref());
+    cause.map(|cause| (cause.reason.as_str(), cause.message.as_str())).unwrap_or_default()
+}
+
+/// The status of a condition: `True`, `False` or `Unknown`; empty when there is none.
+pub fn condition<'a>(migration: &'a NamespaceMigration, kind: &str) -> &'a str {
+    let conditions = migration.status.iter().flat_map(|status| &status.conditions);
+    conditions.into_iter().find(|found| found.type_ == kind).map(|found| found.status.as_str()).unwrap_or_default()
+}
+
+/// Whether it holds the step of this number, from 1.
+pub fn holds_step(migration: &NamespaceMigration, number: i32) -> bool {
+    let step = migration.status.as_ref().and_then(|status| status.step.as_ref());
+    reason_of(migration) == "HoldingStep" && step.is_some_and(|step| step.index + 1 == number)
+}
+
+/// One of external-dns's annotations.
+pub fn annotation<'a>(ingress: &'a Ingress, name: &str) -> Option<&'a str> {
+    Some(ingress.metadata.annotations.as_ref()?.get(&format!("{ANNOTATION_PREFIX}{name}"))?.as_str())
+}
+
+fn recorder(cluster: &ControlPlane) -> Recorder {
+    Recorder::open(cluster.name(), cluster.audit_log())
+}
+
+fn remember_moving(namespace: &str) {
+    MOVING.lock().unwrap_or_else(PoisonError::into_inner).insert(namespace.to_owned());
+}
+
+fn is_moving(namespace: &str) -> bool {
+    MOVING.lock().unwrap_or_else(PoisonError::into_inner).contains(namespace)
+}
