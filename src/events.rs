@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use kube::{Client, Resource as _, ResourceExt as _};
 use kube_runtime::events::{Event, EventType, Recorder, Reporter};
+use tokio::time::Instant;
 
 use crate::api::NamespaceMigration;
 use crate::cluster::call::timed;
-use crate::machine::Decision;
 use crate::machine::run::Event as Happened;
+use crate::machine::{Decision, Reason};
 
-/// An event is not worth a longer wait: status and log have said the same.
-const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The events of one pass are not worth a longer wait, together: status and log have said the same.
+const EVENTS_TIMEOUT: Duration = Duration::from_secs(5);
 /// The API's limit of a note, in bytes.
 const LONGEST_NOTE: usize = 1024;
 
@@ -31,6 +32,7 @@ impl Teller {
     /// Tells what happened. What cannot be told is logged: it must not hold up a migration.
     pub async fn tell(&self, migration: &NamespaceMigration, happened: &[Happened]) {
         let about = migration.object_ref(&());
+        let until = Instant::now() + EVENTS_TIMEOUT;
         for event in happened {
             let event = Event {
                 type_: if event.warning { EventType::Warning } else { EventType::Normal },
@@ -39,7 +41,9 @@ impl Teller {
                 action: "Migrate".to_owned(),
                 secondary: None,
             };
-            if let Err(error) = timed(EVENT_TIMEOUT, self.recorder.publish(&event, &about)).await {
+            if let Err(error) =
+                timed(until.saturating_duration_since(Instant::now()), self.recorder.publish(&event, &about)).await
+            {
                 tracing::warn!(reason = event.reason, %error, "an event could not be told");
             }
         }
@@ -58,7 +62,8 @@ pub fn log(migration: &NamespaceMigration, reason_before: &str, decision: &Decis
         }
     }
     let status = &decision.status;
-    if status.reason != reason_before {
+    // A refused write is decided again and again: each time it is the same news.
+    if status.reason != reason_before && reason_before != Reason::WriteRefused.as_str() {
         tracing::info!(namespace, name, reason = status.reason, "{}", status.message);
     }
 }

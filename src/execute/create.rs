@@ -69,7 +69,8 @@ pub(super) async fn secret(order: &Order, site: &Site, name: &str) -> Result<(),
     let (source, target) = (Cluster::of(order, site, Side::Source)?, Cluster::of(order, site, Side::Target)?);
     let (original, ready) = futures::join!(secret::get(&source.client, &order.namespace, name), check(order, &target));
     ready?;
-    let Some(original) = original.map_err(ExecuteError::Secret)? else {
+    let failed = |side| move |source| ExecuteError::Secret { side, source };
+    let Some(original) = original.map_err(failed(Side::Source))? else {
         return Err(ExecuteError::Changed(format!("Secret {name} is not on the source any more")));
     };
     if let Some(why) = replicate::refusal(name, original.secret_type(), !original.owners().is_empty()) {
@@ -78,7 +79,7 @@ pub(super) async fn secret(order: &Order, site: &Site, name: &str) -> Result<(),
     let labels = BTreeMap::from([(OWNER_LABEL.to_owned(), order.owner_label())]);
     let annotations = BTreeMap::from([(OWNER_ANNOTATION.to_owned(), order.owner.clone())]);
     let copy = original.sanitised(&labels, &annotations);
-    secret::create(&target.client, &order.namespace, &copy).await.map_err(ExecuteError::Secret)?;
+    secret::create(&target.client, &order.namespace, &copy).await.map_err(failed(Side::Target))?;
     tracing::info!(namespace = order.namespace, secret = name, side = "target", "Secret created");
     Ok(())
 }

@@ -49,10 +49,11 @@ async fn ingress(order: &Order, target: &Cluster<'_>, removal: &Removal) -> Resu
 }
 
 async fn secret(order: &Order, target: &Cluster<'_>, removal: &Removal) -> Result<(), ExecuteError> {
-    let found = secret::get(&target.client, &order.namespace, &removal.name).await.map_err(ExecuteError::Secret)?;
+    let failed = |source| ExecuteError::Secret { side: Side::Target, source };
+    let found = secret::get(&target.client, &order.namespace, &removal.name).await.map_err(failed)?;
     let Some(found) = found else { return Ok(()) };
     check_mark(order, removal, found.uid(), found.label(OWNER_LABEL))?;
-    secret::delete(&target.client, &order.namespace, &removal.name, &removal.uid).await.map_err(ExecuteError::Secret)
+    secret::delete(&target.client, &order.namespace, &removal.name, &removal.uid).await.map_err(failed)
 }
 
 fn check_mark(order: &Order, removal: &Removal, uid: &str, mark: Option<&str>) -> Result<(), ExecuteError> {
