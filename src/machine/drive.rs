@@ -54,7 +54,8 @@ pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
     let removes = order.created_objects == RemovalPolicy::Remove;
     let secrets = match status.stage {
         Stage::CopySecrets => planned.collect(),
-        Stage::RollingBack | Stage::RollbackBlocked if removes => planned.collect(),
+        // Only to remove them, and so only when both sides are written: a rollback waits for no read of the target.
+        Stage::RollingBack | Stage::RollbackBlocked if removes && status.written_since.is_some() => planned.collect(),
         _ => vec![],
     };
     Needs { clusters: true, probes: is_watched(status.stage), secrets }
@@ -73,7 +74,7 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
     summary::write(&mut run, &wait);
     // A deadline that has passed has had its effect: waking for it again would never end.
     let deadline = deadline::deadline(&run).filter(|at| *at > now);
-    let wake_at = [wait.wake_at, deadline].into_iter().flatten().min();
+    let wake_at = [wait.wake_at, wait.look_again, deadline].into_iter().flatten().min();
     Decision { effects, wake_at, status: run.status, events: run.events }
 }
 

@@ -54,6 +54,7 @@ fn wait(decided: &NamespaceMigrationStatus, before: &NamespaceMigrationStatus, f
         message,
         unblock: decided.unblock.clone(),
         wake_at: decided.next.as_ref().map(|next| next.0),
+        look_again: None,
         stalled,
     };
     if !failure.refused {
