@@ -239,12 +239,7 @@ impl Operator {
         let uid = uid(migration);
         let wake = self.wake(key.clone());
         let (source, target) = self.pairs.connections(pair, &self.home, &self.trigger);
-        let fits = |site: &Arc<Site>| {
-            site.uid == uid
-                && Arc::ptr_eq(site.source.connection(), &source)
-                && Arc::ptr_eq(site.target.connection(), &target)
-        };
-        if let Some(site) = sites.get(&key).filter(|site| fits(site)) {
+        if let Some(site) = sites.get(&key).filter(|site| site.fits(&uid, order, &source, &target)) {
             return Some(Arc::clone(site));
         }
         let site = Arc::new(Site::open(uid, order, source, target, wake, self.home.metrics.clone()));

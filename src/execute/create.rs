@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use kube::api::PostParams;
 
 use super::ExecuteError;
-use super::live::{Cluster, EFFECT_TIMEOUT};
+use super::live::Cluster;
 use crate::api::{FIELD_MANAGER, OWNER_ANNOTATION, OWNER_LABEL};
 use crate::cluster::call::timed;
+use crate::cluster::client::WRITE_TIMEOUT;
 use crate::cluster::secret;
 use crate::machine::Side;
 use crate::machine::effect::IngressCreation;
@@ -36,7 +37,7 @@ pub(super) async fn ingress(order: &Order, site: &Site, creation: &IngressCreati
         replicate::target_ingress(&original, &rules(order, creation, &creation.stamp.text(), &order.owner_label()));
     let made = serde_json::from_value(made).map_err(|error| ExecuteError::Changed(error.to_string()))?;
     let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    let created = timed(EFFECT_TIMEOUT, target.ingresses().create(&params, &made)).await;
+    let created = timed(WRITE_TIMEOUT, target.ingresses().create(&params, &made)).await;
     created.map_err(|source| target.failed(format!("create Ingress {}", creation.name), source))?;
     tracing::info!(
         namespace = order.namespace,
