@@ -259,8 +259,8 @@ impl Operator {
         known: &Known,
         error: &OrderError,
     ) -> Result<Action, ReconcileError> {
-        let generation = migration.metadata.generation.unwrap_or_default();
-        self.rest(migration, known, machine::reject(&known.status, generation, error, crate::cluster::now())).await
+        let asked = (migration.metadata.generation.unwrap_or_default(), migration.spec.attempt);
+        self.rest(migration, known, machine::reject(&known.status, asked, error, crate::cluster::now())).await
     }
 
     /// The end of a pass that changes nothing but the status.
