@@ -1,6 +1,6 @@
 //! Who calls whom: watches and triggers on one side, one pass over one migration on the other.
 //!
-//! [`reconcile`] reads like a table of contents: remember, order, needs, site, observe, decide, execute, publish, tell.
+//! `reconcile` reads like a table of contents: remember, order, needs, site, observe, decide, execute, publish, tell.
 
 mod memory;
 mod pairs;
@@ -23,7 +23,7 @@ use crate::api::{ClusterPair, NamespaceMigration, Stage};
 use crate::backoff::Backoff;
 use crate::cluster::call::CallError;
 use crate::cluster::connection::HomeAccess;
-use crate::events::Teller;
+use crate::events::{self, Teller};
 use crate::execute::{Report, execute};
 use crate::machine::drive::{Decision, Needs};
 use crate::machine::order::{Home, Order, OrderError};
@@ -162,6 +162,7 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     // No request needed.
     let decision = machine::decide(&order, &known.status, &observed, crate::cluster::now());
     watch_health(&site, migration, &pair, &order, &decision, &observed);
+    events::log(migration, &known.status.reason, &decision);
 
     // Requests needed: the world first, then what people read of it.
     let report = execute(&order, &site, &decision.effects).await;
@@ -283,7 +284,6 @@ impl Operator {
             }
         }
         self.teller.tell(migration, &decision.events).await;
-        locked(&self.backoff).reset(&migration.uid().unwrap_or_default());
         Ok(until(decision.wake_at))
     }
 
@@ -298,6 +298,7 @@ impl Operator {
             let goes_back = stages::is_rollback(decision.status.stage);
             return Action::requeue(if goes_back { wait.min(ROLLBACK_RETRY) } else { wait });
         }
+        locked(&self.backoff).reset(&uid);
         if report.done > 0 {
             return Action::requeue(AFTER_WRITE);
         }

@@ -1,12 +1,13 @@
-//! Events for `kubectl describe`, with reasons from the one catalogue. Told after the status was written.
+//! Events for `kubectl describe`, with reasons from the one catalogue. Told after the status was written; logged as decided.
 
 use std::time::Duration;
 
-use kube::{Client, Resource as _};
+use kube::{Client, Resource as _, ResourceExt as _};
 use kube_runtime::events::{Event, EventType, Recorder, Reporter};
 
 use crate::api::NamespaceMigration;
 use crate::cluster::call::timed;
+use crate::machine::Decision;
 use crate::machine::run::Event as Happened;
 
 /// An event is not worth a longer wait: status and log have said the same.
@@ -42,6 +43,23 @@ impl Teller {
                 tracing::warn!(reason = event.reason, %error, "an event could not be told");
             }
         }
+    }
+}
+
+/// Logs what was decided, before it is carried out: what happened, and a reason to wait that is a new one.
+pub fn log(migration: &NamespaceMigration, reason_before: &str, decision: &Decision) {
+    let (namespace, name) = (migration.namespace().unwrap_or_default(), migration.name_any());
+    for event in &decision.events {
+        let reason = event.reason.as_str();
+        if event.warning {
+            tracing::warn!(namespace, name, reason, "{}", event.note);
+        } else {
+            tracing::info!(namespace, name, reason, "{}", event.note);
+        }
+    }
+    let status = &decision.status;
+    if status.reason != reason_before {
+        tracing::info!(namespace, name, reason = status.reason, "{}", status.message);
     }
 }
 

@@ -239,11 +239,11 @@ mod tests {
     async fn a_home_that_cannot_be_used_is_named() {
         let metrics = Metrics::default();
         let missing = HomeSource::File("/nowhere/kubeconfig".into());
-        let error = home_clients(&missing, &metrics).err().unwrap();
+        let error = home_clients(&missing, ClusterSide::Home, &metrics).err().unwrap();
         assert!(matches!(&error, ConnectError::ReadKubeconfig { .. }), "{error}");
         assert!(error.to_string().contains("/nowhere/kubeconfig"), "{error}");
         let endless = HomeSource::File("/dev/zero".into());
-        let error = home_clients(&endless, &metrics).err().unwrap();
+        let error = home_clients(&endless, ClusterSide::Home, &metrics).err().unwrap();
         assert!(matches!(error, ConnectError::Kubeconfig { source: KubeconfigError::TooLarge { .. }, .. }), "{error}");
     }
 }

@@ -147,11 +147,12 @@ impl Connection {
     /// a call that timed out or broke is proof enough that the cluster cannot be written to now.
     pub fn report(&self, error: &CallError) {
         if error.unreachable() {
-            let why = error.to_string();
+            let reach = Reach::Unreachable { since: super::now(), why: error.to_string() };
             self.state.send_if_modified(|state| {
                 let was_reachable = state.reach.is_reachable();
                 if was_reachable {
-                    state.reach = Reach::Unreachable { since: super::now(), why };
+                    tell(&self.address, &reach);
+                    state.reach = reach;
                 }
                 was_reachable
             });

@@ -72,6 +72,8 @@ struct Store {
     /// What a list in progress has brought so far; it replaces the old facts when it is complete.
     lists: BTreeMap<Kind, BTreeMap<String, Facts>>,
     listed: BTreeSet<Kind>,
+    /// Kinds that the API server refuses to show, and its words.
+    refused: BTreeMap<Kind, String>,
 }
 
 /// What is watched, and for whom.
@@ -120,6 +122,7 @@ impl NamespaceWatch {
         let mut view = ClusterView {
             reach: self.connection.state().reach,
             synced: store.listed.len() == Kind::ALL.len(),
+            unwatchable: store.refused.iter().next().map(|(kind, why)| format!("{}: {why}", kind.name())),
             ..ClusterView::default()
         };
         for ((kind, name), facts) in &store.objects {
@@ -192,7 +195,13 @@ impl Watch {
             error = crate::causes::causes(error),
             "a watch failed"
         );
-        self.connection.doubt();
+        match refusal(error) {
+            Some(why) if lock(&self.store).refused.insert(self.kind, why.clone()).as_ref() != Some(&why) => {
+                (self.changed)();
+            }
+            Some(_) => {}
+            None => self.connection.doubt(),
+        }
     }
 
     fn take(&self, event: Event<DynamicObject>) {
@@ -223,7 +232,7 @@ impl Watch {
     fn finish_list(&self) -> bool {
         let mut store = lock(&self.store);
         let list = store.lists.remove(&self.kind).unwrap_or_default();
-        let is_first = store.listed.insert(self.kind);
+        let is_first = store.listed.insert(self.kind) | store.refused.remove(&self.kind).is_some();
         let kind = self.kind;
         let same = store
             .objects
@@ -244,5 +253,16 @@ impl Watch {
             Kind::Deployment | Kind::StatefulSet => Facts::Workload(facts::workload(object, false)),
             Kind::DaemonSet => Facts::Workload(facts::workload(object, true)),
         }
+    }
+}
+
+/// What an API server says that answers, but does not show. Anything else speaks of the connection.
+fn refusal(error: &watcher::Error) -> Option<String> {
+    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else {
+        return None;
+    };
+    match error {
+        kube::Error::Api(status) if matches!(status.code, 403 | 404) => Some(status.message.clone()),
+        _ => None,
     }
 }

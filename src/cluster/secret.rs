@@ -20,10 +20,8 @@ use zeroize::Zeroizing;
 
 use super::call::{CallError, timed};
 use super::client::CALL_TIMEOUT;
+use crate::api::FIELD_MANAGER;
 pub use opaque::{Digest, NotASecret, OpaqueSecret, Owner};
-
-/// The field manager of the Secrets that are created here.
-pub const FIELD_MANAGER: &str = "namespace-migration/secret";
 
 /// Why a Secret was not read, created or deleted. Never holds a value, nor text that the API server wrote.
 #[derive(Debug, Error)]

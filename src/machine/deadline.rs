@@ -66,7 +66,7 @@ pub fn exceeded(run: &Run<'_>, effects: &[Effect], wait: &Wait) -> Option<Move> 
     Some(match (run.status.stage, run.order.on_failure) {
         (Stage::Preflight, _) => Move::Fail { reason, message },
         (_, OnFailure::Rollback) => Move::RollBack { reason, message },
-        (_, OnFailure::Hold) => held(effects, Wait { reason: Reason::Held, message, ..wait.clone() }),
+        (_, OnFailure::Hold) => held(effects, Wait { reason, message, ..wait.clone() }),
     })
 }
 

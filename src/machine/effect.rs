@@ -119,6 +119,7 @@ impl WeightWrite {
     }
 
     /// What takes this write back: everything to the source, under the rollback's stamp.
+    #[must_use]
     pub fn undo(&self, rollback: &Stamp, after_source: bool) -> Self {
         let weight = match self.side {
             Side::Source => Weight::FULL,

@@ -20,6 +20,7 @@ pub enum Side {
 
 impl Side {
     /// The other cluster.
+    #[must_use]
     pub fn other(self) -> Self {
         match self {
             Self::Source => Self::Target,
@@ -119,6 +120,8 @@ pub struct ClusterView {
     pub reach: Reach,
     /// Whether everything below has been listed once. Until then an absent object means nothing.
     pub synced: bool,
+    /// What may not be watched, and why: what is below is old, or was never seen.
+    pub unwatchable: Option<String>,
     /// The namespace that moves.
     pub namespace: Option<NamespaceFacts>,
     /// Its Ingresses by name.

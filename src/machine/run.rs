@@ -221,6 +221,9 @@ impl Run<'_> {
         use super::observed::Reach;
         let view = self.view(side);
         let reason = match (&view.reach, side) {
+            (Reach::Reachable, _) if view.unwatchable.is_some() => {
+                return view.unwatchable.as_ref().map(|why| unwatchable(side, why));
+            }
             (Reach::Reachable, _) if view.synced => return None,
             (Reach::Reachable | Reach::Unknown, _) => {
                 let message = format!("The namespace {} on the {side} is being listed.", self.order.namespace);
@@ -237,6 +240,14 @@ impl Run<'_> {
         );
         Some(Wait::new(reason, message).unblocked_by(fix))
     }
+}
+
+/// What may not be watched cannot be known: nothing is decided on it.
+fn unwatchable(side: Side, why: &str) -> Wait {
+    let reason = if side == Side::Source { Reason::SourceUnreachable } else { Reason::TargetUnreachable };
+    let message = format!("The namespace on the {side} cannot be watched: {why}.");
+    let fix = format!("Give the operator's identity on the {side} the role that it is installed with.");
+    Wait::new(reason, message).unblocked_by(fix)
 }
 
 /// A time of status in microseconds.

@@ -131,7 +131,7 @@ pub fn remember_created(run: &mut Run<'_>) {
     }
 }
 
-fn stage_entry<'s>(status: &'s mut NamespaceMigrationStatus, stage: Stage) -> Option<&'s mut PipelineStage> {
+fn stage_entry(status: &mut NamespaceMigrationStatus, stage: Stage) -> Option<&mut PipelineStage> {
     status.pipeline.iter_mut().find(|entry| entry.name == stage)
 }
 

@@ -25,6 +25,7 @@ impl Weight {
     }
 
     /// What the other side gets.
+    #[must_use]
     pub fn complement(self) -> Self {
         Self(100_u8.saturating_sub(self.0))
     }

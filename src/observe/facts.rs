@@ -104,6 +104,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::machine::traffic::Weight;
 
     fn object(value: Value) -> DynamicObject {
         serde_json::from_value(value).unwrap()
@@ -127,7 +128,7 @@ mod tests {
             })),
             "dns/",
         );
-        assert_eq!(facts.weight().map(|weight| weight.get()), Some(10));
+        assert_eq!(facts.weight().map(Weight::get), Some(10));
         assert!(facts.weight_is_ours());
         assert_eq!(facts.stamp.map(|stamp| stamp.epoch), Some(2));
         assert_eq!(facts.hosts, ["a.example".to_owned()].into());

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Check, Facts, Found, identifier, moving};
-use crate::machine::observed::Side;
+use crate::machine::observed::{IngressFacts, Side};
 use crate::machine::traffic::Weight;
 use crate::replicate;
 
@@ -111,8 +111,12 @@ fn wildcard_host(facts: Facts<'_>) -> Option<Found> {
 
 /// A source at 0 serves nobody: the users are elsewhere, and taking the target to 0 first would leave both at 0.
 fn source_weight_zero(facts: Facts<'_>) -> Option<Found> {
-    let (name, _) = moving(facts.order, facts.observed)
-        .find(|(_, ingress)| ingress.identifier.is_some() && ingress.weight() == Some(Weight::ZERO))?;
+    // With our own running stamp, a 0 is a contest, and answered as one.
+    let ours = |ingress: &IngressFacts| {
+        ingress.stamp.as_ref().is_some_and(|stamp| stamp.owner == facts.order.owner && !stamp.direction.is_final())
+    };
+    let is_zero = |ingress: &IngressFacts| ingress.identifier.is_some() && ingress.weight() == Some(Weight::ZERO);
+    let (name, _) = moving(facts.order, facts.observed).find(|(_, ingress)| is_zero(ingress) && !ours(ingress))?;
     let message =
         format!("Ingress {name} on the source has weight 0: its users are served elsewhere, so nothing can be moved.");
     let fix = format!(

@@ -12,7 +12,7 @@ pub fn opinions(source: &ClusterView, target: &ClusterView) -> Vec<((String, Sid
 }
 
 fn opinion(target: &ClusterView, name: &str) -> Opinion {
-    let known = target.synced && target.reach.is_reachable();
+    let known = target.synced && target.reach.is_reachable() && target.unwatchable.is_none();
     let (verdict, message) = match target.workloads.get(name) {
         _ if !known => (Verdict::Inconclusive, "the target cannot be seen".to_owned()),
         None => (Verdict::Fail, "it is not on the target".to_owned()),

@@ -2,23 +2,17 @@
 
 use serde_json::Value;
 
-/// Labels and annotations by which a tool finds its objects again. Copied along, they make the tool adopt or delete the copy.
-const TRACKING: [&str; 10] = [
-    "meta.helm.sh/release-name",
-    "meta.helm.sh/release-namespace",
-    "helm.sh/chart",
-    "argocd.argoproj.io/tracking-id",
-    "argocd.argoproj.io/instance",
-    "argocd.argoproj.io/sync-wave",
-    "kustomize.toolkit.fluxcd.io/name",
-    "kustomize.toolkit.fluxcd.io/namespace",
-    "helm.toolkit.fluxcd.io/name",
-    "helm.toolkit.fluxcd.io/namespace",
-];
+/// Labels and annotations by which Helm, Argo CD and Flux recognise what is theirs. A copy that kept them would be
+/// adopted, or pruned, by a tool that never made it. The last is kubectl's copy of the whole object, values included.
+const TRACKING_KEYS: [&str; 3] = ["app.kubernetes.io/managed-by", "app.kubernetes.io/instance", super::LAST_APPLIED];
+/// Every key under these domains, and under those below them, is such a mark as well.
+const TRACKING_DOMAINS: [&str; 3] = ["helm.sh", "argocd.argoproj.io", "fluxcd.io"];
 
 /// Whether a label or annotation is one by which a tool finds its objects again.
 pub fn is_tracking_key(key: &str) -> bool {
-    TRACKING.contains(&key)
+    let domain = key.split_once('/').map_or("", |(domain, _)| domain);
+    let within = |parent: &str| domain.strip_suffix(parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    TRACKING_KEYS.contains(&key) || TRACKING_DOMAINS.iter().any(|parent| within(parent))
 }
 
 /// Who deploys the object, as a phrase for a sentence. None when nobody is known to.

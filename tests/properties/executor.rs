@@ -4,7 +4,7 @@ use namespace_migration::api::FIELD_MANAGER;
 use namespace_migration::machine::effect::{IngressCreation, RemovableKind, Removal, WeightWrite};
 use namespace_migration::machine::observed::{IngressFacts, SecretFacts};
 use namespace_migration::machine::permit::{Live, Permit, permit};
-use namespace_migration::machine::{Decision, Effect, Order, Side};
+use namespace_migration::machine::{Decision, Effect, Side};
 
 use crate::recording::{Change, Write, allowed_share};
 use crate::world::World;
@@ -50,7 +50,7 @@ pub struct InFlight {
 
 impl World {
     /// Carries out the effects of a decision. True when the process died.
-    pub fn execute(&mut self, order: &Order, decision: &Decision, faults: &Faults) -> bool {
+    pub fn execute(&mut self, decision: &Decision, faults: &Faults) -> bool {
         let allowed = allowed_share(&decision.status);
         let (mut failed, mut source_failed) = (false, false);
         for (index, effect) in decision.effects.iter().enumerate() {
@@ -63,7 +63,7 @@ impl World {
                 }
                 _ => !effect.is_rollback() && failed,
             };
-            if !skipped && !self.carry_out(order, effect, faults, faults.delay == Some(index), allowed) {
+            if !skipped && !self.carry_out(effect, faults, faults.delay == Some(index), allowed) {
                 failed = true;
                 source_failed |= effect.side() == Side::Source;
             }
@@ -75,26 +75,19 @@ impl World {
     }
 
     /// Whether the effect is done. A request without an answer has failed, whatever becomes of it.
-    fn carry_out(&mut self, order: &Order, effect: &Effect, faults: &Faults, delayed: bool, allowed: i32) -> bool {
+    fn carry_out(&mut self, effect: &Effect, faults: &Faults, delayed: bool, allowed: i32) -> bool {
         if !self.side(effect.side()).reach.is_reachable() {
             return false;
         }
         match effect {
-            Effect::WriteWeight(write) => self.write_weight(order, write, faults, delayed, allowed),
-            Effect::CreateIngress(creation) => self.create_ingress(order, creation, allowed),
-            Effect::CreateSecret { name } => self.create_secret(order, name),
+            Effect::WriteWeight(write) => self.write_weight(write, faults, delayed, allowed),
+            Effect::CreateIngress(creation) => self.create_ingress(creation, allowed),
+            Effect::CreateSecret { name } => self.create_secret(name),
             Effect::Remove(removal) => self.remove(removal),
         }
     }
 
-    fn write_weight(
-        &mut self,
-        order: &Order,
-        write: &WeightWrite,
-        faults: &Faults,
-        delayed: bool,
-        allowed: i32,
-    ) -> bool {
+    fn write_weight(&mut self, write: &WeightWrite, faults: &Faults, delayed: bool, allowed: i32) -> bool {
         let back = write.stamp.direction.is_back();
         if !back && !self.side(write.side.other()).reach.is_reachable() {
             return false;
@@ -108,7 +101,7 @@ impl World {
             _ => {}
         }
         let live = self.live(&write);
-        let permitted = match permit(&write, &order.rules(write.side).identity, &live) {
+        let permitted = match permit(&write, &self.order.rules(write.side).identity, &live) {
             Permit::AlreadyDone => return true,
             Permit::Refused(_) if faults.bug != Some(Bug::NoPermit) => return false,
             Permit::Write { uid, resource_version } => (uid, resource_version),
@@ -160,7 +153,7 @@ impl World {
         true
     }
 
-    fn create_ingress(&mut self, order: &Order, creation: &IngressCreation, allowed: i32) -> bool {
+    fn create_ingress(&mut self, creation: &IngressCreation, allowed: i32) -> bool {
         let usable = self.target.namespace.as_ref().is_some_and(|namespace| !namespace.terminating);
         let Some(source) = self.source.ingresses.get(&creation.name).cloned() else { return false };
         let readable = self.source.reach.is_reachable();
@@ -175,7 +168,7 @@ impl World {
             weight_text: Some("0".into()),
             stamp: Some(creation.stamp.clone()),
             weight_managers: [FIELD_MANAGER.to_owned()].into(),
-            created_by: Some(order.owner_label()),
+            created_by: Some(self.order.owner_label()),
             addresses: [].into(),
             deployed_by: None,
             ..source
@@ -185,13 +178,13 @@ impl World {
         true
     }
 
-    fn create_secret(&mut self, order: &Order, name: &str) -> bool {
+    fn create_secret(&mut self, name: &str) -> bool {
         let Some(source) = self.source.secrets.get(name).cloned() else { return false };
         if self.target.secrets.contains_key(name) || !self.source.reach.is_reachable() {
             return false;
         }
         let uid = self.next("uid");
-        let made = SecretFacts { uid, created_by: Some(order.owner_label()), ..source };
+        let made = SecretFacts { uid, created_by: Some(self.order.owner_label()), ..source };
         self.target.secrets.insert(name.to_owned(), made);
         self.record(name, Change::Created { kind: "Secret" }, true, 0);
         true
@@ -234,8 +227,37 @@ impl World {
         self.record(name, Change::Foreign, false, 0);
     }
 
+    /// A pipeline deletes an Ingress and makes it anew, without any annotation of ours.
+    pub fn recreate(&mut self, side: Side, name: &str) {
+        let Some(facts) = self.side(side).ingresses.get(name) else { return };
+        let host = facts.hosts.first().unwrap().clone();
+        self.snapshot();
+        self.add_ingress(side, name, &host);
+        self.record(name, Change::Recreated, false, 0);
+    }
+
+    /// A person does what status tells to do about a contest: gives identifier and weight back.
+    pub fn obey(&mut self) {
+        let words: Vec<String> = self.status.unblock.split_whitespace().map(str::to_owned).collect();
+        let Some(name) = words.iter().position(|word| word == "ingress").and_then(|at| words.get(at + 1)) else {
+            return;
+        };
+        let side = if self.status.unblock.contains("alpha") { Side::Source } else { Side::Target };
+        let value = |key: &str| words.iter().find_map(|word| Some(word.split_once(key)?.1.to_owned()));
+        let (identifier, weight) = (value("set-identifier="), value("aws-weight="));
+        self.snapshot();
+        let version = self.next("");
+        let Some(facts) = self.side_mut(side).ingresses.get_mut(name) else { return };
+        facts.resource_version = version;
+        facts.weight_managers = ["kubectl-annotate".to_owned()].into();
+        (facts.identifier, facts.weight_text) = (identifier, weight);
+        self.record(name, Change::Foreign, false, 0);
+    }
+
+    /// To be called after the change, which was preceded by a snapshot.
     fn record(&mut self, name: &str, change: Change, ours: bool, allowed: i32) {
         let weights = (self.source.weight(name), self.target.weight(name));
-        self.writes.push(Write { at: self.now, name: name.to_owned(), change, ours, allowed, weights });
+        let before = self.weights_before(name);
+        self.writes.push(Write { at: self.now, name: name.to_owned(), change, ours, allowed, before, weights });
     }
 }

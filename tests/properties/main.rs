@@ -16,4 +16,6 @@ mod executor;
 mod recording;
 mod world;
 
+mod interleavings;
 mod journey;
+mod planted;

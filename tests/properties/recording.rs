@@ -18,17 +18,32 @@ pub struct Write {
     pub ours: bool,
     /// The target's share in percent that was allowed when it was decided.
     pub allowed: i32,
-    /// The weights of source and target afterwards.
-    pub weights: (Option<i32>, Option<i32>),
+    /// The weights of source and target before and afterwards.
+    pub before: Weights,
+    pub weights: Weights,
 }
+
+/// The weights of an Ingress on the source and on the target.
+pub type Weights = (Option<i32>, Option<i32>);
 
 /// What was changed.
 #[derive(Clone, Debug)]
 pub enum Change {
-    Weight { side: Side, before: Option<i32>, after: i32, stamp: Stamp },
-    Created { kind: &'static str },
-    Removed { kind: &'static str },
+    Weight {
+        side: Side,
+        before: Option<i32>,
+        after: i32,
+        stamp: Stamp,
+    },
+    Created {
+        kind: &'static str,
+    },
+    Removed {
+        kind: &'static str,
+    },
     Foreign,
+    /// A pipeline deleted it and made it anew.
+    Recreated,
 }
 
 impl Write {
@@ -47,21 +62,22 @@ impl Write {
             Change::Created { kind } => format!("create {kind} {name}"),
             Change::Removed { kind } => format!("remove {kind} {name}"),
             Change::Foreign => format!("foreign {name}"),
-        }
-    }
-
-    /// The target's share of users afterwards, in percent.
-    fn share(&self) -> i32 {
-        let weight = |weight: Option<i32>| weight.map(Weight::percent).into_iter().collect::<Vec<_>>();
-        match self.weights {
-            // A source without a weight is a simple record: DNS refuses weighted ones beside it.
-            (None, _) => 0,
-            (source, target) => target_share(&weight(source), &weight(target)),
+            Change::Recreated => format!("recreate {name}"),
         }
     }
 
     fn forward(&self) -> bool {
         matches!(&self.change, Change::Weight { stamp, .. } if !stamp.direction.is_back()) && self.ours
+    }
+}
+
+/// The target's share of users, in percent.
+fn share(weights: Weights) -> i32 {
+    let weight = |weight: Option<i32>| weight.map(Weight::percent).into_iter().collect::<Vec<_>>();
+    match weights {
+        // A source without a weight is a simple record: DNS refuses weighted ones beside it.
+        (None, _) => 0,
+        (source, target) => target_share(&weight(source), &weight(target)),
     }
 }
 
@@ -90,10 +106,10 @@ fn both_zero(write: &Write) -> Option<String> {
     (ours && write.weights == (Some(0), Some(0))).then(|| format!("both sides are at 0 after: {}", write.text()))
 }
 
-/// Going forward, the target never has more users than the step allows.
+/// Going forward, the target is never given more users than the step allows.
 fn too_many(write: &Write) -> Option<String> {
-    let (share, allowed) = (write.share(), write.allowed);
-    (write.forward() && share > allowed)
+    let (before, share, allowed) = (share(write.before), share(write.weights), write.allowed);
+    (write.forward() && share > allowed && share > before)
         .then(|| format!("the target has {share} percent, {allowed} are allowed, after: {}", write.text()))
 }
 
@@ -101,6 +117,12 @@ fn too_many(write: &Write) -> Option<String> {
 fn raised_after(writes: &[Write]) -> Option<String> {
     let mut newest: std::collections::BTreeMap<&str, i64> = std::collections::BTreeMap::new();
     for write in writes {
+        if let Change::Created { kind: "Ingress" } | Change::Removed { kind: "Ingress" } | Change::Recreated =
+            write.change
+        {
+            // The stamp went with the object.
+            newest.remove(write.name.as_str());
+        }
         let Change::Weight { side: Side::Target, before, after, stamp } = &write.change else { continue };
         let fence = newest.get(write.name.as_str()).copied().unwrap_or(i64::MIN);
         if stamp.epoch <= fence && before.is_none_or(|before| *after > before) && *after > 0 {

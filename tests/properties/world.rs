@@ -14,7 +14,7 @@ use namespace_migration::machine::{Decision, Needs, Observed, Order, Side, decid
 use serde_json::{Value, json};
 
 use crate::executor::{Faults, InFlight};
-use crate::recording::Write;
+use crate::recording::{Weights, Write};
 
 pub const SOURCE: &str = "11111111-1111-4111-8111-111111111111";
 pub const TARGET: &str = "22222222-2222-4222-8222-222222222222";
@@ -53,6 +53,7 @@ impl Cluster {
         ClusterView {
             reach: self.reach.clone(),
             synced: true,
+            unwatchable: None,
             namespace: self.namespace.clone(),
             ingresses: self.ingresses.clone(),
             services: self.services.clone(),
@@ -70,8 +71,9 @@ impl Cluster {
 #[derive(Clone, Debug)]
 pub struct World {
     pub now: Timestamp,
-    pub spec: Value,
-    pub pair: Value,
+    spec: Value,
+    /// What the spec and the pair ask for.
+    pub order: Order,
     pub source: Cluster,
     pub target: Cluster,
     /// What the probes of each side say.
@@ -93,13 +95,14 @@ pub struct World {
 impl World {
     /// A service with one Ingress on the source, deployed to the target as well, except for the Ingress.
     pub fn new() -> Self {
+        let spec = json!({
+            "clusterPair": "old-to-new",
+            "preflight": {"acknowledge": [{"check": "AnnotationOnly", "reason": "a test"}]},
+        });
         let mut world = Self {
             now: "2026-11-21T08:00:00Z".parse().unwrap(),
-            spec: json!({
-                "clusterPair": "old-to-new",
-                "preflight": {"acknowledge": [{"check": "AnnotationOnly", "reason": "a test"}]},
-            }),
-            pair: pair(),
+            order: order(&spec),
+            spec,
             source: Cluster::new(SOURCE),
             target: Cluster::new(TARGET),
             verdicts: [(Side::Source, Verdict::Pass), (Side::Target, Verdict::Pass)].into(),
@@ -119,9 +122,7 @@ impl World {
     /// The same with other values at the top of the spec.
     pub fn with(spec: Value) -> Self {
         let mut world = Self::new();
-        for (field, value) in spec.as_object().unwrap() {
-            world.spec[field] = value.clone();
-        }
+        world.edit(&spec);
         world
     }
 
@@ -157,19 +158,16 @@ impl World {
         self.side_mut(side).ingresses.get_mut(name).unwrap()
     }
 
-    pub fn order(&self) -> Order {
-        let migration: NamespaceMigration = serde_json::from_value(json!({
-            "apiVersion": "namespacemigration.io/v1alpha1", "kind": "NamespaceMigration",
-            "metadata": {"name": "shop", "namespace": "shop", "generation": 1}, "spec": self.spec,
-        }))
-        .unwrap();
-        let pair: ClusterPair = serde_json::from_value(self.pair.clone()).unwrap();
-        let home = Home { identity: SOURCE.into(), operator_namespace: "namespace-migration".into() };
-        Order::parse(&migration, &pair, &home).unwrap()
+    /// A person edits fields at the top of the spec.
+    pub fn edit(&mut self, fields: &Value) {
+        for (field, value) in fields.as_object().unwrap() {
+            self.spec[field] = value.clone();
+        }
+        self.order = order(&self.spec);
     }
 
     /// What the operator sees, `stale` changes late.
-    pub fn observe(&mut self, needs: &Needs, stale: usize) -> Observed {
+    pub fn observe(&self, needs: &Needs, stale: usize) -> Observed {
         if !needs.clusters {
             return Observed::default();
         }
@@ -195,12 +193,11 @@ impl World {
         names.iter().map(|name| (name.clone(), view(name))).collect()
     }
 
-    fn health(&mut self, probes: bool) -> HealthView {
+    fn health(&self, probes: bool) -> HealthView {
         if !probes {
-            self.restart();
             return HealthView::default();
         }
-        let watched_since = Some(*self.watched_since.get_or_insert(self.now));
+        let watched_since = self.watched_since.or(Some(self.now));
         let report = |side: Side| {
             let (verdict, message) = match (self.last_round, self.verdicts[&side]) {
                 (None, _) => (Verdict::Inconclusive, "it has not been asked yet"),
@@ -213,6 +210,14 @@ impl World {
         };
         let checks = [Side::Source, Side::Target].map(report).into();
         HealthView { watched_since, last_round: self.last_round, checks }
+    }
+
+    fn watch(&mut self, probes: bool) {
+        if probes {
+            self.watched_since.get_or_insert(self.now);
+        } else {
+            self.restart();
+        }
     }
 
     /// A new process: nothing is remembered but the status.
@@ -237,24 +242,30 @@ impl World {
         }
     }
 
+    /// The weights of an Ingress before the last change.
+    pub fn weights_before(&self, name: &str) -> Weights {
+        let last = self.snapshots.last();
+        last.map_or((None, None), |(source, target)| (source.weight(name), target.weight(name)))
+    }
+
     /// One pass without any trouble.
     pub fn pass(&mut self) -> Decision {
         self.pass_with(&Faults::default())
     }
 
     /// What would be decided now, without doing it.
-    pub fn look(&mut self) -> Decision {
-        let (order, mut before) = (self.order(), self.clone());
-        let observed = before.observe(&needs(&order, &self.status), 0);
-        decide(&order, &self.status, &observed, self.now)
+    pub fn look(&self) -> Decision {
+        let observed = self.observe(&needs(&self.order, &self.status), 0);
+        decide(&self.order, &self.status, &observed, self.now)
     }
 
     pub fn pass_with(&mut self, faults: &Faults) -> Decision {
         self.give_addresses();
-        let order = self.order();
-        let observed = self.observe(&needs(&order, &self.status), faults.stale);
-        let decision = decide(&order, &self.status, &observed, self.now);
-        let crashed = self.execute(&order, &decision, faults);
+        let needs = needs(&self.order, &self.status);
+        self.watch(needs.probes);
+        let observed = self.observe(&needs, faults.stale);
+        let decision = decide(&self.order, &self.status, &observed, self.now);
+        let crashed = self.execute(&decision, faults);
         if crashed || faults.crash_before_save {
             self.restart();
         } else {
@@ -284,14 +295,25 @@ impl World {
             if self.status.stage == stage {
                 return;
             }
-            // A new stage and the first round of probes wake it, whatever else is waited for.
-            let probing = self.watched_since.is_some() && self.last_round.is_none();
-            let idle = decision.effects.is_empty() && !probing && self.status.stage == before;
-            let wake = decision.wake_at.filter(|at| *at > self.now && idle);
-            let soon = SignedDuration::from_secs(10);
-            self.advance(wake.map_or(soon, |at| at.duration_since(self.now)));
+            self.sleep(before, &decision);
         }
         panic!("{stage} was not reached: {} {}: {}", self.status.stage, self.status.reason, self.status.message);
+    }
+
+    /// A pass, and the time until it is woken again.
+    pub fn step(&mut self) {
+        let before = self.status.stage;
+        let decision = self.pass();
+        self.sleep(before, &decision);
+    }
+
+    fn sleep(&mut self, before: Stage, decision: &Decision) {
+        // A new stage and the first round of probes wake it, whatever else is waited for.
+        let probing = self.watched_since.is_some() && self.last_round.is_none();
+        let idle = decision.effects.is_empty() && !probing && self.status.stage == before;
+        let wake = decision.wake_at.filter(|at| *at > self.now && idle);
+        let soon = SignedDuration::from_secs(10);
+        self.advance(wake.map_or(soon, |at| at.duration_since(self.now)));
     }
 
     /// Passes without time passing, until there is nothing more to write.
@@ -316,6 +338,17 @@ impl World {
 
 fn address(side: Side) -> String {
     if side == Side::Source { "192.0.2.10" } else { "192.0.2.20" }.to_owned()
+}
+
+fn order(spec: &Value) -> Order {
+    let migration: NamespaceMigration = serde_json::from_value(json!({
+        "apiVersion": "namespacemigration.io/v1alpha1", "kind": "NamespaceMigration",
+        "metadata": {"name": "shop", "namespace": "shop", "generation": 1}, "spec": spec,
+    }))
+    .unwrap();
+    let pair: ClusterPair = serde_json::from_value(pair()).unwrap();
+    let home = Home { identity: SOURCE.into(), operator_namespace: "namespace-migration".into() };
+    Order::parse(&migration, &pair, &home).unwrap()
 }
 
 fn pair() -> Value {

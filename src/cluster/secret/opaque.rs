@@ -13,13 +13,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::cluster::call::CallError;
-
-/// Labels and annotations by which Helm, Argo CD and Flux recognise what is theirs. A copy that kept them would be
-/// adopted, or pruned, by a tool that never made it. The last is kubectl's copy of the whole object, values included.
-const TRACKING_KEYS: [&str; 3] =
-    ["app.kubernetes.io/managed-by", "app.kubernetes.io/instance", "kubectl.kubernetes.io/last-applied-configuration"];
-/// Every key under these domains, and under those below them, is such a mark as well.
-const TRACKING_DOMAINS: [&str; 3] = ["helm.sh", "argocd.argoproj.io", "fluxcd.io"];
+use crate::replicate::is_tracking_key;
 
 /// Something is not a Secret as the API server writes it. Says where; the text itself may be a value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -283,13 +277,7 @@ fn hash(key: &hmac::Key, name: &str, value: &[u8]) -> Digest {
 
 fn kept(theirs: Option<&BTreeMap<String, String>>, ours: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut kept: BTreeMap<String, String> = theirs.cloned().unwrap_or_default();
-    kept.retain(|key, _| !is_tracking(key));
+    kept.retain(|key, _| !is_tracking_key(key));
     kept.extend(ours.clone());
     kept
-}
-
-fn is_tracking(key: &str) -> bool {
-    let domain = key.split_once('/').map_or("", |(domain, _)| domain);
-    let within = |parent: &str| domain.strip_suffix(parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    TRACKING_KEYS.contains(&key) || TRACKING_DOMAINS.iter().any(|parent| within(parent))
 }

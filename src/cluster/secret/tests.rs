@@ -130,7 +130,7 @@ async fn a_copy_is_posted_once_with_its_values_and_nothing_of_its_past() {
     assert_eq!(create(&client, "shop", &copy).await.unwrap(), Created { uid: "u-9".into() });
     let asked = log.lock().unwrap();
     let (method, uri, body) = &asked[0];
-    let path = "/api/v1/namespaces/shop/secrets?fieldManager=namespace-migration/secret";
+    let path = "/api/v1/namespaces/shop/secrets?fieldManager=namespace-migration";
     assert_eq!((asked.len(), method, uri.as_str()), (1, &Asked::POST, path));
     let expected = json!({
         "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/basic-auth", "immutable": true,

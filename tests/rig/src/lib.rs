@@ -4,6 +4,7 @@ pub mod background;
 pub mod certificate_authority;
 pub mod child;
 pub mod control_plane;
+pub mod demo;
 pub mod deploy;
 pub mod guard;
 pub mod http_server;

@@ -1,4 +1,4 @@
-//! `rig`: builds the programs, brings the rig up and down.
+//! `rig`: builds the programs, brings the rig up and down, plays the demo.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -32,6 +32,8 @@ enum Command {
     },
     /// End what `rig up` started.
     Down(Place),
+    /// Watch one namespace move and a second one come back by itself; exit code 0 only if both ended as they must.
+    Demo,
     /// Run in the foreground what `rig up` runs in the background.
     Supervise {
         #[command(flatten)]
@@ -95,6 +97,7 @@ fn run() -> Result<ExitCode> {
         Command::Guard { program } => guarded(&program),
         Command::Tools => in_runtime(tools()),
         Command::Up { place, content } => in_runtime(background::up(&place.files()?, content.content())),
+        Command::Demo => in_runtime(rig::demo::run()),
         Command::Down(place) => in_runtime(background::down(&place.files()?)),
         Command::Supervise { place, content, detach } => {
             in_runtime(background::supervise(&place.files()?, content.content(), detach))
@@ -127,4 +130,19 @@ async fn tools() -> Result<()> {
 fn log_to_standard_error() {
     let filter = tracing_subscriber::EnvFilter::builder().from_env_lossy();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_demo_takes_no_options_and_every_command_is_consistent() {
+        Arguments::command().debug_assert();
+        let demo = Arguments::try_parse_from(["rig", "demo"]).map(|parsed| parsed.command);
+        assert!(matches!(demo, Ok(Command::Demo)));
+        assert!(Arguments::try_parse_from(["rig", "demo", "--bare"]).is_err());
+    }
 }

@@ -54,12 +54,23 @@ pub struct Options {
     /// What the pair says about external-dns and DNS, all three of them (Go durations): external-dns's interval, the
     /// provider's propagation and the records' TTL. Waiting for DNS takes their sum.
     pub dns: [&'static str; 3],
+    /// The prefixes of external-dns's annotations on source and target.
+    pub annotation_prefixes: [&'static str; 2],
+    /// The ingress class of the source, where it is not that of the target: the pair maps it to the target's.
+    pub source_class: Option<String>,
 }
 
 impl Options {
-    /// Home on the source, no proxies, a DNS that follows within a second.
+    /// Home on the source, no proxies, a DNS that follows within a second, the same annotations and class on both sides.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), home: Home::Source, proxied: false, dns: ["0s", "0s", "1s"] }
+        Self {
+            name: name.into(),
+            home: Home::Source,
+            proxied: false,
+            dns: ["0s", "0s", "1s"],
+            annotation_prefixes: [ANNOTATION_PREFIX; 2],
+            source_class: None,
+        }
     }
 }
 
@@ -85,9 +96,11 @@ impl Setup {
         }
         let authority = Arc::new(CertificateAuthority::new(&format!("root of the users of {}", options.name))?);
         let application = Application::new();
-        let balance = |cluster, address| balance(cluster, address, &options.name, &application, &authority);
-        let (source_balancer, target_balancer) =
-            futures::try_join!(balance(world.source(), SOURCE_ADDRESS), balance(world.target(), TARGET_ADDRESS))?;
+        let source_class = options.source_class.as_ref().unwrap_or(&options.name);
+        let (source_balancer, target_balancer) = futures::try_join!(
+            balance(world.source(), SOURCE_ADDRESS, source_class, &application, &authority),
+            balance(world.target(), TARGET_ADDRESS, &options.name, &application, &authority),
+        )?;
         let home = home_of(world, options.home).await?;
         let mut setup = Self {
             home_access: home_access(home).await?,
@@ -168,7 +181,8 @@ impl Setup {
 
     /// A namespace of a service team behind this setup's load balancers; its host is `<name>.example.com`.
     pub fn sample(&self, name: &str) -> SampleNamespace {
-        SampleNamespace::new(name, &format!("{name}.example.com"), self.name())
+        let class = self.options.source_class.as_deref().unwrap_or(self.name());
+        SampleNamespace::new(name, &format!("{name}.example.com"), class)
     }
 
     /// Hands the operator its connections: tokens of the accounts that `deploy/` created, through proxies if wanted.
@@ -204,34 +218,42 @@ impl Setup {
         let name = &self.options.name;
         let pairs = ApiResource::from_gvk(&GroupVersionKind::gvk("namespacemigration.io", "v1alpha1", "ClusterPair"));
         let pairs: Api<DynamicObject> = Api::all_with(home.admin_client()?, &pairs);
-        let pair = self.pair(&identity(world.source()).await?, &identity(world.target()).await?);
+        let identities = [identity(world.source()).await?, identity(world.target()).await?];
+        let pair = self.pair(&identities);
         let written = pairs.patch(name, &PatchParams::apply("platform-admin").force(), &Patch::Apply(&pair)).await;
         written.with_context(|| format!("writing ClusterPair {name} on {}", home.name())).map(|_| ())
     }
 
-    fn pair(&self, source: &str, target: &str) -> Value {
-        let [interval, propagation, ttl] = self.options.dns;
-        let side = |side: &str, identity: &str, colour: &str, balancer: &LoadBalancer| {
-            let in_cluster = side == "source" && self.options.home == Home::Source;
-            let kubeconfig = json!({"kubeconfig": {"secretName": self.secret(side)}});
-            json!({
-                "connection": if in_cluster { json!({"inCluster": {}}) } else { kubeconfig },
-                "identity": identity,
-                "colour": colour,
-                "externalDNS": {"annotationPrefix": ANNOTATION_PREFIX, "interval": interval},
-                "loadBalancer": {"httpPort": balancer.http().port(), "httpsPort": balancer.https().port()},
-            })
-        };
+    fn pair(&self, [source, target]: &[String; 2]) -> Value {
+        let (name, [_, propagation, ttl]) = (&self.options.name, self.options.dns);
+        let classes: Vec<Value> =
+            self.options.source_class.iter().map(|class| json!({"source": class, "target": name})).collect();
         json!({
             "apiVersion": "namespacemigration.io/v1alpha1",
             "kind": "ClusterPair",
-            "metadata": {"name": self.options.name, "labels": {LABEL: self.options.name}},
+            "metadata": {"name": name, "labels": {LABEL: name}},
             "spec": {
-                "source": side("source", source, "blue", &self.source_balancer),
-                "target": side("target", target, "green", &self.target_balancer),
+                "source": self.side("source", source, &self.source_balancer),
+                "target": self.side("target", target, &self.target_balancer),
                 "dns": {"verification": "AnnotationOnly", "propagation": propagation, "recordTTL": ttl},
+                "ingressClasses": classes,
                 "probes": {"allowedAddresses": ["127.0.0.0/8"], "trustedRoots": self.users_root()},
             },
+        })
+    }
+
+    fn side(&self, side: &str, identity: &str, balancer: &LoadBalancer) -> Value {
+        let is_source = side == "source";
+        let in_cluster = is_source && self.options.home == Home::Source;
+        let kubeconfig = json!({"kubeconfig": {"secretName": self.secret(side)}});
+        let ([source_prefix, target_prefix], [interval, ..]) = (self.options.annotation_prefixes, self.options.dns);
+        let prefix = if is_source { source_prefix } else { target_prefix };
+        json!({
+            "connection": if in_cluster { json!({"inCluster": {}}) } else { kubeconfig },
+            "identity": identity,
+            "colour": if is_source { "blue" } else { "green" },
+            "externalDNS": {"annotationPrefix": prefix, "interval": interval},
+            "loadBalancer": {"httpPort": balancer.http().port(), "httpsPort": balancer.https().port()},
         })
     }
 }

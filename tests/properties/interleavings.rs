@@ -1,0 +1,240 @@
+//! Random interleavings of everything that can go wrong. Whatever happens, the promises hold, and a fault-free end is reached.
+
+use jiff::SignedDuration;
+use namespace_migration::api::Stage;
+use namespace_migration::machine::health::Verdict;
+use namespace_migration::machine::observed::NamespaceFacts;
+use namespace_migration::machine::{Side, decide, needs};
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::executor::Faults;
+use crate::recording::{broken_promise, ended_but_acts};
+use crate::world::World;
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+pub enum Happening {
+    /// So many passes and the time between them, without any trouble.
+    Smooth(usize),
+    Pass(Faults),
+    Time(i64),
+    Verdict(Side, Verdict),
+    Unreachable(Side),
+    Reachable(Side),
+    /// A request that was in flight arrives.
+    Land(usize),
+    Foreign {
+        side: Side,
+        weight: i32,
+        strip: bool,
+    },
+    /// A pipeline deletes the Ingress and makes it anew.
+    Recreate(Side),
+    Terminating(Side, bool),
+    LoseStatus,
+    RaiseAttempt,
+}
+
+fn side() -> impl Strategy<Value = Side> {
+    prop_oneof![Just(Side::Source), Just(Side::Target)]
+}
+
+fn faults() -> impl Strategy<Value = Faults> {
+    let place = || prop_oneof![8 => Just(None), 1 => (0..3_usize).prop_map(Some)];
+    let stale = prop_oneof![8 => Just(0_usize), 1 => 1..4_usize];
+    (stale, place(), place(), prop::bool::weighted(0.08), place()).prop_map(
+        |(stale, crash_before, crash_after, crash_before_save, delay)| Faults {
+            stale,
+            crash_before,
+            crash_after,
+            crash_before_save,
+            delay,
+            bug: None,
+        },
+    )
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let seconds = prop_oneof![4 => Just(10_i64), 8 => Just(200), 4 => Just(700), 1 => Just(4000), 1 => Just(90_000)];
+    let verdict = prop_oneof![5 => Just(Verdict::Pass), 1 => Just(Verdict::Inconclusive), 1 => Just(Verdict::Fail)];
+    prop_oneof![
+        16 => (1..12_usize).prop_map(Happening::Smooth),
+        16 => faults().prop_map(Happening::Pass),
+        6 => seconds.prop_map(Happening::Time),
+        2 => (side(), verdict).prop_map(|(side, verdict)| Happening::Verdict(side, verdict)),
+        1 => side().prop_map(Happening::Unreachable),
+        3 => side().prop_map(Happening::Reachable),
+        2 => (0..3_usize).prop_map(Happening::Land),
+        1 => (side(), prop_oneof![Just(0), Just(1), Just(50), Just(100)], prop::bool::weighted(0.3))
+            .prop_map(|(side, weight, strip)| Happening::Foreign { side, weight, strip }),
+        1 => side().prop_map(Happening::Recreate),
+        1 => (side(), prop::bool::weighted(0.3)).prop_map(|(side, dying)| Happening::Terminating(side, dying)),
+        1 => Just(Happening::LoseStatus),
+        1 => Just(Happening::RaiseAttempt),
+    ]
+}
+
+/// Where it starts: one or two Ingresses, one of them on the target already or not, and what the spec says about failures.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    two: bool,
+    present: bool,
+    hold: bool,
+    remove: bool,
+}
+
+impl Start {
+    fn any() -> impl Strategy<Value = Self> {
+        any::<[bool; 4]>().prop_map(|[two, present, hold, remove]| Self { two, present, hold, remove })
+    }
+
+    pub fn world(self) -> World {
+        let step = |weight: i32| json!({"weight": weight, "hold": "5m"});
+        let mut world = World::with(json!({
+            "onFailure": if self.hold { "Hold" } else { "Rollback" },
+            "rollback": {"objects": if self.remove { "Remove" } else { "Keep" }},
+            "traffic": {"steps": [step(10), step(60), step(100)]},
+            "bake": {"for": "20m"},
+        }));
+        if self.two {
+            world.add_ingress(Side::Source, "api", "api.example");
+        }
+        if self.present {
+            world.add_ingress(Side::Target, "web", "shop.example");
+        }
+        world
+    }
+}
+
+/// Lets it happen. What it breaks, if anything.
+pub fn happen(world: &mut World, happening: &Happening) -> Option<String> {
+    match happening {
+        Happening::Pass(faults) => {
+            let before = world.status.clone();
+            let attempt = world.order.attempt;
+            let decision = world.pass_with(faults);
+            let restarted = attempt > before.attempt;
+            return ended_but_acts(&before, &decision).filter(|_| !restarted);
+        }
+        Happening::Smooth(passes) => (0..*passes).for_each(|_| world.step()),
+        Happening::Time(seconds) => world.advance(SignedDuration::from_secs(*seconds)),
+        Happening::Verdict(side, verdict) => drop(world.verdicts.insert(*side, *verdict)),
+        Happening::Unreachable(side) => world.unreachable(*side),
+        Happening::Reachable(side) => world.reachable(*side),
+        Happening::Land(index) => {
+            if *index < world.in_flight.len() {
+                let sent = world.in_flight.remove(*index);
+                world.land(&sent, false);
+            }
+        }
+        Happening::Foreign { side, weight, strip } => world.foreign_weight(*side, "web", *weight, *strip),
+        Happening::Recreate(side) => world.recreate(*side, "web"),
+        Happening::Terminating(side, terminating) => {
+            let uid = world.side(*side).identity.clone();
+            world.side_mut(*side).namespace = Some(NamespaceFacts { uid, terminating: *terminating });
+        }
+        Happening::LoseStatus => world.status = namespace_migration::api::NamespaceMigrationStatus::default(),
+        Happening::RaiseAttempt => {
+            let attempt = world.order.attempt + 1;
+            world.edit(&json!({"attempt": attempt}));
+        }
+    }
+    None
+}
+
+/// Everything works again, and the target fails: in the end the source has everything.
+pub fn drain(world: &mut World) -> Result<(), String> {
+    if is_over(world) {
+        // What happened after its end is not its work.
+        return Ok(());
+    }
+    world.edit(&json!({"onFailure": "Rollback"}));
+    for side in [Side::Source, Side::Target] {
+        world.reachable(side);
+        let uid = world.side(side).identity.clone();
+        world.side_mut(side).namespace = Some(NamespaceFacts { uid, terminating: false });
+    }
+    world.verdicts = [(Side::Source, Verdict::Pass), (Side::Target, Verdict::Fail)].into();
+    world.in_flight.clear();
+    for _ in 0..200 {
+        world.pass();
+        if is_over(world) {
+            return back_on_the_source(world);
+        }
+        if world.status.stage == Stage::Preflight {
+            // A new attempt is blocked before it begins.
+            return Ok(());
+        }
+        world.obey();
+        world.advance(SignedDuration::from_secs(200));
+    }
+    Err(format!("it does not come back: {} {}: {}", world.status.stage, world.status.reason, world.status.message))
+}
+
+fn is_over(world: &World) -> bool {
+    let stage = world.status.stage;
+    let again = world.order.attempt > world.status.attempt && stage != Stage::Completed;
+    matches!(stage, Stage::Completed | Stage::RolledBack | Stage::Failed) && !again
+}
+
+fn back_on_the_source(world: &World) -> Result<(), String> {
+    let stage = world.status.stage;
+    if stage != Stage::RolledBack {
+        // What had ended well, or had never begun, stays as it is.
+        return Ok(());
+    }
+    for name in world.source.ingresses.keys() {
+        let weights = (world.source.weight(name), world.target.weight(name));
+        if weights.0 != Some(100) || weights.1.is_some_and(|weight| weight != 0) {
+            return Err(format!("{stage}, but Ingress {name} has the weights {weights:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// What is decided twice is the same the second time: a pass that changes nothing writes nothing.
+fn flutters(world: &World) -> Option<String> {
+    let order = &world.order;
+    let observed = world.observe(&needs(order, &world.status), 0);
+    let first = decide(order, &world.status, &observed, world.now);
+    let second = decide(order, &first.status, &observed, world.now);
+    let same_stage = first.status.stage == world.status.stage;
+    let quiet = first.effects.is_empty() && second.effects.is_empty();
+    (same_stage && quiet && second.status != first.status).then(|| {
+        let fields = |status| serde_json::to_value(status).unwrap().as_object().unwrap().clone();
+        let (first, second) = (fields(&first.status), fields(&second.status));
+        let differ = first.iter().filter(|(name, value)| second.get(*name) != Some(value));
+        let differ: Vec<_> = differ.map(|(name, value)| format!("{name} {value} -> {:?}", second.get(name))).collect();
+        format!("the status flutters: {differ:#?}")
+    })
+}
+
+fn end(world: &mut World, happenings: &[Happening]) -> Result<(), String> {
+    for happening in happenings {
+        if let Some(broken) = happen(world, happening) {
+            return Err(broken);
+        }
+        if let Some(broken) = flutters(world) {
+            return Err(broken);
+        }
+    }
+    drain(world)?;
+    broken_promise(&world.writes).map_or(Ok(()), Err)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, max_shrink_iters: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_users_are_never_lost_and_the_source_gets_them_back(
+        start in Start::any(),
+        happenings in prop::collection::vec(happening(), 1..40),
+    ) {
+        let mut world = start.world();
+        if let Err(broken) = end(&mut world, &happenings) {
+            let writes: Vec<_> = world.writes.iter().map(|write| format!("{} {:?}", write.text(), write.weights)).collect();
+            prop_assert!(false, "{broken}\n{writes:#?}\n{happenings:?}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Planted mistakes: each promise can be broken, and the checker sees it. Without the mistake, the same story breaks nothing.
+
+use jiff::SignedDuration;
+use namespace_migration::api::Stage;
+use namespace_migration::api::status::StepPhase;
+use namespace_migration::machine::health::Verdict;
+use namespace_migration::machine::{Side, decide};
+
+use crate::executor::{Bug, Faults};
+use crate::interleavings::drain;
+use crate::recording::{broken_promise, ended_but_acts};
+use crate::world::World;
+
+/// A migration that stands in this phase of this step.
+pub fn at(index: i32, phase: StepPhase) -> World {
+    let mut world = World::new();
+    for _ in 0..200 {
+        if world.status.step.as_ref().is_some_and(|step| (step.index, step.phase) == (index, phase)) {
+            return world;
+        }
+        world.step();
+    }
+    panic!("step {index} {phase:?} was not reached: {:?}", world.status.step);
+}
+
+fn with(bug: Bug) -> Faults {
+    Faults { bug: Some(bug), ..Faults::default() }
+}
+
+/// The target is set to 0 by somebody, unseen, just before the source is lowered to 0.
+fn lowered_beside_a_foreign_zero(bug: Option<Bug>) -> Option<String> {
+    let mut world = at(3, StepPhase::TargetSettling);
+    world.foreign_weight(Side::Target, "web", 0, false);
+    world.advance(SignedDuration::from_mins(10));
+    world.pass_with(&Faults { stale: 1, bug, ..Faults::default() });
+    broken_promise(&world.writes)
+}
+
+#[test]
+fn a_write_without_a_look_at_the_live_objects_is_seen() {
+    let said = "both sides are at 0 after: source web 0";
+    assert_eq!(lowered_beside_a_foreign_zero(Some(Bug::NoPermit)).as_deref(), Some(said));
+    assert_eq!(lowered_beside_a_foreign_zero(None), None);
+}
+
+#[test]
+fn a_target_that_gets_more_than_its_step_is_seen() {
+    let mut world = World::new();
+    world.run_until(Stage::SmokeTest);
+    while world.status.step.is_none() {
+        world.step();
+        world.pass_with(&with(Bug::RaisesTooFar));
+    }
+    world.pass_with(&with(Bug::RaisesTooFar));
+    let said = "the target has 50 percent, 1 are allowed, after: target web 100";
+    assert_eq!(broken_promise(&world.writes).as_deref(), Some(said));
+}
+
+/// A raise is sent and hangs; the target fails and is rolled back; then the raise arrives.
+fn a_late_raise(without_precondition: bool) -> Option<String> {
+    let mut world = at(0, StepPhase::Holding);
+    world.advance(SignedDuration::from_mins(20));
+    world.pass_with(&Faults { delay: Some(0), ..Faults::default() });
+    assert_eq!(world.in_flight.len(), 1, "nothing is in flight");
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    world.settle();
+    let sent = world.in_flight.remove(0);
+    assert_eq!(world.land(&sent, without_precondition), without_precondition);
+    broken_promise(&world.writes)
+}
+
+#[test]
+fn an_old_write_that_arrives_after_a_rollback_is_seen() {
+    let said = "raised in spite of the rollback of epoch 2: target web 10";
+    assert_eq!(a_late_raise(true).as_deref(), Some(said));
+    assert_eq!(a_late_raise(false), None);
+}
+
+/// The target has everything and fails, while the source's API server is away.
+fn target_lowered_first(bug: Option<Bug>) -> Option<String> {
+    let mut world = World::new();
+    world.run_until(Stage::Bake);
+    world.unreachable(Side::Source);
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    world.pass();
+    world.pass_with(&Faults { bug, ..Faults::default() });
+    broken_promise(&world.writes)
+}
+
+#[test]
+fn a_target_lowered_while_the_source_is_at_zero_is_seen() {
+    let said = "both sides are at 0 after: target web 0 RollingBack";
+    assert_eq!(target_lowered_first(Some(Bug::IgnoresTheOrder)).as_deref(), Some(said));
+    assert_eq!(target_lowered_first(None), None);
+}
+
+#[test]
+fn a_rollback_that_never_writes_the_target_does_not_come_back() {
+    let mut world = at(1, StepPhase::Holding);
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    for _ in 0..20 {
+        world.pass_with(&with(Bug::ForgetsTheTarget));
+        world.advance(SignedDuration::from_mins(5));
+    }
+    assert_eq!(world.status.stage, Stage::RollbackBlocked);
+    assert_eq!(world.target.weight("web"), Some(10));
+    assert_eq!(drain(&mut world), Ok(()));
+    assert_eq!(world.target.weight("web"), Some(0));
+}
+
+#[test]
+fn an_ended_migration_that_acts_is_seen() {
+    let mut world = at(0, StepPhase::Holding);
+    world.advance(SignedDuration::from_mins(20));
+    let acting = world.look();
+    assert!(!acting.effects.is_empty());
+    world.run_until(Stage::Completed);
+    assert!(ended_but_acts(&world.status, &acting).is_some());
+    let quiet = decide(&world.order, &world.status, &Default::default(), world.now);
+    assert_eq!(ended_but_acts(&world.status, &quiet), None);
+}

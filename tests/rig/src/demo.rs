@@ -1,0 +1,111 @@
+//! `rig demo`: one namespace moves, a second one comes back by itself, on two real control planes, with a person watching.
+
+mod outcome;
+mod scene;
+mod screen;
+mod script;
+mod story;
+mod visitors;
+mod weights;
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use self::outcome::Outcome;
+use self::scene::Scene;
+use self::screen::{Screen, say};
+use self::script::{BOOKS, PAIR, SHOP, Script};
+use self::story::{Story, stage};
+use crate::kubectl::Kubectl;
+use crate::operator::Operator;
+use crate::sample_app::Fault;
+use crate::setup::{Options, Setup};
+use crate::tools::Tools;
+use crate::world::{self, World};
+
+const READY_LIMIT: Duration = Duration::from_secs(60);
+
+/// Plays the demo on standard output. Fails unless everything ended as it must, and says where the logs are.
+pub async fn run() -> Result<()> {
+    // Building is not what is shown; `make demo` has done it before.
+    Tools::prepare().await?;
+    let screen = Screen::start();
+    say(INTRODUCTION)?;
+    let world = World::start(world::Options::default()).await?;
+    let logs = world.folder().display().to_string();
+    Box::pin(play(&world, &screen))
+        .await
+        .with_context(|| format!("the demo did not end well; its logs are in {logs}"))?;
+    world.stop().await?;
+    say(&format!("\nThe demo took {:.0} s, without building.\n{INVITATION}", screen.elapsed().as_secs_f32()))
+}
+
+const INTRODUCTION: &str = "\
+Two Kubernetes control planes start on this machine: the source, which serves now, and the target, which is new. Beside
+them runs the operator, with the rights that deploy/ gives it. Two services live on the source, shop and books, and users
+ask for their pages all the time, 20 times a second each.
+No DNS runs here: each request goes to the cluster that Route 53 would choose by the weights written on the Ingresses.
+Blue is the source (#), green is the target (=).
+";
+
+const INVITATION: &str = "\
+To try it yourself: `make up` leaves all of this running in the background and prints the commands; `make down` ends it.";
+
+async fn play(world: &World, screen: &Screen) -> Result<()> {
+    let setup = Setup::start(world, Options { dns: ["500ms", "500ms", "500ms"], ..Options::new(PAIR) }).await?;
+    Box::pin(futures::future::try_join(deploy(world, &setup, SHOP), deploy(world, &setup, BOOKS))).await?;
+    let operator = Operator::start(world.folder(), &setup.operator_options(None)).await?;
+
+    let shop = move_shop(world, &setup, screen).await?;
+    let (books, fault) = move_books_and_back(world, &setup, screen).await?;
+
+    let outcome = Outcome::collect(world, &setup, &operator, [&shop, &books], fault).await?;
+    outcome.tell()?;
+    outcome.check(screen)?;
+    operator.sigterm().await.context("stopping the operator").map(|_| ())
+}
+
+/// On the source the whole service, on the target what CI deploys there before a migration.
+async fn deploy(world: &World, setup: &Setup, script: Script) -> Result<()> {
+    let (source, target) = (world.source().admin_client()?, world.target().admin_client()?);
+    let sample = setup.sample(script.name);
+    sample.create_on_source(&source).await?;
+    sample.create_on_target(&target).await?;
+    sample.wait_until_ready(&source, READY_LIMIT).await
+}
+
+async fn move_shop(world: &World, setup: &Setup, screen: &Screen) -> Result<Scene> {
+    let mut scene = Scene::open(world, setup, SHOP.name)?;
+    say("\n1. shop moves, step by step. Its team applies this:\n")?;
+    say(&SHOP.yaml().lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n"))?;
+    say("")?;
+    apply(world, SHOP).await?;
+    Story::of(&mut scene, screen).tell_until("Completed", |status| stage(status) == "Completed").await?;
+    Ok(scene)
+}
+
+async fn move_books_and_back(world: &World, setup: &Setup, screen: &Screen) -> Result<(Scene, SystemTime)> {
+    let mut scene = Scene::open(world, setup, BOOKS.name)?;
+    say(
+        "\n2. books moves in the same way, by 10, 50 and 100 percent; but its target breaks when half of the users are there.\n",
+    )?;
+    apply(world, BOOKS).await?;
+    let mut story = Story::of(&mut scene, screen);
+    story.tell_until("the second step's hold", holds_second_step).await?;
+    screen.event(BOOKS.name, "FAULT", "from now on the application on the target answers 503")?;
+    let fault = SystemTime::now();
+    setup.application().set(world.target().name(), &format!("{}.example.com", BOOKS.name), Fault::Status(503));
+    story.tell_until("RolledBack", |status| stage(status) == "RolledBack").await?;
+    Ok((scene, fault))
+}
+
+fn holds_second_step(status: &Value) -> bool {
+    status["step"]["index"] == 1 && status["step"]["phase"] == "Holding"
+}
+
+async fn apply(world: &World, script: Script) -> Result<()> {
+    let kubectl = Kubectl::of(world.source(), world.tools())?;
+    kubectl.run_with_input(&["apply", "-f", "-"], &script.yaml()).await.map(|_| ())
+}
