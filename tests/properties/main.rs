@@ -19,3 +19,4 @@ mod world;
 mod interleavings;
 mod journey;
 mod planted;
+mod stages;

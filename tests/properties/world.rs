@@ -28,6 +28,8 @@ const SNAPSHOTS: usize = 8;
 pub struct Cluster {
     pub identity: String,
     pub reach: Reach,
+    /// Whether a new process has listed it.
+    pub synced: bool,
     pub namespace: Option<NamespaceFacts>,
     pub ingresses: BTreeMap<String, IngressFacts>,
     pub services: BTreeSet<String>,
@@ -41,6 +43,7 @@ impl Cluster {
         Self {
             identity: identity.to_owned(),
             reach: Reach::Reachable,
+            synced: true,
             namespace: Some(NamespaceFacts { uid: format!("namespace-{identity}"), terminating: false }),
             ingresses: BTreeMap::new(),
             services: ["web".to_owned()].into(),
@@ -50,6 +53,9 @@ impl Cluster {
     }
 
     fn view(&self) -> ClusterView {
+        if !self.synced {
+            return ClusterView { reach: self.reach.clone(), ..ClusterView::default() };
+        }
         ClusterView {
             reach: self.reach.clone(),
             synced: true,
@@ -216,14 +222,17 @@ impl World {
         if probes {
             self.watched_since.get_or_insert(self.now);
         } else {
-            self.restart();
+            (self.watched_since, self.last_round) = (None, None);
         }
     }
 
-    /// A new process: nothing is remembered but the status.
+    /// A new process: nothing is remembered but the status, and only what can be reached is listed again.
     pub fn restart(&mut self) {
-        self.watched_since = None;
-        self.last_round = None;
+        (self.watched_since, self.last_round) = (None, None);
+        for side in [Side::Source, Side::Target] {
+            let cluster = self.side_mut(side);
+            cluster.synced = cluster.reach.is_reachable();
+        }
     }
 
     /// Time passes. Whoever watches has probed meanwhile.
@@ -332,7 +341,8 @@ impl World {
     }
 
     pub fn reachable(&mut self, side: Side) {
-        self.side_mut(side).reach = Reach::Reachable;
+        let cluster = self.side_mut(side);
+        (cluster.reach, cluster.synced) = (Reach::Reachable, true);
     }
 }
 
