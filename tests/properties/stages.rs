@@ -28,7 +28,8 @@ fn pending_says_which_cluster_it_waits_for_and_why() {
     let said = "The namespace shop on the source is being listed.";
     assert_eq!(says(&passed(world.clone())), (Stage::Pending, "ConnectingToClusters", said));
     world.source.reach = Reach::Refused { why: "the API server refuses the credentials (401)".into() };
-    let said = "The source cluster of ClusterPair old-to-new cannot be used: the API server refuses the credentials (401).";
+    let said =
+        "The source cluster of ClusterPair old-to-new cannot be used: the API server refuses the credentials (401).";
     assert_eq!(says(&passed(world.clone())), (Stage::Pending, "SourceUnreachable", said));
     world.reachable(Side::Source);
     world.unreachable(Side::Target);
@@ -232,7 +233,8 @@ fn a_step_is_not_written_while_a_cluster_is_away_or_there_is_no_verdict() {
 fn bake_says_that_silence_is_not_measured_and_completed_says_it_again() {
     let mut world = World::new();
     world.run_until(Stage::Bake);
-    let said = "The target has all traffic and must stay healthy for 24h. Whether the source is silent is not measured.";
+    let said =
+        "The target has all traffic and must stay healthy for 24h. Whether the source is silent is not measured.";
     assert_eq!(says(&world), (Stage::Bake, "Baking", said));
     world.run_until(Stage::Completed);
     let said = "The target serves everything. Nobody has measured whether the source still gets requests.";

@@ -132,6 +132,11 @@ impl World {
         world
     }
 
+    /// The same with another status: lost, or forged.
+    pub fn with_status(&self, status: NamespaceMigrationStatus) -> Self {
+        Self { status, ..self.clone() }
+    }
+
     /// An Ingress as CI deploys it: without identifier, weight and stamp.
     pub fn add_ingress(&mut self, side: Side, name: &str, host: &str) {
         let facts = IngressFacts {
@@ -298,15 +303,20 @@ impl World {
 
     /// Passes and time, until the stage is reached. Stops the test when it is not.
     pub fn run_until(&mut self, stage: Stage) {
+        self.run_while(|status| status.stage != stage);
+    }
+
+    /// Passes and time, until a pass has left this behind. Stops the test when none does.
+    pub fn run_while(&mut self, still: impl Fn(&NamespaceMigrationStatus) -> bool) {
         for _ in 0..500 {
             let before = self.status.stage;
             let decision = self.pass();
-            if self.status.stage == stage {
+            if !still(&self.status) {
                 return;
             }
             self.sleep(before, &decision);
         }
-        panic!("{stage} was not reached: {} {}: {}", self.status.stage, self.status.reason, self.status.message);
+        panic!("it goes on for ever: {} {}: {}", self.status.stage, self.status.reason, self.status.message);
     }
 
     /// A pass, and the time until it is woken again.
