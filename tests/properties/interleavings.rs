@@ -77,6 +77,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 
 /// Where it starts: one or two Ingresses, one of them on the target already or not, and what the spec says about failures.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a question of its own, answered at random")]
 pub struct Start {
     two: bool,
     present: bool,

@@ -10,6 +10,7 @@ use namespace_migration::machine::observed::{
     ClusterView, IngressFacts, NamespaceFacts, Reach, SecretFacts, SecretPresence, SecretView, WorkloadFacts,
 };
 use namespace_migration::machine::order::Home;
+use namespace_migration::machine::traffic::Weight;
 use namespace_migration::machine::{Decision, Needs, Observed, Order, Side, decide, needs};
 use serde_json::{Value, json};
 
@@ -69,7 +70,7 @@ impl Cluster {
 
     /// The weight on an Ingress.
     pub fn weight(&self, ingress: &str) -> Option<i32> {
-        self.ingresses.get(ingress)?.weight().map(|weight| weight.get())
+        self.ingresses.get(ingress)?.weight().map(Weight::get)
     }
 }
 
