@@ -5,5 +5,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod contested;
+mod dead_source;
+mod dead_target;
+mod ingresses;
 mod migration;
+mod preflight;
 mod scene;
+mod secrets;
+mod shell;
