@@ -11,7 +11,7 @@ use namespace_migration::machine::observed::{
 };
 use namespace_migration::machine::order::Home;
 use namespace_migration::machine::traffic::Weight;
-use namespace_migration::machine::{Decision, Needs, Observed, Order, Side, decide, needs};
+use namespace_migration::machine::{Decision, Needs, Observed, Order, Side, decide, needs, rest};
 use serde_json::{Value, json};
 
 use crate::executor::{Faults, InFlight};
@@ -239,6 +239,15 @@ impl World {
             let cluster = self.side_mut(side);
             cluster.synced = cluster.reach.is_reachable();
         }
+    }
+
+    /// The process ends as it should, and another begins.
+    pub fn end_in_order(&mut self) {
+        let health = self.health(true);
+        if let Some(status) = rest(&self.order, &self.status, &health, self.now) {
+            self.save(&status);
+        }
+        self.restart();
     }
 
     /// Time passes. Whoever watches has probed meanwhile.
