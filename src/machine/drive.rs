@@ -70,6 +70,7 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
     resume::adopt(&mut run);
     summary::remember_created(&mut run);
     let (effects, wait) = drive(&mut run);
+    call_for_help(&mut run, status, &wait);
     summary::write(&mut run, &wait);
     // A deadline that has passed has had its effect: waking for it again would never end.
     let deadline = deadline::deadline(&run).filter(|at| *at > now);
@@ -92,6 +93,15 @@ pub fn reject(status: &NamespaceMigrationStatus, generation: i64, error: &OrderE
     let wait = Wait::new(Reason::InvalidSpec, message).unblocked_by("Mend the spec.").stalled();
     summary::write_wait(&mut status, &wait, now);
     Decision { effects: vec![], status, events: vec![], wake_at: None }
+}
+
+/// A person is told once of each reason for which it does not go on by itself.
+fn call_for_help(run: &mut Run<'_>, before: &NamespaceMigrationStatus, wait: &Wait) {
+    if !wait.stalled || is_terminal(run.status.stage) || before.reason == wait.reason.as_str() {
+        return;
+    }
+    let note = format!("{} {}", wait.message, wait.unblock).trim_end().to_owned();
+    run.events.push(Event { reason: wait.reason, note, warning: true });
 }
 
 fn drive(run: &mut Run<'_>) -> (Vec<Effect>, Wait) {
@@ -233,6 +243,7 @@ fn highest_epoch(run: &Run<'_>) -> i64 {
 
 /// Everything goes back, under a new epoch: every older write in flight fails from the first write on.
 fn roll_back(run: &mut Run<'_>, reason: Reason, message: String) {
+    summary::write_health(run);
     summary::fail_stage(run, &message);
     run.status.epoch = highest_epoch(run) + 1;
     run.status.cause = Some(Cause { reason: reason.as_str().to_owned(), message, at: seconds(run.now) });

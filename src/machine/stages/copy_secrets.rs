@@ -20,12 +20,14 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
     let verdicts: Vec<_> = planned.iter().map(|name| (name, judge(secrets.get(name)))).collect();
     let effects = effects(&verdicts);
     if !effects.is_empty() {
-        let message = format!("{} Secrets are being created on the target.", effects.len());
+        let message = format!("Secrets that are being created on the target: {}.", effects.len());
         return Move::Act { effects, wait: Wait::new(Reason::WaitingForSecrets, message) };
     }
     match verdicts.iter().find(|(_, verdict)| !matches!(verdict, SecretVerdict::Identical(_))) {
         Some((name, verdict)) => trouble(name, verdict, run).into(),
-        None => Move::Advance { message: format!("{} Secrets are the same on both sides.", planned.len()) },
+        None => Move::Advance {
+            message: format!("Every Secret of the list is the same on both sides: {}.", planned.join(", ")),
+        },
     }
 }
 
