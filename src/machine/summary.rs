@@ -24,7 +24,7 @@ pub fn write(run: &mut Run<'_>, wait: &Wait) {
     if run.status.stage <= Stage::Preflight && run.cluster_trouble().is_none() {
         run.status.preflight = preflight::findings(run.order, run.observed);
     }
-    if let Some(secrets) = stages::secret_statuses(run).filter(|_| run.status.stage <= Stage::DeployWorkloads) {
+    if let Some(secrets) = stages::secret_statuses(run).filter(|_| !is_rollback(run.status.stage)) {
         run.status.secrets = secrets;
     }
     note_in_pipeline(run, wait);

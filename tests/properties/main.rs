@@ -12,10 +12,18 @@
     reason = "a test that cannot go on stops and says why"
 )]
 
+mod contests;
+mod deadlines;
 mod executor;
 mod recording;
 mod world;
 
 mod interleavings;
 mod journey;
+mod lost_status;
 mod planted;
+mod preflight;
+mod rollback;
+mod secrets;
+mod stages;
+mod steps;

@@ -14,13 +14,8 @@ use crate::world::World;
 /// A migration that stands in this phase of this step.
 pub fn at(index: i32, phase: StepPhase) -> World {
     let mut world = World::new();
-    for _ in 0..200 {
-        if world.status.step.as_ref().is_some_and(|step| (step.index, step.phase) == (index, phase)) {
-            return world;
-        }
-        world.step();
-    }
-    panic!("step {index} {phase:?} was not reached: {:?}", world.status.step);
+    world.run_while(|status| status.step.as_ref().is_none_or(|step| (step.index, step.phase) != (index, phase)));
+    world
 }
 
 fn with(bug: Bug) -> Faults {

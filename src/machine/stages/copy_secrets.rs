@@ -23,7 +23,10 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
         let message = format!("{} Secrets are being created on the target.", effects.len());
         return Move::Act { effects, wait: Wait::new(Reason::WaitingForSecrets, message) };
     }
-    match verdicts.iter().find(|(_, verdict)| !matches!(verdict, SecretVerdict::Identical(_))) {
+    // What is only missing waits for what is wrong with another.
+    let wrong =
+        verdicts.iter().find(|(_, verdict)| !matches!(verdict, SecretVerdict::Identical(_) | SecretVerdict::Missing));
+    match wrong {
         Some((name, verdict)) => trouble(name, verdict, run).into(),
         None => Move::Advance { message: format!("{} Secrets are the same on both sides.", planned.len()) },
     }
