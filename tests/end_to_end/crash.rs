@@ -183,6 +183,6 @@ async fn tell(shop: &Migration<'_>, moment: &Moment, ended: &NamespaceMigration)
     let when = if moment.phase == Phase::BeforeForward { "before" } else { "after" };
     let [source, target] = shop.weights().await?.map(Option::unwrap_or_default);
     let end = stage_of(ended);
-    say(&format!("killed {when:6} {:30} -> {end} at source {source}, target {target}", moment.what));
+    say(format!("killed {when:6} {:30} -> {end} at source {source}, target {target}", moment.what));
     Ok(())
 }

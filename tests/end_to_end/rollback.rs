@@ -148,7 +148,9 @@ async fn a_rollback_removes_what_it_created_on_the_target_and_nothing_else_and_a
     let shop = shop.steps(&[(50, "2s"), (100, "1s")]).deploy().await?;
     let target = scene.world.target().admin_client()?;
     let bystander: Secret = serde_json::from_value(json!({"metadata": {"name": "bystander"}}))?;
-    Api::<Secret>::namespaced(target.clone(), shop.name()).create(&Default::default(), &bystander).await?;
+    Api::<Secret>::namespaced(target.clone(), shop.name())
+        .create(&kube::api::PostParams::default(), &bystander)
+        .await?;
     let before = objects(&target, shop.name()).await?;
     shop.begin().await?;
     shop.until("the first step held", |found| holds_step(found, 1)).await?;
