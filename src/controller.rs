@@ -4,6 +4,7 @@
 
 mod memory;
 mod pairs;
+mod readable;
 mod waits;
 
 use std::collections::HashMap;
@@ -13,12 +14,14 @@ use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt as _};
 use kube_runtime::controller::{Action, Controller};
 use kube_runtime::reflector::{self, ObjectRef};
 use kube_runtime::{WatchStreamExt as _, watcher, watcher as watch_objects};
 use ring::hmac;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::api::{ClusterPair, NamespaceMigration, Stage};
 use crate::cluster::call::CallError;
@@ -97,10 +100,11 @@ pub async fn run(home: HomeAccess, identity: Home, selector: Option<String>, hea
     let operator = Arc::new(Operator::new(home, identity, trigger));
     let pairs = pairs::follow(Arc::clone(&operator), config.clone(), migrations.clone(), health.clone());
     let pairs = tokio::spawn(stop.clone().run_until_cancelled_owned(pairs));
-    let api = Api::<NamespaceMigration>::all(operator.home.clients.watches.clone());
+    let api = Api::<DeserializeGuard<NamespaceMigration>>::all(operator.home.clients.watches.clone());
     // Not `Store::wait_until_ready`: of several that wait only the last is woken, and the controller itself waits there.
     let (listed, store) = (Arc::clone(&operator), migrations.clone());
-    let watched = watch_objects(api, config).default_backoff().reflect(writer).inspect_ok(move |event| {
+    let watched = readable::only(watch_objects(api, config).default_backoff(), operator.home.metrics.clone());
+    let watched = watched.reflect(writer).inspect_ok(move |event| {
         if matches!(event, watcher::Event::InitDone) {
             health.beat(MIGRATIONS_LISTED);
             listed.look_for_gone(&store);
@@ -121,8 +125,12 @@ pub async fn run(home: HomeAccess, identity: Home, selector: Option<String>, hea
 /// One pass, of which a panic is caught and counted: one object's trouble is not the others'.
 async fn caught(migration: Arc<NamespaceMigration>, operator: Arc<Operator>) -> Result<Action, ReconcileError> {
     let started = tokio::time::Instant::now();
+    let about = format!("{}/{}", migration.namespace().unwrap_or_default(), migration.name_any());
     let pass = AssertUnwindSafe(reconcile(&migration, &operator)).catch_unwind();
-    let result = pass.await.unwrap_or_else(|panic| Err(ReconcileError::Panicked(panic_text(&*panic))));
+    let result = pass
+        .instrument(tracing::info_span!("pass", migration = about))
+        .await
+        .unwrap_or_else(|panic| Err(ReconcileError::Panicked(panic_text(&*panic))));
     let metrics = &operator.home.metrics;
     let label = match &result {
         Ok(_) => ReconcileResult::Success,
@@ -158,7 +166,7 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     let needs = machine::needs(&order, &known.status);
     let Some(site) = operator.site(migration, &order, &pair, &needs) else {
         let decision = machine::decide(&order, &known.status, &Observed::default(), crate::cluster::now());
-        return operator.rest(migration, &known, decision).await;
+        return operator.finish(migration, &known, decision).await;
     };
 
     // Requests only where the stage needs Secrets.
@@ -260,11 +268,11 @@ impl Operator {
         error: &OrderError,
     ) -> Result<Action, ReconcileError> {
         let asked = (migration.metadata.generation.unwrap_or_default(), migration.spec.attempt);
-        self.rest(migration, known, machine::reject(&known.status, asked, error, crate::cluster::now())).await
+        self.finish(migration, known, machine::reject(&known.status, asked, error, crate::cluster::now())).await
     }
 
     /// The end of a pass that changes nothing but the status.
-    async fn rest(
+    async fn finish(
         &self,
         migration: &Arc<NamespaceMigration>,
         known: &Known,
@@ -357,7 +365,7 @@ fn until(wake_at: Option<jiff::Timestamp>) -> Action {
 /// A pass failed: back off, each object for itself.
 fn retry(migration: Arc<NamespaceMigration>, error: &ReconcileError, operator: Arc<Operator>) -> Action {
     let (namespace, name) = (migration.namespace().unwrap_or_default(), migration.name_any());
-    tracing::error!(namespace, name, error = crate::causes::whole(error), "a pass over a migration failed");
+    tracing::error!(namespace, name, error = crate::causes::told(error), "a pass over a migration failed");
     operator.home.metrics.reconcile_errors.get_or_create(&ErrorLabels { reason: error.category() }).inc();
     let stage = match error {
         ReconcileError::Status { stage, .. } => *stage,

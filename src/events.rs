@@ -19,14 +19,14 @@ const LONGEST_NOTE: usize = 1024;
 /// Tells events about migrations.
 #[derive(Clone)]
 pub struct Teller {
-    recorder: Recorder,
+    client: Client,
+    reporter: Reporter,
 }
 
 impl Teller {
     /// Tells them to the home cluster.
     pub fn new(client: Client) -> Self {
-        let reporter = Reporter { controller: "namespace-migration".into(), instance: None };
-        Self { recorder: Recorder::new(client, reporter) }
+        Self { client, reporter: Reporter { controller: "namespace-migration".into(), instance: None } }
     }
 
     /// Tells what happened. What cannot be told is logged: it must not hold up a migration.
@@ -41,9 +41,10 @@ impl Teller {
                 action: "Migrate".to_owned(),
                 secondary: None,
             };
-            if let Err(error) =
-                timed(until.saturating_duration_since(Instant::now()), self.recorder.publish(&event, &about)).await
-            {
+            // A recorder folds what it has told before by reason alone: the second stage would only count up the first.
+            let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+            let left = until.saturating_duration_since(Instant::now());
+            if let Err(error) = timed(left, recorder.publish(&event, &about)).await {
                 tracing::warn!(reason = event.reason, %error, "an event could not be told");
             }
         }
@@ -62,8 +63,10 @@ pub fn log(migration: &NamespaceMigration, reason_before: &str, decision: &Decis
         }
     }
     let status = &decision.status;
+    let told = decision.events.iter().any(|event| event.reason.as_str() == status.reason);
     // A refused write is decided again and again: each time it is the same news.
-    if status.reason != reason_before && reason_before != Reason::WriteRefused.as_str() {
+    let same = status.reason == reason_before || reason_before == Reason::WriteRefused.as_str();
+    if !same && !told {
         tracing::info!(namespace, name, reason = status.reason, "{}", status.message);
     }
 }

@@ -34,7 +34,7 @@ pub mod stamp;
 pub mod summary;
 pub mod traffic;
 
-pub use drive::{Decision, Needs, decide, needs, reject};
+pub use drive::{Decision, Needs, decide, needs, reject, rest};
 pub use effect::Effect;
 pub use failure::Failure;
 pub use observed::{Observed, Side};
