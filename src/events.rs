@@ -36,7 +36,8 @@ impl Teller {
                 type_: if event.warning { EventType::Warning } else { EventType::Normal },
                 reason: event.reason.as_str().to_owned(),
                 note: Some(cut(&event.note)),
-                action: "Migrate".to_owned(),
+                // Kubernetes counts events of one action and reason as one, and shows the note of the first.
+                action: event.action.clone(),
                 secondary: None,
             };
             if let Err(error) = timed(EVENT_TIMEOUT, self.recorder.publish(&event, &about)).await {

@@ -3,8 +3,21 @@
 //!
 //! The programs must have been built: `cargo build --workspace --bins`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on has failed; measurements are printed"
+)]
 
+mod contested;
+mod dead_source;
+mod dead_target;
+mod ingresses;
 mod migration;
+mod preflight;
 mod rollback;
 mod scene;
+mod secrets;
+mod shell;

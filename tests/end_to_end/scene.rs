@@ -5,6 +5,7 @@
 mod account;
 mod draft;
 mod promises;
+mod watching;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +29,7 @@ use rig::world::World;
 use serde_json::Value;
 
 pub use draft::Draft;
+pub use watching::{rollback_write, written};
 
 /// How long anything may take on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(120);
