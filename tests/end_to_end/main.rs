@@ -12,6 +12,7 @@
 )]
 
 mod contested;
+mod crash;
 mod dead_source;
 mod dead_target;
 mod ingresses;

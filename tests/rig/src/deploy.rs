@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
 use kube::api::{Patch, PatchParams};
@@ -82,7 +83,11 @@ fn write_overlay(cluster_folder: &Path, kustomization: &Path) -> Result<PathBuf>
     let overlay = overlay.canonicalize()?;
     let resources = relative(&overlay, &base);
     let text = format!("resources:\n  - {}\n{WITHOUT_REPLICAS}", resources.display());
-    fs::write(overlay.join("kustomization.yaml"), text).context("writing an overlay")?;
+    // Put in place in one piece: another setup of this world may be reading it.
+    static WRITTEN: AtomicU32 = AtomicU32::new(0);
+    let draft = cluster_folder.join("overlays").join(format!("{name}-{}", WRITTEN.fetch_add(1, Ordering::Relaxed)));
+    fs::write(&draft, text).context("writing an overlay")?;
+    fs::rename(&draft, overlay.join("kustomization.yaml")).context("putting an overlay in place")?;
     Ok(overlay)
 }
 
