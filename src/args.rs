@@ -23,8 +23,16 @@ pub struct CommandLine {
 pub enum Command {
     /// Run the operator (what happens when no sub-command is given)
     Run(RunArgs),
-    /// Print the custom resource definitions as YAML and exit
-    Crds,
+    /// Print the custom resource definitions as YAML, or write them to files, and exit
+    Crds(CrdsArgs),
+}
+
+/// Where the definitions go.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct CrdsArgs {
+    /// Folder that gets one file for each definition; standard output when absent
+    #[arg(long, value_name = "FOLDER")]
+    pub directory: Option<PathBuf>,
 }
 
 /// How the operator runs.
@@ -76,7 +84,7 @@ mod tests {
         let line = ["namespace-migration"].iter().chain(arguments);
         match CommandLine::try_parse_from(line).unwrap().into_command() {
             Command::Run(run) => run,
-            Command::Crds => panic!("expected the operator to run"),
+            Command::Crds(_) => panic!("expected the operator to run"),
         }
     }
 
@@ -109,9 +117,15 @@ mod tests {
     }
 
     #[test]
-    fn crds_takes_none_of_the_operators_options() {
-        let parsed = CommandLine::try_parse_from(["namespace-migration", "crds"]).unwrap();
-        assert!(matches!(parsed.into_command(), Command::Crds));
+    fn crds_takes_a_folder_and_none_of_the_operators_options() {
+        let folder = |arguments: &[&str]| {
+            let line = ["namespace-migration", "crds"].iter().chain(arguments);
+            match CommandLine::try_parse_from(line).unwrap().into_command() {
+                Command::Crds(args) => args.directory,
+                Command::Run(_) => panic!("expected the definitions to be wanted"),
+            }
+        };
+        assert_eq!((folder(&[]), folder(&["--directory", "crds"])), (None, Some("crds".into())));
         assert!(CommandLine::try_parse_from(["namespace-migration", "crds", "--namespace", "x"]).is_err());
     }
 }

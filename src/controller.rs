@@ -18,6 +18,7 @@ use kube_runtime::reflector::{self, ObjectRef};
 use kube_runtime::{WatchStreamExt as _, watcher, watcher as watch_objects};
 use ring::hmac;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::api::{ClusterPair, NamespaceMigration, Stage};
 use crate::backoff::Backoff;
@@ -116,8 +117,12 @@ fn beat_when_listed(event: &watcher::Event<NamespaceMigration>, health: &Health)
 /// One pass, of which a panic is caught and counted: one object's trouble is not the others'.
 async fn caught(migration: Arc<NamespaceMigration>, operator: Arc<Operator>) -> Result<Action, ReconcileError> {
     let started = tokio::time::Instant::now();
+    let about = format!("{}/{}", migration.namespace().unwrap_or_default(), migration.name_any());
     let pass = AssertUnwindSafe(reconcile(&migration, &operator)).catch_unwind();
-    let result = pass.await.unwrap_or_else(|panic| Err(ReconcileError::Panicked(panic_text(&*panic))));
+    let result = pass
+        .instrument(tracing::info_span!("pass", migration = about))
+        .await
+        .unwrap_or_else(|panic| Err(ReconcileError::Panicked(panic_text(&*panic))));
     let metrics = &operator.home.metrics;
     let label = match &result {
         Ok(_) => ReconcileResult::Success,

@@ -18,14 +18,14 @@ const LONGEST_NOTE: usize = 1024;
 /// Tells events about migrations.
 #[derive(Clone)]
 pub struct Teller {
-    recorder: Recorder,
+    client: Client,
+    reporter: Reporter,
 }
 
 impl Teller {
     /// Tells them to the home cluster.
     pub fn new(client: Client) -> Self {
-        let reporter = Reporter { controller: "namespace-migration".into(), instance: None };
-        Self { recorder: Recorder::new(client, reporter) }
+        Self { client, reporter: Reporter { controller: "namespace-migration".into(), instance: None } }
     }
 
     /// Tells what happened. What cannot be told is logged: it must not hold up a migration.
@@ -40,7 +40,9 @@ impl Teller {
                 action: event.action.clone(),
                 secondary: None,
             };
-            if let Err(error) = timed(EVENT_TIMEOUT, self.recorder.publish(&event, &about)).await {
+            // A recorder folds what it has told before by reason alone: the second stage would only count up the first.
+            let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+            if let Err(error) = timed(EVENT_TIMEOUT, recorder.publish(&event, &about)).await {
                 tracing::warn!(reason = event.reason, %error, "an event could not be told");
             }
         }
@@ -59,7 +61,8 @@ pub fn log(migration: &NamespaceMigration, reason_before: &str, decision: &Decis
         }
     }
     let status = &decision.status;
-    if status.reason != reason_before {
+    let told = decision.events.iter().any(|event| event.reason.as_str() == status.reason);
+    if status.reason != reason_before && !told {
         tracing::info!(namespace, name, reason = status.reason, "{}", status.message);
     }
 }

@@ -1,12 +1,13 @@
 //! The operator: arguments, logs, the way home, then the controller until the process is asked to end.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
-use namespace_migration::args::{Command, CommandLine, RunArgs};
+use namespace_migration::args::{Command, CommandLine, CrdsArgs, RunArgs};
 use namespace_migration::cluster::call::timed;
 use namespace_migration::cluster::client::{CALL_TIMEOUT, home_clients};
 use namespace_migration::cluster::connection::HomeAccess;
@@ -23,7 +24,8 @@ const HOME_RETRY: Duration = Duration::from_secs(2);
 #[tokio::main]
 async fn main() -> Result<()> {
     match CommandLine::from_process().into_command() {
-        Command::Crds => print_crds(),
+        Command::Crds(CrdsArgs { directory: None }) => print_crds(),
+        Command::Crds(CrdsArgs { directory: Some(folder) }) => write_crds(&folder),
         Command::Run(args) => run(args).await,
     }
 }
@@ -32,6 +34,14 @@ fn print_crds() -> Result<()> {
     let mut out = std::io::stdout().lock();
     for (_, yaml) in api::crds::definitions().context("the definitions cannot be written as YAML")? {
         write!(out, "---\n{yaml}").context("cannot print the definitions")?;
+    }
+    Ok(())
+}
+
+fn write_crds(folder: &Path) -> Result<()> {
+    for (file, yaml) in api::crds::definitions().context("the definitions cannot be written as YAML")? {
+        let path = folder.join(file);
+        std::fs::write(&path, yaml).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
 }

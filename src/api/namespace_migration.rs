@@ -40,7 +40,7 @@ use super::status::NamespaceMigrationStatus;
         name = "Health",
         type_ = "string",
         json_path = ".status.health",
-        description = "The verdict on the target: Pass, Fail or Inconclusive"
+        description = "The verdict on the target: Pass, Fail or Inconclusive; Unwatched before the first probe"
     ),
     printcolumn(
         name = "Reason",
@@ -53,8 +53,8 @@ use super::status::NamespaceMigrationStatus;
     printcolumn(
         name = "Since",
         type_ = "date",
-        json_path = ".status.stageStartedAt",
-        description = "How long it has been in this stage",
+        json_path = ".status.waitingSince",
+        description = "How long it has waited for that",
         priority = 1
     ),
     printcolumn(

@@ -94,16 +94,19 @@ pub struct NamespaceMigrationStatus {
     /// What a person can do to make it go on. Empty when nothing is needed.
     #[serde(default)]
     pub unblock: String,
+    /// Since when it has waited for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_since: Option<Time>,
     /// When it will go on by itself, if nothing else happens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Time>,
-    /// The step of spec.traffic.steps and how many there are, as 2/4.
+    /// The step of spec.traffic.steps and how many there are, as 2/4; 0/4 before the shift.
     #[serde(default)]
     pub step_text: String,
     /// The target's share in percent, as written on the Ingresses.
     #[serde(default)]
     pub weight: i32,
-    /// The verdict on the target: Pass, Fail or Inconclusive. Empty until it is watched.
+    /// The verdict on the target: Pass, Fail or Inconclusive; Unwatched before the first probe. The last one stays at the end.
     #[serde(default)]
     pub health: String,
     /// The number in the stamps of this attempt. A write with a lower one does nothing.

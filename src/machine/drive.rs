@@ -6,7 +6,7 @@ use super::claim;
 use super::contest;
 use super::deadline;
 use super::effect::Effect;
-use super::health::Verdict;
+use super::health::{HealthView, Verdict};
 use super::observed::{Observed, Side};
 use super::order::{Order, OrderError};
 use super::reason::Reason;
@@ -16,7 +16,6 @@ use super::stages::{self, is_rollback, is_terminal, is_watched};
 use super::summary;
 use crate::api::namespace_migration::{OnFailure, RemovalPolicy};
 use crate::api::status::{Cause, NamespaceMigrationStatus, Stage};
-use crate::preflight;
 
 /// Stages passed in one pass at most: all of them, each with a few things to remember. More would be a loop.
 const MOVES_PER_PASS: usize = 64;
@@ -71,11 +70,27 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
     resume::adopt(&mut run);
     summary::remember_created(&mut run);
     let (effects, wait) = drive(&mut run);
+    call_for_help(&mut run, status, &wait);
     summary::write(&mut run, &wait);
     // A deadline that has passed has had its effect: waking for it again would never end.
     let deadline = deadline::deadline(&run).filter(|at| *at > now);
     let wake_at = [wait.wake_at, deadline].into_iter().flatten().min();
     Decision { effects, wake_at, status: run.status, events: run.events }
+}
+
+/// The status to save when the process ends: the clock of a hold is stopped, so that what it has watched counts for the
+/// next process. None when no clock runs. After a process that died instead, the running stretch is watched again.
+pub fn rest(
+    order: &Order,
+    status: &NamespaceMigrationStatus,
+    health: &HealthView,
+    now: Timestamp,
+) -> Option<NamespaceMigrationStatus> {
+    let observed = Observed { health: health.clone(), ..Observed::default() };
+    let mut run = Run { order, observed: &observed, now, status: status.clone(), events: vec![] };
+    let memo = stages::stopped_clock(&run).filter(|_| is_watched(status.stage))?;
+    remember(&mut run, memo);
+    Some(run.status)
 }
 
 /// The decision when the order itself cannot be parsed: nothing is done, and status says why.
@@ -93,6 +108,15 @@ pub fn reject(status: &NamespaceMigrationStatus, generation: i64, error: &OrderE
     let wait = Wait::new(Reason::InvalidSpec, message).unblocked_by("Mend the spec.").stalled();
     summary::write_wait(&mut status, &wait, now);
     Decision { effects: vec![], status, events: vec![], wake_at: None }
+}
+
+/// A person is told once of each reason for which it does not go on by itself.
+fn call_for_help(run: &mut Run<'_>, before: &NamespaceMigrationStatus, wait: &Wait) {
+    if !wait.stalled || is_terminal(run.status.stage) || before.reason == wait.reason.as_str() {
+        return;
+    }
+    let note = format!("{} {}", wait.message, wait.unblock).trim_end().to_owned();
+    run.events.push(Event { reason: wait.reason, note, warning: true });
 }
 
 fn drive(run: &mut Run<'_>) -> (Vec<Effect>, Wait) {
@@ -167,11 +191,7 @@ fn unhealthy(run: &Run<'_>) -> Option<Move> {
 
 fn remember(run: &mut Run<'_>, memo: Memo) {
     match memo {
-        Memo::Plan(plan) => {
-            run.status.plan = Some(plan);
-            // What was found and accepted stays to be read.
-            run.status.preflight = preflight::findings(run.order, run.observed);
-        }
+        Memo::Plan(plan) => run.status.plan = Some(plan),
         Memo::WrittenNow => run.status.written_since = Some(micro(run.now)),
         Memo::NotWritten => run.status.written_since = None,
         Memo::DeadlineAnew => restart_deadline(run),
@@ -238,6 +258,7 @@ fn highest_epoch(run: &Run<'_>) -> i64 {
 
 /// Everything goes back, under a new epoch: every older write in flight fails from the first write on.
 fn roll_back(run: &mut Run<'_>, reason: Reason, message: String) {
+    summary::write_health(run);
     summary::fail_stage(run, &message);
     run.status.epoch = highest_epoch(run) + 1;
     run.status.cause = Some(Cause { reason: reason.as_str().to_owned(), message, at: seconds(run.now) });

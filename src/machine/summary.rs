@@ -1,5 +1,7 @@
 //! What a person reads: columns, pipeline, traffic, checks and conditions, all from the same decision.
 
+mod conditions;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -13,6 +15,9 @@ use crate::api::status::{
 };
 use crate::{preflight, replicate};
 
+/// What stands in place of a verdict before the first stage that is watched.
+const UNWATCHED: &str = "Unwatched";
+
 /// Writes everything that a person reads into the status.
 pub fn write(run: &mut Run<'_>, wait: &Wait) {
     remember_traffic(run);
@@ -21,9 +26,7 @@ pub fn write(run: &mut Run<'_>, wait: &Wait) {
     run.status.exposed_percent =
         is_rollback(run.status.stage).then(|| stages::exposed_percent(run)).filter(|percent| *percent > 0);
     write_health(run);
-    if run.status.stage <= Stage::Preflight && run.cluster_trouble().is_none() {
-        run.status.preflight = preflight::findings(run.order, run.observed);
-    }
+    write_findings(run);
     if let Some(secrets) = stages::secret_statuses(run).filter(|_| !is_rollback(run.status.stage)) {
         run.status.secrets = secrets;
     }
@@ -31,13 +34,22 @@ pub fn write(run: &mut Run<'_>, wait: &Wait) {
     write_wait(&mut run.status, wait, run.now);
 }
 
-/// Writes what is waited for, and the conditions.
+/// Writes what is waited for and since when, and the conditions.
 pub fn write_wait(status: &mut NamespaceMigrationStatus, wait: &Wait, now: Timestamp) {
+    if status.reason != wait.reason.as_str() || status.waiting_since.is_none() {
+        status.waiting_since = Some(seconds(now));
+    }
     wait.reason.as_str().clone_into(&mut status.reason);
     status.message.clone_from(&wait.message);
     status.unblock.clone_from(&wait.unblock);
     status.next = wait.wake_at.filter(|at| *at > now).map(seconds);
     conditions::write(status, wait, now);
+}
+
+fn write_findings(run: &mut Run<'_>) {
+    if run.status.stage <= Stage::Preflight && run.cluster_trouble().is_none() {
+        run.status.preflight = preflight::findings(run.order, run.observed);
+    }
 }
 
 fn remember_traffic(run: &mut Run<'_>) {
@@ -66,9 +78,12 @@ fn remember_traffic(run: &mut Run<'_>) {
     }
 }
 
-fn write_health(run: &mut Run<'_>) {
+/// The verdicts. What ends the watch keeps the last ones, to be read afterwards.
+pub fn write_health(run: &mut Run<'_>) {
     if !is_watched(run.status.stage) {
-        // After a rollback the last verdict stays to be read; before the first probe there is none.
+        if run.status.health.is_empty() {
+            UNWATCHED.clone_into(&mut run.status.health);
+        }
         return;
     }
     run.target_verdict().as_str().clone_into(&mut run.status.health);
@@ -81,11 +96,12 @@ fn write_health(run: &mut Run<'_>) {
     run.status.checks = checks.collect();
 }
 
-/// The step and how many there are, as `2/4`. Empty before the shift.
+/// The step and how many there are, as `2/4`; `0/4` before the shift. Empty before the steps are agreed.
 pub fn step_text(run: &Run<'_>) -> String {
-    let (Some(step), Some(plan)) = (&run.status.step, &run.status.plan) else { return String::new() };
+    let Some(plan) = &run.status.plan else { return String::new() };
     let count = i32::try_from(plan.steps.len()).unwrap_or(i32::MAX);
-    format!("{}/{count}", (step.index + 1).min(count))
+    let begun = run.status.step.as_ref().map_or(0, |step| step.index + 1);
+    format!("{}/{count}", begun.min(count))
 }
 
 /// The weight of the current step.
@@ -177,8 +193,9 @@ pub fn skip_to_stage(run: &mut Run<'_>) {
     }
 }
 
-/// Marks the current stage as ended well.
+/// Marks the current stage as ended well. What the checks found is kept, also when they passed at once.
 pub fn finish_stage(run: &mut Run<'_>, message: &str) {
+    write_findings(run);
     end_stage(run, PipelineState::Done, message);
 }
 
@@ -209,173 +226,5 @@ fn note_in_pipeline(run: &mut Run<'_>, wait: &Wait) {
     let stage = run.status.stage;
     if let Some(entry) = stage_entry(&mut run.status, stage) {
         entry.message.clone_from(&wait.message);
-    }
-}
-
-mod conditions {
-    //! Conditions in the form of Kubernetes. All are set on the first visit; a transition time moves only with its status.
-
-    use super::{
-        Condition, NamespaceMigrationStatus, Reason, Stage, Timestamp, Verdict, Wait, is_rollback, is_terminal, seconds,
-    };
-    use crate::api::status::PipelineState;
-
-    struct Draft {
-        kind: &'static str,
-        status: &'static str,
-        reason: Reason,
-        message: String,
-    }
-
-    pub(super) fn write(status: &mut NamespaceMigrationStatus, wait: &Wait, now: Timestamp) {
-        let drafts = drafts(status, wait);
-        let old = std::mem::take(&mut status.conditions);
-        status.conditions =
-            drafts.into_iter().map(|draft| merge(draft, &old, status.observed_generation, now)).collect();
-    }
-
-    fn merge(draft: Draft, old: &[Condition], generation: i64, now: Timestamp) -> Condition {
-        let before = old.iter().find(|condition| condition.type_ == draft.kind && condition.status == draft.status);
-        Condition {
-            type_: draft.kind.to_owned(),
-            status: draft.status.to_owned(),
-            reason: draft.reason.as_str().to_owned(),
-            message: draft.message,
-            last_transition_time: before
-                .map_or_else(|| seconds(now), |condition| condition.last_transition_time.clone()),
-            observed_generation: Some(generation),
-        }
-    }
-
-    fn drafts(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
-        let mut drafts = summaries(status, wait);
-        drafts.extend(parts(status, wait));
-        drafts.extend(health(status));
-        drafts.extend(silence_and_contest(status, wait));
-        drafts
-    }
-
-    fn truth(value: bool) -> &'static str {
-        if value { "True" } else { "False" }
-    }
-
-    /// What kstatus, Argo CD and `kubectl wait` read.
-    fn summaries(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
-        let stage = status.stage;
-        let finished = is_terminal(stage);
-        let stalled = wait.stalled || stage == Stage::RollbackBlocked;
-        let succeeded = match stage {
-            Stage::Completed => "True",
-            Stage::RolledBack | Stage::Failed => "False",
-            _ => "Unknown",
-        };
-        let draft = |kind, status| Draft { kind, status, reason: wait.reason, message: wait.message.clone() };
-        vec![
-            draft("Ready", if stage == Stage::Pending { "Unknown" } else { truth(stage == Stage::Completed) }),
-            draft("Reconciling", truth(!finished && !stalled)),
-            draft("Stalled", truth(stalled)),
-            draft("Succeeded", succeeded),
-            draft("Finished", truth(finished)),
-        ]
-    }
-
-    /// One condition for each part of the work, True once it has been observed to be done.
-    fn parts(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
-        let rolled_back = match status.stage {
-            Stage::RolledBack => ("True", Reason::RolledBack, "The source serves everything again.".to_owned()),
-            stage if is_rollback(stage) => ("False", wait.reason, wait.message.clone()),
-            _ => ("False", Reason::NotYet, "No rollback was needed.".to_owned()),
-        };
-        let mut drafts = vec![
-            part(status, "PreflightPassed", Stage::Preflight, wait),
-            part(status, "SourceWeighted", Stage::WeightSource, wait),
-            part(status, "TargetPrepared", Stage::PrepareTarget, wait),
-            part(status, "SecretsCopied", Stage::CopySecrets, wait),
-            part(status, "TrafficShifted", Stage::ShiftTraffic, wait),
-        ];
-        drafts.push(Draft { kind: "RolledBack", status: rolled_back.0, reason: rolled_back.1, message: rolled_back.2 });
-        drafts
-    }
-
-    fn part(status: &NamespaceMigrationStatus, kind: &'static str, stage: Stage, wait: &Wait) -> Draft {
-        let entry = status.pipeline.iter().find(|entry| entry.name == stage);
-        let back = is_rollback(status.stage) || status.stage == Stage::RolledBack;
-        match entry.map(|entry| entry.state) {
-            Some(PipelineState::Done) if kind == "TrafficShifted" && back => Draft {
-                kind,
-                status: "False",
-                reason: Reason::RollingBack,
-                message: "The traffic went back.".to_owned(),
-            },
-            Some(PipelineState::Done) => {
-                let message = entry.map(|entry| entry.message.clone()).unwrap_or_default();
-                Draft { kind, status: "True", reason: Reason::Passed, message }
-            }
-            Some(PipelineState::Running) => {
-                Draft { kind, status: "False", reason: wait.reason, message: wait.message.clone() }
-            }
-            _ => {
-                Draft { kind, status: "False", reason: Reason::NotYet, message: format!("{stage} has not been done.") }
-            }
-        }
-    }
-
-    fn health(status: &NamespaceMigrationStatus) -> Vec<Draft> {
-        ["Target", "Source"]
-            .into_iter()
-            .map(|side| {
-                let checks = status.checks.iter().filter(|check| check.side == side);
-                let worst = checks.max_by_key(|check| severity(&check.verdict));
-                let kind = if side == "Target" { "TargetHealthy" } else { "SourceHealthy" };
-                let (status, reason) = match worst.map(|check| check.verdict.as_str()) {
-                    Some(verdict) if verdict == Verdict::Pass.as_str() => ("True", Reason::Passed),
-                    Some(verdict) if verdict == Verdict::Fail.as_str() => ("False", Reason::TargetUnhealthy),
-                    _ => ("Unknown", Reason::HealthUnknown),
-                };
-                let reason =
-                    if kind == "SourceHealthy" && status == "False" { Reason::SourceUnhealthyToo } else { reason };
-                let message = worst.map_or_else(
-                    || "It is not watched yet.".to_owned(),
-                    |check| format!("{}: {}", check.name, check.message),
-                );
-                Draft { kind, status, reason, message }
-            })
-            .collect()
-    }
-
-    fn severity(verdict: &str) -> u8 {
-        match verdict {
-            "Fail" => 2,
-            "Inconclusive" => 1,
-            _ => 0,
-        }
-    }
-
-    fn silence_and_contest(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
-        let contested = wait.reason == Reason::WeightContested;
-        let contest = if contested { wait.message.clone() } else { "Nobody else changes the weights.".to_owned() };
-        let reason = if contested { Reason::WeightContested } else { Reason::Passed };
-        let unverified =
-            "With AnnotationOnly nothing is asked of DNS: a weight counts as served after the time that it may take.";
-        let silence = if status.stage == Stage::Completed {
-            "Nobody has measured whether the source still gets requests."
-        } else {
-            "The source still serves."
-        };
-        vec![
-            Draft {
-                kind: "WeightsVerified",
-                status: "Unknown",
-                reason: Reason::NotYet,
-                message: unverified.to_owned(),
-            },
-            Draft { kind: "WeightContested", status: truth(contested), reason, message: contest },
-            Draft {
-                kind: "SourceSilent",
-                status: "Unknown",
-                reason: Reason::SilenceNotProved,
-                message: silence.to_owned(),
-            },
-        ]
     }
 }

@@ -97,7 +97,13 @@ async fn keeps_the_target(name: &str, disturb: impl Fn(&Faults)) -> Result<()> {
     let status = waiting.status.context("a status")?;
     ensure!(status.exposed_percent == Some(100), "{:?} exposed", status.exposed_percent);
     ensure!(status.message.contains("keeps its weight until the source has 100"), "{}", status.message);
-    shop.stays_as_it_is(5).await?;
+    let tries = async || {
+        let log = scene.log().await?;
+        let refused = log.lines().filter(|line| line.contains("the target keeps its weight until the source has 100"));
+        Ok((refused.count() >= 4).then_some(()))
+    };
+    scene.eventually("some more tries", tries).await?;
+    ensure!(shop.weights().await? == [Some(0), Some(100)]);
     faults.healthy();
     shop.ends(Stage::RolledBack).await?;
     let writes = shop.weight_writes().await?;

@@ -29,6 +29,7 @@ use rig::world::World;
 use serde_json::Value;
 
 pub use draft::Draft;
+pub use promises::is_by_operator;
 pub use watching::{rollback_write, written};
 
 /// How long anything may take on a busy machine.

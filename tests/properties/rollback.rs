@@ -3,9 +3,11 @@
 use jiff::SignedDuration;
 use namespace_migration::api::Stage;
 use namespace_migration::api::status::StepPhase;
-use namespace_migration::machine::Side;
 use namespace_migration::machine::health::Verdict;
 use namespace_migration::machine::observed::{NamespaceFacts, SecretFacts};
+use namespace_migration::machine::stamp::Direction;
+use namespace_migration::machine::traffic::Weight;
+use namespace_migration::machine::{Effect, Side};
 use serde_json::json;
 
 use crate::planted::at;
@@ -264,14 +266,46 @@ fn after_a_lost_status_our_objects_are_still_found_and_removed() {
 }
 
 #[test]
+fn every_forward_effect_has_its_undo() {
+    let mut world = with_objects("Remove");
+    let mut forward = vec![];
+    while world.status.stage != Stage::Bake {
+        forward.extend(world.look().effects);
+        world.step();
+    }
+    let stamp = world.order.stamp(1, 9, Direction::RollingBack);
+    for effect in &forward {
+        let Effect::WriteWeight(write) = effect else { continue };
+        let undo = write.undo(&stamp, true);
+        let back = if write.side == Side::Source { Weight::FULL } else { Weight::ZERO };
+        assert_eq!((undo.weight, undo.stamp.epoch, undo.after_source), (back, 9, write.side == Side::Target));
+        assert_eq!((&undo.ingress, &undo.identifier, undo.side), (&write.ingress, &write.identifier, write.side));
+    }
+    let mut world = failing(world);
+    world.run_until(Stage::RolledBack);
+    let undone = texts(&world);
+    for effect in &forward {
+        let undo = match effect {
+            Effect::WriteWeight(write) if write.side == Side::Source => {
+                format!("source {} 100 RollingBack", write.ingress)
+            }
+            Effect::WriteWeight(write) => format!("target {} 0 RollingBack", write.ingress),
+            Effect::CreateIngress(creation) => format!("remove Ingress {}", creation.name),
+            Effect::CreateSecret { name } => format!("remove Secret {name}"),
+            Effect::Remove(removal) => panic!("going forward, {} was removed", removal.name),
+        };
+        assert!(undone.contains(&undo), "{effect:?} was not undone: {undone:?}");
+    }
+}
+
+#[test]
 fn after_any_prefix_of_a_migration_a_rollback_reaches_100_and_0() {
     let mut world = World::new();
     let mut prefixes = 0;
     while world.status.stage != Stage::Completed {
         let mut back = failing(world.clone());
-        if crate::interleavings::drain(&mut back).is_err() {
-            panic!("no way back from {:?}", says(&world));
-        }
+        let drained = crate::interleavings::drain(&mut back);
+        assert_eq!(drained, Ok(()), "from {:?}", says(&world));
         if back.status.stage == Stage::RolledBack {
             prefixes += 1;
             assert_eq!((back.source.weight("web"), back.target.weight("web").unwrap_or(0)), (Some(100), 0));

@@ -111,6 +111,20 @@ fn time_that_no_process_watched_does_not_count_as_held() {
 }
 
 #[test]
+fn what_a_process_held_counts_after_it_has_ended_in_order() {
+    let held = held_for(|world| {
+        world.end_in_order();
+        world.advance(minutes(5));
+    });
+    assert!(held >= minutes(15) && held < minutes(16), "{held:?}");
+    let mut smoke = World::new();
+    smoke.run_until(Stage::SmokeTest);
+    let before = smoke.status.clone();
+    smoke.end_in_order();
+    assert_eq!(smoke.status, before, "a status without a running clock is written");
+}
+
+#[test]
 fn what_was_held_before_a_stop_counts_after_a_restart() {
     let held = held_for(|world| {
         world.verdicts.insert(Side::Target, Verdict::Inconclusive);

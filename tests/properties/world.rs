@@ -10,7 +10,8 @@ use namespace_migration::machine::observed::{
     ClusterView, IngressFacts, NamespaceFacts, Reach, SecretFacts, SecretPresence, SecretView, WorkloadFacts,
 };
 use namespace_migration::machine::order::Home;
-use namespace_migration::machine::{Decision, Needs, Observed, Order, Side, decide, needs};
+use namespace_migration::machine::traffic::Weight;
+use namespace_migration::machine::{Decision, Needs, Observed, Order, Side, decide, needs, rest};
 use serde_json::{Value, json};
 
 use crate::executor::{Faults, InFlight};
@@ -69,7 +70,7 @@ impl Cluster {
 
     /// The weight on an Ingress.
     pub fn weight(&self, ingress: &str) -> Option<i32> {
-        self.ingresses.get(ingress)?.weight().map(|weight| weight.get())
+        self.ingresses.get(ingress)?.weight().map(Weight::get)
     }
 }
 
@@ -238,6 +239,15 @@ impl World {
             let cluster = self.side_mut(side);
             cluster.synced = cluster.reach.is_reachable();
         }
+    }
+
+    /// The process ends as it should, and another begins.
+    pub fn end_in_order(&mut self) {
+        let health = self.health(true);
+        if let Some(status) = rest(&self.order, &self.status, &health, self.now) {
+            self.save(&status);
+        }
+        self.restart();
     }
 
     /// Time passes. Whoever watches has probed meanwhile.

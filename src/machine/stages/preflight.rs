@@ -21,7 +21,7 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
             String::new()
         };
         let message = format!("{}: {}{more}", first.check, first.message);
-        return Wait::new(Reason::PreflightBlocked, message).unblocked_by(&first.fix).into();
+        return Wait::new(Reason::PreflightBlocked, message).unblocked_by(&first.fix).stalled().into();
     }
     if run.status.plan.is_none() {
         return Move::Remember(Memo::Plan(plan(run)));

@@ -12,7 +12,12 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
     }
     let message = health.first(Side::Target, Verdict::Inconclusive).map_or_else(
         || "Both sides are being probed through their load balancers.".to_owned(),
-        |check| format!("Both sides are being probed; no verdict yet on {}: {}", check.name, check.message),
+        |check| {
+            let (name, last) = (&check.name, &check.message);
+            format!(
+                "Both sides are being probed; several good answers in a row are needed. Last seen of {name}: {last}."
+            )
+        },
     );
     Wait::new(Reason::Testing, message).into()
 }

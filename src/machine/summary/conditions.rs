@@ -1,0 +1,163 @@
+//! Conditions in the form of Kubernetes. All are set on the first visit; a transition time moves only with its status.
+
+use super::{
+    Condition, NamespaceMigrationStatus, Reason, Stage, Timestamp, Verdict, Wait, is_rollback, is_terminal, seconds,
+};
+use crate::api::status::PipelineState;
+
+struct Draft {
+    kind: &'static str,
+    status: &'static str,
+    reason: Reason,
+    message: String,
+}
+
+pub(super) fn write(status: &mut NamespaceMigrationStatus, wait: &Wait, now: Timestamp) {
+    let drafts = drafts(status, wait);
+    let old = std::mem::take(&mut status.conditions);
+    status.conditions = drafts.into_iter().map(|draft| merge(draft, &old, status.observed_generation, now)).collect();
+}
+
+fn merge(draft: Draft, old: &[Condition], generation: i64, now: Timestamp) -> Condition {
+    let before = old.iter().find(|condition| condition.type_ == draft.kind && condition.status == draft.status);
+    Condition {
+        type_: draft.kind.to_owned(),
+        status: draft.status.to_owned(),
+        reason: draft.reason.as_str().to_owned(),
+        message: draft.message,
+        last_transition_time: before.map_or_else(|| seconds(now), |condition| condition.last_transition_time.clone()),
+        observed_generation: Some(generation),
+    }
+}
+
+fn drafts(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
+    let mut drafts = summaries(status, wait);
+    drafts.extend(parts(status, wait));
+    drafts.extend(health(status));
+    drafts.extend(silence_and_contest(status, wait));
+    drafts
+}
+
+fn truth(value: bool) -> &'static str {
+    if value { "True" } else { "False" }
+}
+
+/// What kstatus, Argo CD and `kubectl wait` read. `Ready` says it all, so that the others can be short.
+fn summaries(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
+    let stage = status.stage;
+    let finished = is_terminal(stage);
+    let stalled = wait.stalled || stage == Stage::RollbackBlocked;
+    let (succeeded, ended) = match stage {
+        Stage::Completed => ("True", "It ended as Completed."),
+        Stage::RolledBack => ("False", "It ended as RolledBack."),
+        Stage::Failed => ("False", "It ended as Failed."),
+        _ => ("Unknown", "It has not ended."),
+    };
+    let goes_on = if finished { ended } else { "It goes on by itself when what it waits for is there." };
+    let needed = format!("{} {}", wait.message, wait.unblock);
+    let draft = |kind, status, message: &str| Draft { kind, status, reason: wait.reason, message: message.to_owned() };
+    vec![
+        draft(
+            "Ready",
+            if stage == Stage::Pending { "Unknown" } else { truth(stage == Stage::Completed) },
+            &wait.message,
+        ),
+        draft(
+            "Reconciling",
+            truth(!finished && !stalled),
+            if stalled && !finished { "It needs a person." } else { goes_on },
+        ),
+        draft("Stalled", truth(stalled), if stalled { needed.trim_end() } else { goes_on }),
+        draft("Succeeded", succeeded, ended),
+        draft("Finished", truth(finished), ended),
+    ]
+}
+
+/// One condition for each part of the work, True once it has been observed to be done.
+fn parts(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
+    let rolled_back = match status.stage {
+        Stage::RolledBack => ("True", Reason::RolledBack, "The source serves everything again.".to_owned()),
+        stage if is_rollback(stage) => ("False", wait.reason, wait.message.clone()),
+        _ => ("False", Reason::NotYet, "No rollback was needed.".to_owned()),
+    };
+    let mut drafts = vec![
+        part(status, "PreflightPassed", Stage::Preflight, wait),
+        part(status, "SourceWeighted", Stage::WeightSource, wait),
+        part(status, "TargetPrepared", Stage::PrepareTarget, wait),
+        part(status, "SecretsCopied", Stage::CopySecrets, wait),
+        part(status, "TrafficShifted", Stage::ShiftTraffic, wait),
+    ];
+    drafts.push(Draft { kind: "RolledBack", status: rolled_back.0, reason: rolled_back.1, message: rolled_back.2 });
+    drafts
+}
+
+fn part(status: &NamespaceMigrationStatus, kind: &'static str, stage: Stage, wait: &Wait) -> Draft {
+    let entry = status.pipeline.iter().find(|entry| entry.name == stage);
+    let back = is_rollback(status.stage) || status.stage == Stage::RolledBack;
+    match entry.map(|entry| entry.state) {
+        Some(PipelineState::Done) if kind == "TrafficShifted" && back => {
+            Draft { kind, status: "False", reason: Reason::RollingBack, message: "The traffic went back.".to_owned() }
+        }
+        Some(PipelineState::Done) => {
+            let message = entry.map(|entry| entry.message.clone()).unwrap_or_default();
+            Draft { kind, status: "True", reason: Reason::Passed, message }
+        }
+        Some(PipelineState::Running) => {
+            Draft { kind, status: "False", reason: wait.reason, message: wait.message.clone() }
+        }
+        _ => Draft { kind, status: "False", reason: Reason::NotYet, message: "It is not this far yet.".to_owned() },
+    }
+}
+
+fn health(status: &NamespaceMigrationStatus) -> Vec<Draft> {
+    ["Target", "Source"]
+        .into_iter()
+        .map(|side| {
+            let checks = status.checks.iter().filter(|check| check.side == side);
+            let worst = checks.max_by_key(|check| severity(&check.verdict));
+            let kind = if side == "Target" { "TargetHealthy" } else { "SourceHealthy" };
+            let (status, reason) = match worst.map(|check| check.verdict.as_str()) {
+                Some(verdict) if verdict == Verdict::Pass.as_str() => ("True", Reason::Passed),
+                Some(verdict) if verdict == Verdict::Fail.as_str() => ("False", Reason::TargetUnhealthy),
+                _ => ("Unknown", Reason::HealthUnknown),
+            };
+            let reason = if kind == "SourceHealthy" && status == "False" { Reason::SourceUnhealthyToo } else { reason };
+            let message = worst.map_or_else(
+                || "It is not watched yet.".to_owned(),
+                |check| format!("{}: {}", check.name, check.message),
+            );
+            Draft { kind, status, reason, message }
+        })
+        .collect()
+}
+
+fn severity(verdict: &str) -> u8 {
+    match verdict {
+        "Fail" => 2,
+        "Inconclusive" => 1,
+        _ => 0,
+    }
+}
+
+fn silence_and_contest(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
+    let contested = wait.reason == Reason::WeightContested;
+    let contest = if contested { wait.message.clone() } else { "Nobody else changes the weights.".to_owned() };
+    let reason = if contested { Reason::WeightContested } else { Reason::Passed };
+    let unverified =
+        "With AnnotationOnly nothing is asked of DNS: a weight counts as served after the time that it may take.";
+    let silence = if status.stage == Stage::Completed {
+        "Nobody has measured whether the source still gets requests."
+    } else {
+        "The source still serves."
+    };
+    vec![
+        Draft { kind: "WeightsVerified", status: "Unknown", reason: Reason::NotYet, message: unverified.to_owned() },
+        Draft { kind: "WeightContested", status: truth(contested), reason, message: contest },
+        Draft {
+            kind: "SourceSilent",
+            status: "Unknown",
+            reason: Reason::SilenceNotProved,
+            message: silence.to_owned(),
+        },
+    ]
+}
