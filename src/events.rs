@@ -36,8 +36,7 @@ impl Teller {
                 type_: if event.warning { EventType::Warning } else { EventType::Normal },
                 reason: event.reason.as_str().to_owned(),
                 note: Some(cut(&event.note)),
-                // Kubernetes counts events of one action and reason as one, and shows the note of the first.
-                action: event.action.clone(),
+                action: "Migrate".to_owned(),
                 secondary: None,
             };
             // A recorder folds what it has told before by reason alone: the second stage would only count up the first.

@@ -218,7 +218,7 @@ fn announce_step(run: &mut Run<'_>) {
     let text = summary::step_text(run);
     let weight = summary::step_weight(run);
     let note = format!("Step {text}: the target gets {weight} percent.");
-    run.tell(Reason::StepEntered, &format!("Weight{weight}"), note, false);
+    run.events.push(Event { reason: Reason::StepEntered, note, warning: false });
 }
 
 fn advance(run: &mut Run<'_>, message: &str) {
@@ -248,7 +248,7 @@ fn enter(run: &mut Run<'_>, stage: Stage) {
         Stage::Failed => Reason::Failed,
         _ => Reason::StageEntered,
     };
-    run.tell(reason, stage.as_str(), note, warning);
+    run.events.push(Event { reason, note, warning });
     summary::begin_stage(run);
 }
 
@@ -278,6 +278,6 @@ fn block_late_rollback(run: &mut Run<'_>) {
     if late {
         let note = format!("The rollback is not over yet and is still being tried. {}", run.status.message);
         run.status.stage = Stage::RollbackBlocked;
-        run.tell(Reason::DeadlineExceeded, Stage::RollbackBlocked.as_str(), note, true);
+        run.events.push(Event { reason: Reason::DeadlineExceeded, note, warning: true });
     }
 }

@@ -2,7 +2,7 @@
 
 use super::observed::{IngressFacts, Side};
 use super::reason::Reason;
-use super::run::{Run, micro, seconds};
+use super::run::{Event, Run, micro, seconds};
 use super::stages::{self, is_rollback, is_terminal};
 use super::stamp::{Direction, Stamp};
 use super::summary;
@@ -166,6 +166,6 @@ fn enter_adopted(run: &mut Run<'_>, stage: Stage, newest: &Stamp) {
         summary::skip_to_stage(run);
     }
     let note = format!("{stage} was taken up from the stamps on the Ingresses.");
-    run.tell(Reason::StageEntered, stage.as_str(), note, false);
+    run.events.push(Event { reason: Reason::StageEntered, note, warning: false });
     summary::begin_stage(run);
 }

@@ -33,8 +33,6 @@ pub struct Run<'a> {
 pub struct Event {
     /// One word of the catalogue.
     pub reason: Reason,
-    /// What was begun, in a word: tells apart events of one reason.
-    pub action: String,
     /// What happened, in a sentence.
     pub note: String,
     /// Whether a person should look.
@@ -136,12 +134,6 @@ impl From<Wait> for Move {
 }
 
 impl Run<'_> {
-    /// Tells that something of this attempt was begun, for people.
-    pub fn tell(&mut self, reason: Reason, action: &str, note: String, warning: bool) {
-        let action = format!("Attempt{}{action}", self.status.attempt);
-        self.events.push(Event { reason, action, note, warning });
-    }
-
     /// The Ingresses that move together. Empty before the plan is agreed.
     pub fn ingresses(&self) -> &[PlannedIngress] {
         self.status.plan.as_ref().map(|plan| plan.ingresses.as_slice()).unwrap_or_default()

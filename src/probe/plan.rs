@@ -114,11 +114,7 @@ impl Ports {
     }
 }
 
-/// Nothing is asked before both namespaces have been listed: an address that has not been seen yet is not an absent one.
 fn targets(checks: &[Check], status: &NamespaceMigrationStatus, observed: &Observed) -> Vec<ProbeTarget> {
-    if !observed.source.synced || !observed.target.synced {
-        return vec![];
-    }
     let planned = status.plan.iter().flat_map(|plan| &plan.ingresses);
     let hosts = planned.flat_map(|planned| {
         let hosts = hosts(&planned.name, status, observed).into_iter();
@@ -174,44 +170,6 @@ fn has_certificate(observed: &Observed, ingress: &str, host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-<<<<<<< HEAD
-    use crate::api::status::{Plan, PlannedIngress};
-    use crate::machine::observed::{ClusterView, IngressFacts};
-
-    fn view(synced: bool) -> ClusterView {
-        let facts = IngressFacts {
-            hosts: ["shop.example.com".to_owned()].into(),
-            tls_hosts: ["shop.example.com".to_owned()].into(),
-            addresses: ["192.0.2.1".to_owned()].into(),
-            ..IngressFacts::default()
-        };
-        let ingresses = if synced { [("web".to_owned(), facts)].into() } else { [].into() };
-        ClusterView { synced, ingresses, ..ClusterView::default() }
-    }
-
-    fn asked(source: bool, target: bool) -> Vec<String> {
-        let planned = PlannedIngress {
-            name: "web".into(),
-            source_identifier: "web-blue".into(),
-            target_identifier: "web-green".into(),
-        };
-        let plan = Plan { ingresses: vec![planned], ..Plan::default() };
-        let status = NamespaceMigrationStatus { plan: Some(plan), ..NamespaceMigrationStatus::default() };
-        let observed = Observed { source: view(source), target: view(target), ..Observed::default() };
-        targets(&[], &status, &observed).into_iter().map(|target| target.name).collect()
-    }
-
-    #[test]
-    fn every_host_is_asked_for_by_http_and_https() {
-        assert_eq!(asked(true, true), ["http://shop.example.com/", "https://shop.example.com/"]);
-    }
-
-    #[test]
-    fn nothing_is_asked_before_both_namespaces_have_been_listed() {
-        for (source, target) in [(true, false), (false, true), (false, false)] {
-            assert_eq!(asked(source, target), [] as [&str; 0]);
-        }
-=======
     use crate::machine::observed::{ClusterView, IngressFacts};
 
     fn seen(synced: bool, ingresses: &[&str]) -> ClusterView {
@@ -229,6 +187,5 @@ mod tests {
         assert_eq!(addresses(seen(false, &[])), None);
         assert_eq!(addresses(seen(true, &[])), Some(BTreeSet::new()));
         assert_eq!(addresses(seen(false, &["web"])), Some(["192.0.2.1".to_owned()].into()));
->>>>>>> main
     }
 }
