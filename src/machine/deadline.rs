@@ -59,7 +59,7 @@ pub fn exceeded(run: &Run<'_>, effects: &[Effect], wait: &Wait) -> Option<Move> 
     if stops_the_clock(run, wait.reason) {
         return Some(held(effects, Wait { message, ..wait.clone() }));
     }
-    if stood_still(&run.status.reason) {
+    if stood_still(&run.status.reason) && run.status.reason != wait.reason.as_str() {
         return Some(Move::Remember(Memo::DeadlineAnew));
     }
     let reason = Reason::DeadlineExceeded;

@@ -6,7 +6,7 @@ use super::claim;
 use super::contest;
 use super::deadline;
 use super::effect::Effect;
-use super::health::Verdict;
+use super::health::{HealthView, Verdict};
 use super::observed::{Observed, Side};
 use super::order::{Order, OrderError};
 use super::reason::Reason;
@@ -16,6 +16,7 @@ use super::stages::{self, is_rollback, is_terminal, is_watched};
 use super::summary;
 use crate::api::namespace_migration::{OnFailure, RemovalPolicy};
 use crate::api::status::{Cause, NamespaceMigrationStatus, Stage};
+use crate::preflight;
 
 /// Stages passed in one pass at most: all of them, each with a few things to remember. More would be a loop.
 const MOVES_PER_PASS: usize = 64;
@@ -76,6 +77,21 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
     let deadline = deadline::deadline(&run).filter(|at| *at > now);
     let wake_at = [wait.wake_at, deadline].into_iter().flatten().min();
     Decision { effects, wake_at, status: run.status, events: run.events }
+}
+
+/// The status to save when the process ends: the clock of a hold is stopped, so that what it has watched counts for the
+/// next process. None when no clock runs. After a process that died instead, the running stretch is watched again.
+pub fn rest(
+    order: &Order,
+    status: &NamespaceMigrationStatus,
+    health: &HealthView,
+    now: Timestamp,
+) -> Option<NamespaceMigrationStatus> {
+    let observed = Observed { health: health.clone(), ..Observed::default() };
+    let mut run = Run { order, observed: &observed, now, status: status.clone(), events: vec![] };
+    let memo = stages::stopped_clock(&run).filter(|_| is_watched(status.stage))?;
+    remember(&mut run, memo);
+    Some(run.status)
 }
 
 /// The decision when the order itself cannot be parsed: nothing is done, and status says why.
@@ -176,7 +192,11 @@ fn unhealthy(run: &Run<'_>) -> Option<Move> {
 
 fn remember(run: &mut Run<'_>, memo: Memo) {
     match memo {
-        Memo::Plan(plan) => run.status.plan = Some(plan),
+        Memo::Plan(plan) => {
+            run.status.plan = Some(plan);
+            // What was found and accepted stays to be read.
+            run.status.preflight = preflight::findings(run.order, run.observed);
+        }
         Memo::WrittenNow => run.status.written_since = Some(micro(run.now)),
         Memo::NotWritten => run.status.written_since = None,
         Memo::DeadlineAnew => restart_deadline(run),

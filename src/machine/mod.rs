@@ -33,7 +33,7 @@ pub mod stamp;
 pub mod summary;
 pub mod traffic;
 
-pub use drive::{Decision, Needs, decide, needs, reject};
+pub use drive::{Decision, Needs, decide, needs, reject, rest};
 pub use effect::Effect;
 pub use observed::{Observed, Side};
 pub use order::Order;

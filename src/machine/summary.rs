@@ -26,12 +26,15 @@ pub fn write(run: &mut Run<'_>, wait: &Wait) {
     run.status.exposed_percent =
         is_rollback(run.status.stage).then(|| stages::exposed_percent(run)).filter(|percent| *percent > 0);
     write_health(run);
-    write_findings(run);
-    if let Some(secrets) = stages::secret_statuses(run).filter(|_| run.status.stage <= Stage::DeployWorkloads) {
+    if run.status.stage <= Stage::Preflight && run.cluster_trouble().is_none() {
+        run.status.preflight = preflight::findings(run.order, run.observed);
+    }
+    if let Some(secrets) = stages::secret_statuses(run).filter(|_| !is_rollback(run.status.stage)) {
         run.status.secrets = secrets;
     }
-    note_in_pipeline(run, wait);
-    write_wait(&mut run.status, wait, run.now);
+    let wait = with_cause(run, wait);
+    note_in_pipeline(run, &wait);
+    write_wait(&mut run.status, &wait, run.now);
 }
 
 /// Writes what is waited for and since when, and the conditions.
@@ -46,10 +49,11 @@ pub fn write_wait(status: &mut NamespaceMigrationStatus, wait: &Wait, now: Times
     conditions::write(status, wait, now);
 }
 
-fn write_findings(run: &mut Run<'_>) {
-    if run.status.stage <= Stage::Preflight && run.cluster_trouble().is_none() {
-        run.status.preflight = preflight::findings(run.order, run.observed);
-    }
+/// Why everything goes back is read beside what the rollback waits for.
+fn with_cause(run: &Run<'_>, wait: &Wait) -> Wait {
+    let cause = run.status.cause.as_ref().filter(|_| is_rollback(run.status.stage));
+    let message = cause.map(|cause| format!("{} Why: {}", wait.message, cause.message));
+    Wait { message: message.unwrap_or_else(|| wait.message.clone()), ..wait.clone() }
 }
 
 fn remember_traffic(run: &mut Run<'_>) {
@@ -193,9 +197,8 @@ pub fn skip_to_stage(run: &mut Run<'_>) {
     }
 }
 
-/// Marks the current stage as ended well. What the checks found is kept, also when they passed at once.
+/// Marks the current stage as ended well.
 pub fn finish_stage(run: &mut Run<'_>, message: &str) {
-    write_findings(run);
     end_stage(run, PipelineState::Done, message);
 }
 

@@ -5,5 +5,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod contested;
+mod crash;
+mod dead_source;
+mod dead_target;
+mod in_flight;
+mod ingresses;
 mod migration;
+mod preflight;
+mod quiescence;
 mod scene;
+mod secrets;
+mod shell;

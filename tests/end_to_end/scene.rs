@@ -5,18 +5,20 @@
 mod account;
 mod draft;
 mod promises;
+mod watching;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::Ingress;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, Client};
 use kube_runtime::wait::await_condition;
 use namespace_migration::api::{NamespaceMigration, Stage};
-use rig::control_plane::ControlPlane;
+use rig::control_plane::{ControlPlane, wait_until};
 use rig::kubectl::Kubectl;
 use rig::operator::Operator;
 use rig::recorder::{Mark, Recorder, Write, merge};
@@ -27,6 +29,8 @@ use rig::world::World;
 use serde_json::Value;
 
 pub use draft::Draft;
+pub use promises::is_by_operator;
+pub use watching::{rollback_write, written};
 
 /// How long anything may take on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(120);
@@ -175,6 +179,16 @@ impl Migration<'_> {
     /// All weights since the scene was opened.
     pub async fn history(&self) -> Result<Vec<WeightPoint>> {
         Ok(weight_history(&self.scene.writes().await?, self.name(), ANNOTATION_PREFIX))
+    }
+
+    /// Waits until an event with this reason is told: events come after the status.
+    pub async fn event(&self, reason: &str) -> Result<()> {
+        let events: Api<Event> = Api::namespaced(self.scene.home().await?.admin_client()?, self.name());
+        let told = || async {
+            let events = events.list(&ListParams::default()).await;
+            events.is_ok_and(|events| events.iter().any(|event| event.reason.as_deref() == Some(reason)))
+        };
+        wait_until(&format!("an event {reason} about {}", self.name()), LIMIT, told).await
     }
 
     /// The different pairs of weights that were ever written, in their order: source, target.

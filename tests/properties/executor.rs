@@ -4,6 +4,7 @@ use namespace_migration::api::FIELD_MANAGER;
 use namespace_migration::machine::effect::{IngressCreation, RemovableKind, Removal, WeightWrite};
 use namespace_migration::machine::observed::{IngressFacts, SecretFacts};
 use namespace_migration::machine::permit::{Live, Permit, permit};
+use namespace_migration::machine::traffic::Weight;
 use namespace_migration::machine::{Decision, Effect, Side};
 
 use crate::recording::{Change, Write, allowed_share};
@@ -96,7 +97,7 @@ impl World {
         match faults.bug {
             Some(Bug::ForgetsTheTarget) if back && write.side == Side::Target => return true,
             Some(Bug::RaisesTooFar) if !back && write.side == Side::Target && !write.is_claim() => {
-                write.weight = namespace_migration::machine::traffic::Weight::FULL;
+                write.weight = Weight::FULL;
             }
             _ => {}
         }
@@ -139,7 +140,7 @@ impl World {
         if !unchanged && !without_precondition {
             return false;
         }
-        let before = facts.weight().map(|weight| weight.get());
+        let before = facts.weight().map(Weight::get);
         self.snapshot();
         let version = self.next("");
         let facts = self.ingress_mut(write.side, &write.ingress);

@@ -1,9 +1,9 @@
 //! Random interleavings of everything that can go wrong. Whatever happens, the promises hold, and a fault-free end is reached.
 
 use jiff::SignedDuration;
-use namespace_migration::api::Stage;
+use namespace_migration::api::{RemovalPolicy, Stage};
 use namespace_migration::machine::health::Verdict;
-use namespace_migration::machine::observed::NamespaceFacts;
+use namespace_migration::machine::observed::{NamespaceFacts, SecretFacts};
 use namespace_migration::machine::{Side, decide, needs};
 use proptest::prelude::*;
 use serde_json::json;
@@ -77,6 +77,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 
 /// Where it starts: one or two Ingresses, one of them on the target already or not, and what the spec says about failures.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a question of its own, answered at random")]
 pub struct Start {
     two: bool,
     present: bool,
@@ -96,7 +97,11 @@ impl Start {
             "rollback": {"objects": if self.remove { "Remove" } else { "Keep" }},
             "traffic": {"steps": [step(10), step(60), step(100)]},
             "bake": {"for": "20m"},
+            "secrets": {"include": ["api-key"]},
         }));
+        let digests = [("key".to_owned(), "a".to_owned())].into();
+        let secret = SecretFacts { uid: "s".into(), kind: "Opaque".into(), digests, ..SecretFacts::default() };
+        world.source.secrets.insert("api-key".into(), secret);
         if self.two {
             world.add_ingress(Side::Source, "api", "api.example");
         }
@@ -190,6 +195,12 @@ fn back_on_the_source(world: &World) -> Result<(), String> {
             return Err(format!("{stage}, but Ingress {name} has the weights {weights:?}"));
         }
     }
+    let ours = Some(world.order.owner_label());
+    let left = world.target.ingresses.values().any(|facts| facts.created_by == ours)
+        || world.target.secrets.values().any(|facts| facts.created_by == ours);
+    if left && world.order.created_objects == RemovalPolicy::Remove {
+        return Err("an object that we created is still on the target".to_owned());
+    }
     Ok(())
 }
 
@@ -224,7 +235,7 @@ fn end(world: &mut World, happenings: &[Happening]) -> Result<(), String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, max_shrink_iters: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(1000), max_shrink_iters: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_users_are_never_lost_and_the_source_gets_them_back(

@@ -2,13 +2,8 @@
 
 use namespace_migration::api::Stage;
 
-use crate::recording::broken_promise;
+use crate::recording::{broken_promise, texts};
 use crate::world::World;
-
-/// The writes, in words.
-pub fn texts(world: &World) -> Vec<String> {
-    world.writes.iter().map(crate::recording::Write::text).collect()
-}
 
 #[test]
 fn a_migration_that_goes_well_makes_the_fewest_writes() {

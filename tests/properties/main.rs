@@ -12,10 +12,21 @@
     reason = "a test that cannot go on stops and says why"
 )]
 
+mod conditions;
+mod contests;
+mod deadlines;
+mod ended;
 mod executor;
 mod recording;
 mod world;
 
 mod interleavings;
 mod journey;
+mod lost_status;
 mod planted;
+mod preflight;
+mod purity;
+mod rollback;
+mod secrets;
+mod stages;
+mod steps;

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use namespace_migration::api::Stage;
 use namespace_migration::api::status::StepPhase;
 use namespace_migration::machine::health::Verdict;
-use namespace_migration::machine::{Side, decide};
+use namespace_migration::machine::{Observed, Side, decide};
 
 use crate::executor::{Bug, Faults};
 use crate::interleavings::drain;
@@ -14,13 +14,8 @@ use crate::world::World;
 /// A migration that stands in this phase of this step.
 pub fn at(index: i32, phase: StepPhase) -> World {
     let mut world = World::new();
-    for _ in 0..200 {
-        if world.status.step.as_ref().is_some_and(|step| (step.index, step.phase) == (index, phase)) {
-            return world;
-        }
-        world.step();
-    }
-    panic!("step {index} {phase:?} was not reached: {:?}", world.status.step);
+    world.run_while(|status| status.step.as_ref().is_none_or(|step| (step.index, step.phase) != (index, phase)));
+    world
 }
 
 fn with(bug: Bug) -> Faults {
@@ -116,6 +111,6 @@ fn an_ended_migration_that_acts_is_seen() {
     assert!(!acting.effects.is_empty());
     world.run_until(Stage::Completed);
     assert!(ended_but_acts(&world.status, &acting).is_some());
-    let quiet = decide(&world.order, &world.status, &Default::default(), world.now);
+    let quiet = decide(&world.order, &world.status, &Observed::default(), world.now);
     assert_eq!(ended_but_acts(&world.status, &quiet), None);
 }

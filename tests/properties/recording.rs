@@ -7,6 +7,8 @@ use namespace_migration::machine::stamp::{Direction, Stamp};
 use namespace_migration::machine::traffic::{Weight, target_share};
 use namespace_migration::machine::{Decision, Side};
 
+use crate::world::World;
+
 /// One change of the world.
 #[derive(Clone, Debug)]
 pub struct Write {
@@ -91,6 +93,11 @@ pub fn allowed_share(status: &NamespaceMigrationStatus) -> i32 {
         }
         _ => 0,
     }
+}
+
+/// The writes, in words.
+pub fn texts(world: &World) -> Vec<String> {
+    world.writes.iter().map(Write::text).collect()
 }
 
 /// Every promise about writes.

@@ -10,7 +10,8 @@ use namespace_migration::machine::observed::{
     ClusterView, IngressFacts, NamespaceFacts, Reach, SecretFacts, SecretPresence, SecretView, WorkloadFacts,
 };
 use namespace_migration::machine::order::Home;
-use namespace_migration::machine::{Decision, Needs, Observed, Order, Side, decide, needs};
+use namespace_migration::machine::traffic::Weight;
+use namespace_migration::machine::{Decision, Needs, Observed, Order, Side, decide, needs, rest};
 use serde_json::{Value, json};
 
 use crate::executor::{Faults, InFlight};
@@ -28,6 +29,8 @@ const SNAPSHOTS: usize = 8;
 pub struct Cluster {
     pub identity: String,
     pub reach: Reach,
+    /// Whether a new process has listed it.
+    pub synced: bool,
     pub namespace: Option<NamespaceFacts>,
     pub ingresses: BTreeMap<String, IngressFacts>,
     pub services: BTreeSet<String>,
@@ -41,6 +44,7 @@ impl Cluster {
         Self {
             identity: identity.to_owned(),
             reach: Reach::Reachable,
+            synced: true,
             namespace: Some(NamespaceFacts { uid: format!("namespace-{identity}"), terminating: false }),
             ingresses: BTreeMap::new(),
             services: ["web".to_owned()].into(),
@@ -50,6 +54,9 @@ impl Cluster {
     }
 
     fn view(&self) -> ClusterView {
+        if !self.synced {
+            return ClusterView { reach: self.reach.clone(), ..ClusterView::default() };
+        }
         ClusterView {
             reach: self.reach.clone(),
             synced: true,
@@ -63,7 +70,7 @@ impl Cluster {
 
     /// The weight on an Ingress.
     pub fn weight(&self, ingress: &str) -> Option<i32> {
-        self.ingresses.get(ingress)?.weight().map(|weight| weight.get())
+        self.ingresses.get(ingress)?.weight().map(Weight::get)
     }
 }
 
@@ -124,6 +131,11 @@ impl World {
         let mut world = Self::new();
         world.edit(&spec);
         world
+    }
+
+    /// The same with another status: lost, or forged.
+    pub fn with_status(&self, status: NamespaceMigrationStatus) -> Self {
+        Self { status, ..self.clone() }
     }
 
     /// An Ingress as CI deploys it: without identifier, weight and stamp.
@@ -216,14 +228,26 @@ impl World {
         if probes {
             self.watched_since.get_or_insert(self.now);
         } else {
-            self.restart();
+            (self.watched_since, self.last_round) = (None, None);
         }
     }
 
-    /// A new process: nothing is remembered but the status.
+    /// A new process: nothing is remembered but the status, and only what can be reached is listed again.
     pub fn restart(&mut self) {
-        self.watched_since = None;
-        self.last_round = None;
+        (self.watched_since, self.last_round) = (None, None);
+        for side in [Side::Source, Side::Target] {
+            let cluster = self.side_mut(side);
+            cluster.synced = cluster.reach.is_reachable();
+        }
+    }
+
+    /// The process ends as it should, and another begins.
+    pub fn end_in_order(&mut self) {
+        let health = self.health(true);
+        if let Some(status) = rest(&self.order, &self.status, &health, self.now) {
+            self.save(&status);
+        }
+        self.restart();
     }
 
     /// Time passes. Whoever watches has probed meanwhile.
@@ -289,15 +313,20 @@ impl World {
 
     /// Passes and time, until the stage is reached. Stops the test when it is not.
     pub fn run_until(&mut self, stage: Stage) {
+        self.run_while(|status| status.stage != stage);
+    }
+
+    /// Passes and time, until a pass has left this behind. Stops the test when none does.
+    pub fn run_while(&mut self, still: impl Fn(&NamespaceMigrationStatus) -> bool) {
         for _ in 0..500 {
             let before = self.status.stage;
             let decision = self.pass();
-            if self.status.stage == stage {
+            if !still(&self.status) {
                 return;
             }
             self.sleep(before, &decision);
         }
-        panic!("{stage} was not reached: {} {}: {}", self.status.stage, self.status.reason, self.status.message);
+        panic!("it goes on for ever: {} {}: {}", self.status.stage, self.status.reason, self.status.message);
     }
 
     /// A pass, and the time until it is woken again.
@@ -332,7 +361,8 @@ impl World {
     }
 
     pub fn reachable(&mut self, side: Side) {
-        self.side_mut(side).reach = Reach::Reachable;
+        let cluster = self.side_mut(side);
+        (cluster.reach, cluster.synced) = (Reach::Reachable, true);
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::super::effect::Effect;
 use super::super::observed::{SecretFacts, SecretPresence, SecretView, Side};
+use super::super::order::Order;
 use super::super::reason::Reason;
 use super::super::run::{Move, Run, Wait};
-use crate::api::status::SecretStatus;
+use crate::api::status::{Plan, SecretStatus};
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
-    let planned = run.status.plan.as_ref().map(|plan| plan.secrets.as_slice()).unwrap_or_default();
+    let planned = still_wanted(run.order, run.status.plan.as_ref());
     if planned.is_empty() {
         return Move::Advance { message: "No Secret is copied by name.".to_owned() };
     }
@@ -17,18 +18,25 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
     let Some(secrets) = &run.observed.secrets else {
         return Wait::new(Reason::WaitingForSecrets, "The Secrets are being read.").until(run.now).into();
     };
-    let verdicts: Vec<_> = planned.iter().map(|name| (name, judge(secrets.get(name)))).collect();
+    let verdicts: Vec<_> = planned.iter().map(|name| (*name, judge(secrets.get(*name)))).collect();
     let effects = effects(&verdicts);
     if !effects.is_empty() {
         let message = format!("Secrets that are being created on the target: {}.", effects.len());
         return Move::Act { effects, wait: Wait::new(Reason::WaitingForSecrets, message) };
     }
-    match verdicts.iter().find(|(_, verdict)| !matches!(verdict, SecretVerdict::Identical(_))) {
+    // What is only missing waits for what is wrong with another.
+    let wrong =
+        verdicts.iter().find(|(_, verdict)| !matches!(verdict, SecretVerdict::Identical(_) | SecretVerdict::Missing));
+    match wrong {
         Some((name, verdict)) => trouble(name, verdict, run).into(),
-        None => Move::Advance {
-            message: format!("Every Secret of the list is the same on both sides: {}.", planned.join(", ")),
-        },
+        None => Move::Advance { message: format!("Secrets that are the same on both sides: {}.", planned.len()) },
     }
+}
+
+/// The Secrets of the plan that the spec has not left out since: what cannot be copied must not need another attempt.
+pub(in super::super) fn still_wanted<'a>(order: &Order, plan: Option<&'a Plan>) -> Vec<&'a String> {
+    let planned = plan.map(|plan| plan.secrets.as_slice()).unwrap_or_default();
+    planned.iter().filter(|name| order.secrets.contains(*name)).collect()
 }
 
 /// What has to be done about one Secret.
@@ -84,9 +92,11 @@ fn trouble(name: &str, verdict: &SecretVerdict<'_>, run: &Run<'_>) -> Wait {
     let again = run.now.saturating_add(jiff::SignedDuration::from_secs(10)).unwrap_or(run.now);
     let wait = match verdict {
         SecretVerdict::Conflict(_) => Wait::new(Reason::SecretConflict, message)
-            .unblocked_by("Make both sides equal, delete the target's Secret so that it is copied, or leave it out with spec.secrets.exclude and a higher attempt."),
-        SecretVerdict::Refused(_) | SecretVerdict::AbsentOnSource => Wait::new(Reason::SecretRefused, message)
-            .unblocked_by("Take it out of spec.secrets.include and raise spec.attempt; create it on the target by its own means."),
+            .unblocked_by("Make both sides equal, delete the target's Secret so that it is copied, or leave it out with spec.secrets.exclude."),
+        SecretVerdict::AbsentOnSource => Wait::new(Reason::SecretRefused, message)
+            .unblocked_by("Create it on the source, or take it out of spec.secrets.include."),
+        SecretVerdict::Refused(_) => Wait::new(Reason::SecretRefused, message)
+            .unblocked_by("Take it out of spec.secrets.include and create it on the target by its own means."),
         _ => Wait::new(Reason::WaitingForSecrets, message),
     };
     wait.until(again)
@@ -108,8 +118,8 @@ fn sentence(verdict: &SecretVerdict<'_>) -> String {
 /// What status says of each Secret of the plan.
 pub(in super::super) fn statuses(run: &Run<'_>) -> Option<Vec<SecretStatus>> {
     let secrets = run.observed.secrets.as_ref()?;
-    let planned = run.status.plan.as_ref()?.secrets.iter();
-    Some(planned.map(|name| status(name, &judge(secrets.get(name)), run)).collect())
+    let planned = still_wanted(run.order, run.status.plan.as_ref());
+    Some(planned.into_iter().map(|name| status(name, &judge(secrets.get(name)), run)).collect())
 }
 
 fn status(name: &str, verdict: &SecretVerdict<'_>, run: &Run<'_>) -> SecretStatus {

@@ -16,7 +16,9 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
             .unblocked_by("Trigger the pipeline that deploys to the target, and look at the Pods there.")
             .into();
     }
-    Move::Advance { message: "Every workload that the source runs is ready on the target.".to_owned() }
+    Move::Advance {
+        message: format!("Workloads that are ready on the target: {}.", run.view(Side::Target).workloads.len()),
+    }
 }
 
 /// Workloads that the source runs and that the target does not run with every wanted Pod ready.

@@ -37,7 +37,8 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
     }
     let leftovers = leftovers(run);
     if !leftovers.is_empty() {
-        let message = format!("Objects that we created on the target and that are being removed: {}.", leftovers.len());
+        let message =
+            format!("Objects that we created and that are being removed from the target: {}.", leftovers.len());
         return Move::Act { effects: leftovers, wait: Wait::new(Reason::RemovingObjects, message) };
     }
     let finals = final_stamps(run);

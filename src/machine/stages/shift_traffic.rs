@@ -131,8 +131,11 @@ pub fn held(run: &Run<'_>, progress: &StepProgress) -> SignedDuration {
     earlier.saturating_add(run.now.duration_since(since.0.max(watched)).max(SignedDuration::ZERO))
 }
 
-/// The clock stands still because there is no verdict.
+/// The clock stands still because there is no verdict. A cluster that is out of reach is why its workloads cannot be judged.
 pub(in super::super) fn no_verdict(run: &Run<'_>) -> Wait {
+    if let Some(wait) = run.cluster_trouble() {
+        return wait;
+    }
     let why = run
         .observed
         .health

@@ -14,11 +14,14 @@ impl Migration<'_> {
     /// Fails unless, since the scene was opened, the weights were never both 0, the target was never raised behind a
     /// rollback's stamp nor above its step, no Secret value is anywhere, and the operator wrote nowhere else.
     pub async fn keeps_its_promises(&self) -> Result<()> {
-        let history = self.history().await?;
+        // What CI annotates before the migration's first write is nobody's promise: DNS refuses it beside a simple record.
+        let history: Vec<_> = self.history().await?;
+        let first = history.iter().position(|point| !point.source_stamps.is_empty() || !point.target_stamps.is_empty());
+        let history = &history[first.unwrap_or(history.len())..];
         let promises = [
-            never_both_zero(&history),
-            target_never_raised_after_rollback(&history),
-            share_never_above(&history, &self.steps()),
+            never_both_zero(history),
+            target_never_raised_after_rollback(history),
+            share_never_above(history, &self.steps()),
         ];
         for promise in promises {
             promise.map_err(|broken| Error::msg(format!("{}: {broken}", self.name())))?;

@@ -1,0 +1,147 @@
+//! Somebody else writes our weights: the clock stops, nobody fights, and what hurts users is answered by one rollback.
+
+use jiff::SignedDuration;
+use namespace_migration::api::Stage;
+use namespace_migration::api::status::StepPhase;
+use namespace_migration::machine::Side;
+use namespace_migration::machine::health::Verdict;
+
+use crate::planted::at;
+use crate::recording::{broken_promise, texts};
+use crate::stages::says;
+use crate::world::World;
+
+#[test]
+fn a_foreign_weight_is_not_fought_and_the_cure_that_status_names_works() {
+    let mut world = at(1, StepPhase::Holding);
+    world.foreign_weight(Side::Target, "web", 5, false);
+    let before = world.writes.len();
+    world.pass();
+    let said = "The weight of Ingress web on the target was changed to 5 by helm; 10 is expected.";
+    assert_eq!(says(&world), (Stage::ShiftTraffic, "WeightContested", said));
+    let cure = "Stop the other writer. Argo CD: ignoreDifferences with managedFieldsManagers [namespace-migration]; \
+        Flux: spec.ignore for /metadata/annotations/external-dns.kubernetes.io~1aws-weight. Then give the Ingress back: \
+        kubectl annotate ingress web -n shop --overwrite \
+        external-dns.kubernetes.io/set-identifier=web-shop-green external-dns.kubernetes.io/aws-weight=10";
+    assert_eq!(world.status.unblock, cure);
+    world.advance(SignedDuration::from_hours(5));
+    world.pass();
+    assert_eq!(world.writes.len(), before, "it was fought");
+    world.obey();
+    world.settle();
+    assert_eq!(texts(&world)[before + 1..], ["target web 10"], "it was not taken up again");
+    world.run_until(Stage::Completed);
+}
+
+#[test]
+fn a_contest_never_blocks_a_rollback_for_health() {
+    let mut world = at(1, StepPhase::Holding);
+    world.foreign_weight(Side::Target, "web", 5, false);
+    world.pass();
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    world.run_until(Stage::RolledBack);
+    assert_eq!((world.source.weight("web"), world.target.weight("web")), (Some(100), Some(0)));
+}
+
+#[test]
+fn a_contest_past_its_deadline_stalls_and_moves_nobody() {
+    let mut world = at(1, StepPhase::SourceSettling);
+    world.foreign_weight(Side::Target, "web", 5, false);
+    world.pass();
+    world.advance(SignedDuration::from_hours(2));
+    world.pass();
+    let said = "ShiftTraffic took longer than 1h: The weight of Ingress web on the target was changed to 5 by helm; 10 is expected.";
+    assert_eq!(says(&world), (Stage::ShiftTraffic, "WeightContested", said));
+    let stalled = world.status.conditions.iter().find(|condition| condition.type_ == "Stalled").unwrap();
+    assert_eq!(stalled.status, "True");
+    world.obey();
+    world.pass();
+    assert_eq!(world.status.stage, Stage::ShiftTraffic, "the deadline starts anew once it is over");
+}
+
+/// What a foreign write leads to, and the cause of the rollback.
+fn answered(index: i32, side: Side, weight: i32, strip: bool) -> (Stage, String) {
+    let mut world = at(index, StepPhase::Holding);
+    world.foreign_weight(side, "web", weight, strip);
+    world.pass();
+    let cause = world.status.cause.as_ref().map(|cause| cause.message.clone()).unwrap_or_default();
+    let stage = world.status.stage;
+    if stage == Stage::RollingBack {
+        assert_eq!((world.source.weight("web"), world.target.weight("web")), (Some(100), Some(0)));
+    }
+    assert_eq!(broken_promise(&world.writes), None);
+    (stage, cause)
+}
+
+#[test]
+fn both_at_zero_is_answered_by_a_rollback() {
+    let said = "The weight of Ingress web on the target was changed to 0 by helm; 100 is expected. Both sides are at 0, which is an even split.";
+    assert_eq!(answered(3, Side::Target, 0, false), (Stage::RollingBack, said.to_owned()));
+}
+
+#[test]
+fn more_users_than_the_step_allows_is_answered_by_a_rollback() {
+    let said = "The weight of Ingress web on the target was changed to 100 by helm; 10 is expected. That sends 53 percent of users to the target, where 10 are allowed.";
+    assert_eq!(answered(1, Side::Target, 100, false), (Stage::RollingBack, said.to_owned()));
+    let said = "The weight of Ingress web on the source was changed to 0 by helm; 90 is expected. That sends 100 percent of users to the target, where 10 are allowed.";
+    assert_eq!(answered(1, Side::Source, 0, false), (Stage::RollingBack, said.to_owned()));
+}
+
+#[test]
+fn a_weight_that_somebody_raised_to_the_next_steps_is_not_taken_for_ours() {
+    assert_eq!(answered(1, Side::Target, 50, false).0, Stage::RollingBack);
+}
+
+#[test]
+fn a_source_without_its_annotations_beside_a_published_target_is_answered_by_a_rollback() {
+    let said = "The annotations of Ingress web on the source were removed or replaced by an unknown field manager. Without its weight the source's record may go, and with it every user to the target.";
+    assert_eq!(answered(1, Side::Source, 0, true), (Stage::RollingBack, said.to_owned()));
+}
+
+#[test]
+fn one_host_given_away_is_not_hidden_by_another_that_is_not() {
+    let mut world = World::new();
+    world.add_ingress(Side::Source, "api", "api.example");
+    world.run_until(Stage::SmokeTest);
+    world.foreign_weight(Side::Source, "web", 0, false);
+    world.pass();
+    assert_eq!(world.status.stage, Stage::RollingBack);
+}
+
+#[test]
+fn a_rollback_is_not_stopped_by_a_foreign_writer_and_keeps_answering() {
+    let mut world = at(1, StepPhase::Holding);
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    for _ in 0..5 {
+        world.pass();
+        world.foreign_weight(Side::Source, "web", 0, true);
+        world.advance(SignedDuration::from_secs(30));
+    }
+    world.pass();
+    assert_eq!((world.source.weight("web"), world.target.weight("web")), (Some(100), Some(0)));
+    world.run_until(Stage::RolledBack);
+}
+
+#[test]
+fn before_the_target_is_published_a_contest_is_told_too() {
+    let mut world = World::new();
+    world.pass();
+    world.foreign_weight(Side::Source, "web", 7, false);
+    world.pass();
+    let said = "The weight of Ingress web on the source was changed to 7 by helm; 100 is expected.";
+    assert_eq!(says(&world), (Stage::WeightSource, "WeightContested", said));
+    world.obey();
+    world.run_until(Stage::Completed);
+}
+
+#[test]
+fn an_ingress_that_goes_away_holds_and_one_made_anew_sends_everything_back() {
+    let mut world = at(1, StepPhase::Holding);
+    let facts = world.source.ingresses.remove("web").unwrap();
+    world.pass();
+    assert_eq!(says(&world), (Stage::ShiftTraffic, "WeightContested", "Ingress web is gone from the source."));
+    world.source.ingresses.insert("web".into(), facts);
+    world.recreate(Side::Source, "web");
+    world.run_until(Stage::RolledBack);
+    assert_eq!((world.source.weight("web"), world.target.weight("web")), (Some(100), Some(0)));
+}

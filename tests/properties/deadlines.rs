@@ -1,0 +1,164 @@
+//! Every stage has a deadline, and what it leads to; what stops the clock never leads to a rollback.
+
+use jiff::SignedDuration;
+use namespace_migration::api::Stage;
+use namespace_migration::api::status::StepPhase;
+use namespace_migration::machine::Side;
+use namespace_migration::machine::health::Verdict;
+use namespace_migration::machine::observed::Reach;
+use serde_json::json;
+
+use crate::planted::at;
+use crate::recording::texts;
+use crate::stages::says;
+use crate::world::World;
+
+/// A world that waits in this stage for something that does not come.
+fn stuck(stage: Stage) -> World {
+    let mut world = match stage {
+        Stage::Preflight => World::with(json!({"preflight": {"acknowledge": []}})),
+        Stage::CopySecrets => World::with(json!({"secrets": {"include": ["missing"]}})),
+        _ => World::new(),
+    };
+    match stage {
+        Stage::PrepareTarget => world.target.services.clear(),
+        Stage::DeployWorkloads => world.target.workloads.clear(),
+        Stage::PublishTarget => world.load_balancer = false,
+        Stage::SmokeTest => drop(world.verdicts.insert(Side::Target, Verdict::Inconclusive)),
+        _ => {}
+    }
+    world.run_until(stage);
+    world.settle();
+    world
+}
+
+#[test]
+fn every_stage_that_waits_too_long_goes_back_and_says_for_what_it_waited() {
+    for (stage, hours, waited) in [
+        (Stage::PrepareTarget, 24, "Services of the Ingresses are not in namespace shop on the target: web."),
+        (Stage::CopySecrets, 24, "Secret missing: it is not on the source."),
+        (Stage::DeployWorkloads, 24, "Workloads on the target are not ready: Deployment/web is not there."),
+        (Stage::PublishTarget, 1, "Ingress web on the target has no load balancer address yet."),
+        (
+            Stage::SmokeTest,
+            1,
+            "Both sides are being probed; no verdict yet on https shop.example /: the address is not known",
+        ),
+    ] {
+        let mut world = stuck(stage);
+        world.advance(SignedDuration::from_hours(hours) - SignedDuration::from_mins(10));
+        world.settle();
+        assert_eq!(world.status.stage, stage, "too early");
+        world.advance(SignedDuration::from_mins(15));
+        world.settle();
+        let cause = world.status.cause.as_ref().unwrap();
+        assert_eq!(cause.reason, "DeadlineExceeded");
+        assert_eq!(cause.message, format!("{stage} took longer than {hours}h: {waited}"));
+        world.run_until(Stage::RolledBack);
+    }
+}
+
+#[test]
+fn a_preflight_that_waits_too_long_fails_before_anything_is_changed() {
+    let mut world = stuck(Stage::Preflight);
+    world.advance(SignedDuration::from_hours(25));
+    world.pass();
+    assert_eq!(world.status.stage, Stage::Failed);
+    assert_eq!(texts(&world), Vec::<String>::new());
+    let said = "Nothing was changed. Preflight took longer than 24h: AnnotationOnly: Nobody asks DNS whether a weight is served: it is assumed after the time that it may take.";
+    assert_eq!(world.status.message, said);
+}
+
+#[test]
+fn under_hold_a_deadline_stalls_and_goes_on_when_what_was_missing_comes() {
+    let mut world = stuck(Stage::PublishTarget);
+    world.edit(&json!({"onFailure": "Hold"}));
+    world.advance(SignedDuration::from_hours(3));
+    world.pass();
+    let said = "PublishTarget took longer than 1h: Ingress web on the target has no load balancer address yet.";
+    assert_eq!(says(&world), (Stage::PublishTarget, "DeadlineExceeded", said));
+    world.target.ingresses.clear();
+    world.load_balancer = true;
+    world.run_until(Stage::Completed);
+}
+
+#[test]
+fn a_deadline_that_has_passed_does_not_wake_again_and_again() {
+    let mut world = stuck(Stage::PublishTarget);
+    world.edit(&json!({"onFailure": "Hold"}));
+    world.advance(SignedDuration::from_hours(3));
+    world.pass();
+    assert_eq!(world.look().wake_at, None);
+}
+
+#[test]
+fn a_step_that_cannot_be_written_goes_back_after_an_hour_but_holds_have_no_deadline() {
+    let mut world = at(1, StepPhase::Holding);
+    world.advance(SignedDuration::from_hours(9));
+    world.unreachable(Side::Target);
+    world.pass();
+    world.settle();
+    assert_eq!((world.status.stage, world.status.reason.as_str()), (Stage::ShiftTraffic, "TargetUnreachable"));
+    world.advance(SignedDuration::from_mins(61));
+    world.pass();
+    let cause = world.status.cause.as_ref().unwrap();
+    let said = "ShiftTraffic took longer than 1h: The target cluster of ClusterPair old-to-new does not answer: connection refused.";
+    assert_eq!(cause.message, said);
+}
+
+#[test]
+fn no_verdict_for_however_long_holds_and_goes_on_afterwards() {
+    let mut world = at(1, StepPhase::Holding);
+    world.advance(SignedDuration::from_mins(40));
+    world.verdicts.insert(Side::Target, Verdict::Inconclusive);
+    world.pass();
+    world.advance(SignedDuration::from_hours(8));
+    world.settle();
+    assert_eq!((world.status.stage, world.status.reason.as_str()), (Stage::ShiftTraffic, "HealthUnknown"));
+    world.verdicts.insert(Side::Target, Verdict::Pass);
+    world.run_until(Stage::Completed);
+}
+
+#[test]
+fn both_clusters_away_is_our_own_network_and_moves_nobody() {
+    let mut world = at(1, StepPhase::Holding);
+    world.advance(SignedDuration::from_mins(40));
+    world.unreachable(Side::Source);
+    world.unreachable(Side::Target);
+    world.pass();
+    world.advance(SignedDuration::from_hours(8));
+    world.pass();
+    assert_eq!((world.status.stage, world.status.reason.as_str()), (Stage::ShiftTraffic, "SourceUnreachable"));
+    world.reachable(Side::Source);
+    world.reachable(Side::Target);
+    world.run_until(Stage::Completed);
+}
+
+#[test]
+fn the_time_in_which_no_process_ran_is_not_held_against_a_stage() {
+    let mut world = stuck(Stage::PublishTarget);
+    world.advance(SignedDuration::from_hours(8));
+    world.restart();
+    for side in [Side::Source, Side::Target] {
+        (world.side_mut(side).reach, world.side_mut(side).synced) = (Reach::Unknown, false);
+    }
+    world.pass();
+    assert_eq!((world.status.stage, world.status.reason.as_str()), (Stage::PublishTarget, "ConnectingToClusters"));
+    world.reachable(Side::Source);
+    world.reachable(Side::Target);
+    world.load_balancer = true;
+    world.run_until(Stage::Completed);
+}
+
+#[test]
+fn a_rollback_past_its_deadline_is_blocked_but_still_tried() {
+    let mut world = at(1, StepPhase::Holding);
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    world.unreachable(Side::Target);
+    world.pass();
+    world.advance(SignedDuration::from_mins(16));
+    let decision = world.pass();
+    assert_eq!(world.status.stage, Stage::RollbackBlocked);
+    assert!(decision.events.iter().any(|event| event.warning && event.note.contains("still being tried")));
+    assert_eq!(decision.effects.len(), 1);
+}

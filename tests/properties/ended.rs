@@ -1,0 +1,140 @@
+//! Ends are ends: nothing is looked at, nothing is written; and how a higher attempt starts again.
+
+use jiff::SignedDuration;
+use namespace_migration::api::Stage;
+use namespace_migration::api::status::{NamespaceMigrationStatus, StepPhase};
+use namespace_migration::machine::drive::Needs;
+use namespace_migration::machine::health::Verdict;
+use namespace_migration::machine::{Observed, Side, decide, needs};
+use serde_json::json;
+
+use crate::planted::at;
+use crate::recording::{Change, broken_promise, texts};
+use crate::world::World;
+
+fn completed() -> World {
+    let mut world = World::new();
+    world.run_until(Stage::Completed);
+    world
+}
+
+fn rolled_back() -> World {
+    let mut world = at(1, StepPhase::Holding);
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    world.run_until(Stage::RolledBack);
+    world
+}
+
+fn failed() -> World {
+    let mut world = World::with(json!({"preflight": {"acknowledge": []}}));
+    world.pass();
+    world.advance(SignedDuration::from_hours(25));
+    world.pass();
+    assert_eq!(world.status.stage, Stage::Failed);
+    world
+}
+
+#[test]
+fn an_ended_migration_needs_nothing_and_does_nothing_whatever_is_seen() {
+    for mut world in [completed(), rolled_back(), failed()] {
+        let stage = world.status.stage;
+        assert_eq!(needs(&world.order, &world.status), Needs::default(), "{stage}");
+        let quiet = decide(&world.order, &world.status, &Observed::default(), world.now);
+        assert_eq!(quiet.status, world.status, "{stage}: its status is written again");
+        assert_eq!((quiet.events.len(), quiet.wake_at), (0, None), "{stage}");
+        let before = world.writes.len();
+        let all = Needs { clusters: true, probes: true, secrets: vec![] };
+        world.verdicts = [(Side::Source, Verdict::Fail), (Side::Target, Verdict::Fail)].into();
+        for side in [Side::Source, Side::Target] {
+            world.foreign_weight(side, "web", 0, side == Side::Target);
+            let observed = world.observe(&all, 0);
+            world.advance(SignedDuration::from_hours(1000));
+            let decision = decide(&world.order, &world.status, &observed, world.now);
+            assert_eq!((decision.effects.len(), decision.status.stage), (0, stage));
+        }
+        world.advance(SignedDuration::from_hours(1000));
+        world.settle();
+        let ours = world.writes[before..].iter().filter(|write| write.ours).count();
+        assert_eq!((world.status.stage, ours), (stage, 0));
+    }
+}
+
+#[test]
+fn a_higher_attempt_starts_again_with_a_higher_epoch_and_a_history() {
+    let mut world = rolled_back();
+    let before = world.writes.len();
+    world.verdicts.insert(Side::Target, Verdict::Pass);
+    world.edit(&json!({"attempt": 2}));
+    assert!(needs(&world.order, &world.status).clusters);
+    world.run_until(Stage::Completed);
+    let epochs: Vec<_> = world.writes[before..]
+        .iter()
+        .filter_map(|write| match &write.change {
+            Change::Weight { stamp, .. } => Some((stamp.attempt, stamp.epoch)),
+            _ => None,
+        })
+        .collect();
+    assert!(epochs.iter().all(|stamp| *stamp == (2, 3)), "{epochs:?}");
+    let entry = &world.status.history[0];
+    assert_eq!((entry.attempt, entry.stage), (1, Stage::RolledBack));
+    let said = "The source serves everything again. The target is unhealthy. https shop.example /: it answered 503, expected 200";
+    assert_eq!(entry.message, said);
+    assert!(world.status.cause.is_none());
+    assert_eq!(broken_promise(&world.writes), None);
+}
+
+#[test]
+fn a_higher_attempt_after_an_attempt_that_changed_nothing_starts_again() {
+    let mut world = failed();
+    world.edit(&json!({"attempt": 2, "preflight": {"acknowledge": [{"check": "AnnotationOnly", "reason": "r"}]}}));
+    world.run_until(Stage::Completed);
+    assert_eq!(world.status.history[0].stage, Stage::Failed);
+}
+
+#[test]
+fn a_completed_migration_is_not_started_again_and_one_under_way_is_not_interrupted() {
+    let mut done = completed();
+    done.edit(&json!({"attempt": 2}));
+    assert_eq!(needs(&done.order, &done.status), Needs::default());
+    done.pass();
+    assert_eq!(done.status.stage, Stage::Completed);
+    let mut running = at(1, StepPhase::Holding);
+    running.edit(&json!({"attempt": 2}));
+    running.pass();
+    assert_eq!((running.status.stage, running.status.attempt), (Stage::ShiftTraffic, 1));
+}
+
+#[test]
+fn history_keeps_the_last_ten_ends() {
+    let mut world = rolled_back();
+    for attempt in 2..=13 {
+        world.verdicts.insert(Side::Target, Verdict::Fail);
+        world.edit(&json!({"attempt": attempt}));
+        world.run_while(|status| status.stage != Stage::RolledBack || status.attempt != attempt);
+    }
+    let attempts: Vec<_> = world.status.history.iter().map(|entry| entry.attempt).collect();
+    assert_eq!(attempts, (3..=12).rev().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_migration_that_is_deleted_and_made_anew_after_its_end_is_completed_at_once() {
+    let world = completed();
+    let mut anew = world.with_status(NamespaceMigrationStatus::default());
+    anew.pass();
+    assert_eq!(anew.status.stage, Stage::Completed);
+    assert_eq!(texts(&anew), texts(&world));
+}
+
+#[test]
+fn a_soaking_migration_writes_nothing_not_even_its_status() {
+    let mut world = World::new();
+    world.run_until(Stage::Bake);
+    world.pass();
+    let (status, writes) = (world.status.clone(), world.writes.len());
+    for _ in 0..20 {
+        world.advance(SignedDuration::from_mins(60));
+        world.pass();
+        assert_eq!((&world.status, world.writes.len()), (&status, writes));
+    }
+    assert_eq!(status.stage, Stage::Bake);
+}

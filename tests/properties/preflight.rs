@@ -1,0 +1,163 @@
+//! The checks before the move: each blocker in its words, and what may be acknowledged.
+
+use namespace_migration::api::Stage;
+use namespace_migration::api::status::Severity;
+use namespace_migration::machine::Side;
+use namespace_migration::machine::observed::NamespaceFacts;
+use serde_json::json;
+
+use crate::recording::texts;
+use crate::world::World;
+
+/// What the first blocker says and what to do; nothing is written.
+fn blocked(world: &World) -> (String, String) {
+    let mut world = world.clone();
+    world.settle();
+    assert_eq!((world.status.stage, world.status.reason.as_str()), (Stage::Preflight, "PreflightBlocked"));
+    assert_eq!(texts(&world), Vec::<String>::new());
+    (world.status.message, world.status.unblock)
+}
+
+fn says(world: &World, message: &str, fix: &str) {
+    assert_eq!(blocked(world), (message.to_owned(), fix.to_owned()));
+}
+
+#[test]
+fn a_namespace_that_belongs_to_the_cluster_or_to_the_operator_never_moves() {
+    for namespace in ["kube-system", "default", "namespace-migration"] {
+        let mut world = World::new();
+        world.order.namespace = namespace.into();
+        let said = format!(
+            "ProtectedNamespace: The namespace {namespace} belongs to the cluster or to this operator and never moves."
+        );
+        says(&world, &said, "Move the service to a namespace of its own first.");
+    }
+}
+
+#[test]
+fn the_source_namespace_must_be_there_and_stay() {
+    let mut world = World::new();
+    world.source.namespace = None;
+    let fix =
+        "Create this object in the namespace that moves, and check which cluster is the source of the ClusterPair.";
+    says(&world, "SourceNamespace: The namespace shop is not on the source.", fix);
+    world.source.namespace = Some(NamespaceFacts { uid: "n".into(), terminating: true });
+    let said = "SourceNamespace: The namespace shop on the source is being deleted.";
+    says(&world, said, "A service that is being deleted is not moved.");
+}
+
+#[test]
+fn without_a_host_there_is_nothing_to_shift() {
+    let mut world = World::new();
+    world.ingress_mut(Side::Source, "web").hosts.clear();
+    let said = "NoIngressWithHost: None of the 1 Ingresses of namespace shop on the source has a host and takes part.";
+    let fix = "Give an Ingress a host, or take it out of spec.ingresses.exclude. Without a host there is no DNS record to shift.";
+    says(&world, said, fix);
+}
+
+#[test]
+fn an_exclusion_must_name_an_ingress() {
+    let world = World::with(json!({"ingresses": {"exclude": ["wbe"]}}));
+    let said = "UnknownExclusion: spec.ingresses.exclude names Ingresses that are not on the source: wbe.";
+    says(&world, said, "Mend the names, so that nothing moves that should stay.");
+}
+
+#[test]
+fn ingresses_that_share_a_host_move_together() {
+    let mut world = World::with(json!({"ingresses": {"exclude": ["admin"]}}));
+    world.add_ingress(Side::Source, "admin", "shop.example");
+    let said = "SharedHost: Ingress admin is excluded but shares the host shop.example with Ingress web, which moves.";
+    says(&world, said, "Take admin out of spec.ingresses.exclude, or exclude web as well.");
+}
+
+#[test]
+fn a_wildcard_host_cannot_be_probed() {
+    let mut world = World::new();
+    world.ingress_mut(Side::Source, "web").hosts = ["*.shop.example".to_owned()].into();
+    let said = "WildcardHost: Ingress web has the wildcard host *.shop.example, which cannot be probed: no request can ask for it.";
+    says(&world, said, "Name the hosts, or exclude Ingress web.");
+}
+
+#[test]
+fn a_source_at_weight_0_serves_nobody_that_could_be_moved() {
+    let mut world = World::new();
+    world.run_until(Stage::Completed);
+    let writes = world.writes.len();
+    world.order.owner = "home/shop/again".into();
+    world.status = namespace_migration::api::NamespaceMigrationStatus::default();
+    world.settle();
+    let said = "SourceWeightZero: Ingress web on the source has weight 0: its users are served elsewhere, so nothing can be moved.";
+    assert_eq!(world.status.message, said);
+    let fix = "Check which cluster is the source of ClusterPair old-to-new. If it is this one, give Ingress web weight 100 there first.";
+    assert_eq!(world.status.unblock, fix);
+    assert_eq!(world.writes.len(), writes);
+}
+
+#[test]
+fn both_sides_must_have_the_same_hosts_in_the_same_ingresses() {
+    let mut world = World::new();
+    world.add_ingress(Side::Target, "web", "other.example");
+    let said =
+        "TargetHosts: Ingress web has other hosts on the target (other.example) than on the source (shop.example).";
+    says(&world, said, "Deploy the same hosts to both clusters.");
+    let mut world = World::new();
+    world.add_ingress(Side::Target, "shop", "shop.example");
+    let said = "TargetHosts: Ingress shop on the target claims the host shop.example, but has no counterpart of that name on the source.";
+    says(&world, said, "Rename or remove Ingress shop on the target.");
+}
+
+#[test]
+fn two_sides_need_two_identifiers() {
+    let mut world = World::new();
+    world.ingress_mut(Side::Source, "web").identifier = Some("web-shop-green".into());
+    let said = "SameIdentifier: Ingress web would have the DNS set identifier web-shop-green on both sides; one record would replace the other.";
+    says(&world, said, "Give the target another colour in ClusterPair old-to-new.");
+}
+
+#[test]
+fn a_protection_that_would_be_left_out_must_be_acknowledged() {
+    let mut world = World::new();
+    let auth = "nginx.ingress.kubernetes.io/auth-url".to_owned();
+    world.ingress_mut(Side::Source, "web").annotation_names = [auth].into();
+    let said = "ProtectionLeftOut: Ingress web is protected by annotations that are not copied to the target: nginx.ingress.kubernetes.io/auth-url.";
+    let fix = "Create Ingress web on the target yourself, with weight 0, or acknowledge ProtectionLeftOut.";
+    says(&world, said, fix);
+    world.add_ingress(Side::Target, "web", "shop.example");
+    world.run_until(Stage::SmokeTest);
+}
+
+#[test]
+fn annotation_only_must_be_acknowledged_and_the_reason_is_shown() {
+    let world = World::with(json!({"preflight": {"acknowledge": []}}));
+    let said =
+        "AnnotationOnly: Nobody asks DNS whether a weight is served: it is assumed after the time that it may take.";
+    says(&world, said, "Watch your DNS yourself and acknowledge AnnotationOnly in spec.preflight.acknowledge.");
+    let mut world = World::new();
+    world.pass();
+    let finding = &world.status.preflight[0];
+    assert_eq!((finding.check.as_str(), finding.severity), ("AnnotationOnly", Severity::Acknowledged));
+    assert_eq!(finding.fix, "Acknowledged: a test");
+}
+
+#[test]
+fn what_would_hurt_users_cannot_be_acknowledged_and_a_typing_error_is_told() {
+    let acknowledge =
+        ["AnnotationOnly", "WildcardHost", "AnotationOnly"].map(|check| json!({"check": check, "reason": "r"}));
+    let mut world = World::with(json!({"preflight": {"acknowledge": acknowledge}}));
+    world.ingress_mut(Side::Source, "web").hosts = ["*.shop.example".to_owned()].into();
+    blocked(&world);
+    world.settle();
+    let info = world.status.preflight.iter().find(|finding| finding.severity == Severity::Info).unwrap();
+    assert_eq!(info.message, "There is no check named AnotationOnly; the acknowledgement does nothing.");
+}
+
+#[test]
+fn several_blockers_are_counted_and_all_are_listed() {
+    let mut world = World::with(json!({"ingresses": {"exclude": ["wbe"]}, "preflight": {"acknowledge": []}}));
+    world.settle();
+    assert!(world.status.message.ends_with(" (1 more in status.preflight.)"), "{}", world.status.message);
+    let checks: Vec<_> = world.status.preflight.iter().map(|finding| finding.check.as_str()).collect();
+    assert_eq!(checks, ["UnknownExclusion", "AnnotationOnly"]);
+    world.edit(&json!({"ingresses": {"exclude": []}, "preflight": {"acknowledge": [{"check": "AnnotationOnly", "reason": "r"}]}}));
+    world.run_until(Stage::Completed);
+}

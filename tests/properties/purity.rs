@@ -1,0 +1,66 @@
+//! The core is pure: no client, no runtime, no clock, and nothing that panics. Its sources are read to prove it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The parts of the core.
+const CORE: [&str; 3] = ["src/machine", "src/preflight", "src/replicate"];
+
+/// What the core must not contain, and why.
+const FORBIDDEN: [(&str, &str); 16] = [
+    ("kube::Client", "it makes no request"),
+    ("kube::Api", "it makes no request"),
+    ("kube::client", "it makes no request"),
+    ("kube::api", "it makes no request"),
+    ("kube_runtime", "it has no runtime"),
+    ("tokio", "it has no runtime"),
+    ("futures", "it does not wait"),
+    ("async ", "it does not wait"),
+    ("Timestamp::now", "it is told the time"),
+    ("SystemTime", "it is told the time"),
+    ("Instant::now", "it is told the time"),
+    (".unwrap()", "it does not panic"),
+    (".expect(", "it does not panic"),
+    ("panic!(", "it does not panic"),
+    ("unreachable!(", "it does not panic"),
+    ("std::env", "it depends on its arguments alone"),
+];
+
+fn rust_files(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] }).collect()
+}
+
+/// The lines that are shipped: comments and everything from the tests on do not count.
+fn shipped(source: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = source.lines().enumerate().take_while(|(_, line)| line.trim() != "#[cfg(test)]");
+    lines.filter(|(_, line)| !line.trim_start().starts_with("//")).map(|(number, line)| (number + 1, line))
+}
+
+fn offences(source: &str) -> Vec<String> {
+    shipped(source)
+        .flat_map(|(number, line)| {
+            let found = FORBIDDEN.iter().filter(move |(word, _)| line.contains(word));
+            found.map(move |(word, why)| format!("line {number}: {word} ({why})"))
+        })
+        .collect()
+}
+
+#[test]
+fn the_core_makes_no_request_reads_no_clock_and_does_not_panic() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files: Vec<_> = CORE.iter().flat_map(|part| rust_files(&root.join(part))).collect();
+    assert!(files.len() > 30, "only {} files were read", files.len());
+    for file in files {
+        let source = fs::read_to_string(&file).unwrap();
+        assert_eq!(offences(&source), Vec::<String>::new(), "{}", file.display());
+    }
+}
+
+#[test]
+fn an_offence_is_seen_and_a_test_is_none() {
+    let bad = "use kube::Client;\n// tokio\nlet now = Timestamp::now();\n#[cfg(test)]\nmod tests { x.unwrap() }";
+    let expected = ["line 1: kube::Client (it makes no request)", "line 3: Timestamp::now (it is told the time)"];
+    assert_eq!(offences(bad), expected);
+}
