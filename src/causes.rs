@@ -26,6 +26,15 @@ pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
     one_line(if text.is_empty() { error.to_string() } else { text }.as_str())
 }
 
+/// The error with everything below it, for a reader who has not been told yet what failed.
+pub(crate) fn whole(error: &(dyn Error + 'static)) -> String {
+    let outermost = error.to_string();
+    if error.source().is_none() {
+        return one_line(&outermost);
+    }
+    one_line(&format!("{outermost}: {}", causes(error)))
+}
+
 /// Text from elsewhere, made safe to print: one line of limited length without control characters.
 pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { ' ' } else { character }).take(MAX_LENGTH).collect()
@@ -55,6 +64,8 @@ mod tests {
         assert_eq!(causes(&layers(&["request failed", "connect: refused", "refused"])), "connect: refused");
         assert_eq!(causes(&layers(&["outer", "connect", "refused\n(111)"])), "connect: refused (111)");
         assert_eq!(causes(&layers(&["alone"])), "alone");
+        assert_eq!(whole(&layers(&["outer", "connect", "refused\n(111)"])), "outer: connect: refused (111)");
+        assert_eq!(whole(&layers(&["alone"])), "alone");
     }
 
     #[test]

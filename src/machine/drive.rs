@@ -16,7 +16,6 @@ use super::stages::{self, is_rollback, is_terminal, is_watched};
 use super::summary;
 use crate::api::namespace_migration::{OnFailure, RemovalPolicy};
 use crate::api::status::{Cause, NamespaceMigrationStatus, Stage};
-use crate::preflight;
 
 /// Stages passed in one pass at most: all of them, each with a few things to remember. More would be a loop.
 const MOVES_PER_PASS: usize = 64;
@@ -192,11 +191,7 @@ fn unhealthy(run: &Run<'_>) -> Option<Move> {
 
 fn remember(run: &mut Run<'_>, memo: Memo) {
     match memo {
-        Memo::Plan(plan) => {
-            run.status.plan = Some(plan);
-            // What was found and accepted stays to be read.
-            run.status.preflight = preflight::findings(run.order, run.observed);
-        }
+        Memo::Plan(plan) => run.status.plan = Some(plan),
         Memo::WrittenNow => run.status.written_since = Some(micro(run.now)),
         Memo::NotWritten => run.status.written_since = None,
         Memo::DeadlineAnew => restart_deadline(run),

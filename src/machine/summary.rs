@@ -26,9 +26,7 @@ pub fn write(run: &mut Run<'_>, wait: &Wait) {
     run.status.exposed_percent =
         is_rollback(run.status.stage).then(|| stages::exposed_percent(run)).filter(|percent| *percent > 0);
     write_health(run);
-    if run.status.stage <= Stage::Preflight && run.cluster_trouble().is_none() {
-        run.status.preflight = preflight::findings(run.order, run.observed);
-    }
+    write_findings(run);
     if let Some(secrets) = stages::secret_statuses(run).filter(|_| !is_rollback(run.status.stage)) {
         run.status.secrets = secrets;
     }
@@ -47,6 +45,12 @@ pub fn write_wait(status: &mut NamespaceMigrationStatus, wait: &Wait, now: Times
     status.unblock.clone_from(&wait.unblock);
     status.next = wait.wake_at.filter(|at| *at > now).map(seconds);
     conditions::write(status, wait, now);
+}
+
+fn write_findings(run: &mut Run<'_>) {
+    if run.status.stage <= Stage::Preflight && run.cluster_trouble().is_none() {
+        run.status.preflight = preflight::findings(run.order, run.observed);
+    }
 }
 
 /// Why everything goes back is read beside what the rollback waits for.
@@ -197,8 +201,9 @@ pub fn skip_to_stage(run: &mut Run<'_>) {
     }
 }
 
-/// Marks the current stage as ended well.
+/// Marks the current stage as ended well. What the checks found is kept, also when they passed at once.
 pub fn finish_stage(run: &mut Run<'_>, message: &str) {
+    write_findings(run);
     end_stage(run, PipelineState::Done, message);
 }
 

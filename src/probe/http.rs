@@ -125,6 +125,8 @@ pub enum FailureKind {
     Reset,
     /// Anything else: no route, or a question that cannot be asked.
     Other,
+    /// Nobody was asked, because it is not known where, or not allowed. It says nothing about the service.
+    NotAsked,
 }
 
 impl Answer {
@@ -137,7 +139,7 @@ impl Answer {
                 FailureKind::Timeout => ProbeOutcome::Timeout,
                 FailureKind::Tls => ProbeOutcome::Tls,
                 FailureKind::Reset => ProbeOutcome::Reset,
-                FailureKind::Other => ProbeOutcome::Other,
+                FailureKind::Other | FailureKind::NotAsked => ProbeOutcome::Other,
             },
         }
     }

@@ -44,7 +44,10 @@ pub struct Question<'a> {
 pub fn judge(question: &Question<'_>, source: &Answer, target: &Answer) -> (Opinion, Opinion, Option<Expectation>) {
     let expected = well_answered(question, source);
     if is_silent(source) && is_silent(target) {
-        let message = format!("neither side answers ({}), so it may be our own network", describe(target));
+        let message = match [target, source].into_iter().find(|answer| is_not_asked(answer)) {
+            Some(answer) => describe(answer),
+            None => format!("neither side answers ({}), so it may be our own network", describe(target)),
+        };
         return (Opinion::new(Verdict::Inconclusive, &*message), Opinion::new(Verdict::Inconclusive, message), None);
     }
     if serves_no_https(question, source) {
@@ -53,6 +56,7 @@ pub fn judge(question: &Question<'_>, source: &Answer, target: &Answer) -> (Opin
     }
     let of_source = match &expected {
         Some(_) => Opinion::new(Verdict::Pass, describe(source)),
+        None if is_not_asked(source) => Opinion::new(Verdict::Inconclusive, describe(source)),
         None => Opinion::new(Verdict::Fail, describe(source)),
     };
     let of_target = judge_target(question, expected.as_ref().or(question.remembered), target);
@@ -61,6 +65,9 @@ pub fn judge(question: &Question<'_>, source: &Answer, target: &Answer) -> (Opin
 
 fn judge_target(question: &Question<'_>, expected: Option<&Expectation>, target: &Answer) -> Opinion {
     let found = describe(target);
+    if is_not_asked(target) {
+        return Opinion::new(Verdict::Inconclusive, found);
+    }
     let Answer::Response { status, location, .. } = target else { return Opinion::new(Verdict::Fail, found) };
     if !question.statuses.is_empty() {
         let verdict = if question.statuses.contains(status) { Verdict::Pass } else { Verdict::Fail };
@@ -92,10 +99,18 @@ fn is_silent(answer: &Answer) -> bool {
     matches!(
         answer,
         Answer::Failed {
-            kind: FailureKind::Refused | FailureKind::Timeout | FailureKind::Reset | FailureKind::Other,
+            kind: FailureKind::Refused
+                | FailureKind::Timeout
+                | FailureKind::Reset
+                | FailureKind::Other
+                | FailureKind::NotAsked,
             ..
         }
     )
+}
+
+fn is_not_asked(answer: &Answer) -> bool {
+    matches!(answer, Answer::Failed { kind: FailureKind::NotAsked, .. })
 }
 
 fn describe(answer: &Answer) -> String {
@@ -219,6 +234,21 @@ mod tests {
         let question = Question { remembered: Some(&before), ..PLAIN };
         assert_eq!(verdicts(&question, &broken, &answers(200, None)), (Verdict::Fail, Verdict::Pass));
         assert_eq!(verdicts(&question, &broken, &answers(503, None)), (Verdict::Fail, Verdict::Fail));
+    }
+
+    #[test]
+    fn a_side_that_was_not_asked_gets_no_verdict_and_gives_the_other_none() {
+        let good = answers(200, None);
+        let unasked = fails(FailureKind::NotAsked);
+        assert_eq!(verdicts(&PLAIN, &good, &unasked), (Verdict::Pass, Verdict::Inconclusive));
+        assert_eq!(verdicts(&PLAIN, &unasked, &good), (Verdict::Inconclusive, Verdict::Inconclusive));
+        assert_eq!(
+            verdicts(&PLAIN, &unasked, &fails(FailureKind::Refused)),
+            (Verdict::Inconclusive, Verdict::Inconclusive),
+            "without the source's answer it may be our own network"
+        );
+        let named = Question { statuses: &[200], ..PLAIN };
+        assert_eq!(verdicts(&named, &unasked, &answers(500, None)).1, Verdict::Fail, "it answered, and badly");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Questions asked of a service from outside, and which addresses may be asked.
 
 pub mod address;
+mod asker;
 pub mod http;
 pub mod judge;
 pub mod plan;

@@ -11,7 +11,7 @@ use crate::api::{NamespaceMigrationStatus, Side as WireSide};
 use crate::machine::Side;
 use crate::machine::observed::Observed;
 
-/// Everything that a prober must know. A change of it starts the prober's counts anew.
+/// Everything that a prober must know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbePlan {
     /// Time between two rounds.
@@ -58,11 +58,14 @@ pub struct ProbeTarget {
     pub has_certificate: bool,
     /// Status codes that pass. Empty: what the source answers.
     pub statuses: Vec<u16>,
-    /// Addresses, or host names, of the source's load balancer.
-    pub source_addresses: BTreeSet<String>,
-    /// Addresses, or host names, of the target's load balancer.
-    pub target_addresses: BTreeSet<String>,
+    /// Addresses, or host names, of the source's load balancer. None while the source has not been seen.
+    pub source_addresses: Option<BTreeSet<String>>,
+    /// Addresses, or host names, of the target's load balancer. None while the target has not been seen.
+    pub target_addresses: Option<BTreeSet<String>>,
 }
+
+/// Questions that are asked at a time: a namespace with many hosts must not open thousands of connections at once.
+pub const AT_A_TIME: usize = 64;
 
 impl ProbePlan {
     /// What to probe for this migration as it was last seen.
@@ -89,6 +92,12 @@ impl ProbePlan {
         }
     }
 
+    /// How long a round takes when nobody answers: the names are resolved, then every question has its time.
+    pub fn longest_round(&self) -> Duration {
+        let batches = u32::try_from(self.targets.len().div_ceil(AT_A_TIME)).unwrap_or(u32::MAX);
+        self.timeout.saturating_mul(batches.saturating_add(1))
+    }
+
     /// Ports of one side's load balancer.
     pub fn ports(&self, side: Side) -> Ports {
         match side {
@@ -108,10 +117,19 @@ impl Ports {
 fn targets(checks: &[Check], status: &NamespaceMigrationStatus, observed: &Observed) -> Vec<ProbeTarget> {
     let planned = status.plan.iter().flat_map(|plan| &plan.ingresses);
     let hosts = planned.flat_map(|planned| {
-        let hosts = observed.source.ingresses.get(&planned.name).map(|facts| facts.hosts.clone()).unwrap_or_default();
-        hosts.into_iter().map(|host| (planned.name.clone(), host))
+        let hosts = hosts(&planned.name, status, observed).into_iter();
+        hosts.map(|host| (planned.name.clone(), host))
     });
     hosts.flat_map(|(ingress, host)| of_host(checks, observed, &ingress, &host)).collect()
+}
+
+/// The hosts as they are; as they were, while the source has not been seen.
+fn hosts(ingress: &str, status: &NamespaceMigrationStatus, observed: &Observed) -> BTreeSet<String> {
+    if let Some(facts) = observed.source.ingresses.get(ingress) {
+        return facts.hosts.clone();
+    }
+    let remembered = status.traffic.iter().filter(|traffic| !observed.source.synced && traffic.ingress == ingress);
+    remembered.flat_map(|traffic| traffic.hosts.iter().cloned()).collect()
 }
 
 fn of_host(checks: &[Check], observed: &Observed, ingress: &str, host: &str) -> Vec<ProbeTarget> {
@@ -126,8 +144,11 @@ fn of_host(checks: &[Check], observed: &Observed, ingress: &str, host: &str) -> 
 }
 
 fn target(observed: &Observed, ingress: &str, host: &str, scheme: Scheme, path: &str, name: String) -> ProbeTarget {
+    // A cluster that has not been listed yet is not one without a load balancer.
     let addresses = |side: Side| {
-        observed.side(side).ingresses.get(ingress).map(|facts| facts.addresses.clone()).unwrap_or_default()
+        let view = observed.side(side);
+        let seen = view.ingresses.get(ingress).map(|facts| facts.addresses.clone());
+        seen.or_else(|| view.synced.then(BTreeSet::new))
     };
     ProbeTarget {
         name,
@@ -144,4 +165,27 @@ fn target(observed: &Observed, ingress: &str, host: &str, scheme: Scheme, path: 
 
 fn has_certificate(observed: &Observed, ingress: &str, host: &str) -> bool {
     observed.source.ingresses.get(ingress).is_some_and(|facts| facts.tls_hosts.contains(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::observed::{ClusterView, IngressFacts};
+
+    fn seen(synced: bool, ingresses: &[&str]) -> ClusterView {
+        let facts = || IngressFacts { addresses: ["192.0.2.1".to_owned()].into(), ..IngressFacts::default() };
+        let ingresses = ingresses.iter().map(|name| ((*name).to_owned(), facts())).collect();
+        ClusterView { synced, ingresses, ..ClusterView::default() }
+    }
+
+    #[test]
+    fn a_cluster_that_was_not_listed_yet_is_not_one_without_a_load_balancer() {
+        let addresses = |view| {
+            let observed = Observed { target: view, ..Observed::default() };
+            target(&observed, "web", "a.example", Scheme::Http, "/", String::new()).target_addresses
+        };
+        assert_eq!(addresses(seen(false, &[])), None);
+        assert_eq!(addresses(seen(true, &[])), Some(BTreeSet::new()));
+        assert_eq!(addresses(seen(false, &["web"])), Some(["192.0.2.1".to_owned()].into()));
+    }
 }

@@ -3,27 +3,21 @@
 //! It runs outside of any reconcile, writes nothing, and wakes the reconcile when a verdict changes.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::address::{AddressPolicy, PinnedAddress};
-use super::http::{Answer, FailureKind, HttpProber, Probe, Scheme};
+use super::asker::Asker;
+use super::http::Answer;
 use super::judge::{Expectation, Opinion, Question, Tally, judge};
 use super::plan::{ProbePlan, ProbeTarget};
 use super::workloads;
-use crate::cluster::connection::cluster_side;
 use crate::cluster::namespace_watch::NamespaceWatch;
 use crate::machine::Side;
 use crate::machine::health::{CheckReport, HealthView, Verdict};
-use crate::metrics::{Metrics, ProbeLabels};
-
-/// Questions that are asked at a time: a namespace with many hosts must not open hundreds of connections at once.
-const AT_A_TIME: usize = 16;
+use crate::metrics::Metrics;
 
 /// A running prober. Dropped, it ends.
 pub struct Prober {
@@ -62,6 +56,7 @@ impl Prober {
             changed: Box::new(changed),
             tallies: BTreeMap::new(),
             expected: BTreeMap::new(),
+            asker: None,
         };
         tokio::spawn(stop.clone().run_until_cancelled_owned(task.run()));
         Self { plan: sender, shared, _task: stop.drop_guard() }
@@ -80,7 +75,7 @@ impl Prober {
     pub fn health(&self) -> HealthView {
         let mut health = lock(&self.shared.health).clone();
         let plan = self.plan.borrow();
-        let patience = plan.interval * 3 + plan.timeout * 4;
+        let patience = plan.interval * 3 + plan.longest_round() * 2;
         let late = health
             .last_round
             .is_some_and(|round| crate::cluster::now().duration_since(round).unsigned_abs() > patience);
@@ -111,6 +106,7 @@ struct Task {
     changed: Box<dyn Fn() + Send + Sync>,
     tallies: BTreeMap<(String, Side), Tally>,
     expected: BTreeMap<String, Expectation>,
+    asker: Option<Asker>,
 }
 
 impl Task {
@@ -121,31 +117,46 @@ impl Task {
         tokio::time::sleep(spread.min(Duration::from_millis(500))).await;
         loop {
             let plan = self.plans.borrow_and_update().clone();
-            let next = tokio::time::Instant::now() + plan.interval;
+            let began = tokio::time::Instant::now();
             self.round(&plan).await;
-            tokio::time::sleep_until(next).await;
+            self.wait_for_next(began).await;
+        }
+    }
+
+    /// Waits until the interval is over, as long as it is by then: an edit may have made it shorter.
+    async fn wait_for_next(&mut self, began: tokio::time::Instant) {
+        loop {
+            let next = began + self.plans.borrow_and_update().interval;
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => return,
+                changed = self.plans.changed() => if changed.is_err() { return tokio::time::sleep_until(next).await },
+            }
         }
     }
 
     async fn round(&mut self, plan: &ProbePlan) {
-        let opinions = match Asker::new(plan, &self.surroundings.metrics) {
-            Ok(asker) => self.ask(plan, &asker).await,
+        let opinions = match self.ask(plan).await {
+            Ok(opinions) => opinions,
             Err(message) => plan.targets.iter().flat_map(|target| nothing_known(target, &message)).collect(),
         };
         let workloads = workloads::opinions(&self.surroundings.source.view(), &self.surroundings.target.view());
         let rounds: BTreeMap<_, _> = opinions.into_iter().chain(workloads).collect();
         self.tallies.retain(|key, _| rounds.contains_key(key));
+        self.expected.retain(|name, _| plan.targets.iter().any(|target| target.name == *name));
         for (key, opinion) in rounds {
             self.tallies.entry(key).or_default().count(opinion, plan.thresholds);
         }
         self.publish();
     }
 
-    async fn ask(&mut self, plan: &ProbePlan, asker: &Asker) -> Vec<((String, Side), Opinion)> {
-        let questions: Vec<_> = plan.targets.iter().map(|target| asker.both(plan, target)).collect();
-        let answers: Vec<_> = futures::stream::iter(questions).buffered(AT_A_TIME).collect().await;
+    async fn ask(&mut self, plan: &ProbePlan) -> Result<Vec<((String, Side), Opinion)>, String> {
+        let asker = match self.asker.take().filter(|asker| asker.fits(plan)) {
+            Some(asker) => asker,
+            None => Asker::new(plan, &self.surroundings.metrics)?,
+        };
+        let answers = self.asker.insert(asker).round(plan).await?;
         let both = plan.targets.iter().zip(answers);
-        both.flat_map(|(target, (source, answer))| self.opinions(target, &source, &answer)).collect()
+        Ok(both.flat_map(|(target, (source, answer))| self.opinions(target, &source, &answer)).collect())
     }
 
     fn opinions(&mut self, target: &ProbeTarget, source: &Answer, answer: &Answer) -> [((String, Side), Opinion); 2] {
@@ -197,52 +208,4 @@ fn nothing_known(target: &ProbeTarget, message: &str) -> [((String, Side), Opini
     [Side::Source, Side::Target].map(|side| {
         ((target.name.clone(), side), Opinion { verdict: Verdict::Inconclusive, message: message.to_owned() })
     })
-}
-
-/// Asks at a load balancer's address.
-struct Asker {
-    prober: HttpProber,
-    policy: AddressPolicy,
-    metrics: Metrics,
-}
-
-impl Asker {
-    fn new(plan: &ProbePlan, metrics: &Metrics) -> Result<Self, String> {
-        let roots = Some(plan.roots.as_str()).filter(|roots| !roots.trim().is_empty());
-        let prober = HttpProber::new(roots, plan.timeout).map_err(|error| crate::causes::causes(&error))?;
-        let allowed = plan.allowed.iter().map(|range| {
-            range
-                .parse()
-                .map_err(|_| format!("{range} in probes.allowedAddresses of the ClusterPair is not a CIDR range"))
-        });
-        Ok(Self { prober, policy: AddressPolicy::new(allowed.collect::<Result<_, _>>()?), metrics: metrics.clone() })
-    }
-
-    async fn both(&self, plan: &ProbePlan, target: &ProbeTarget) -> (Answer, Answer) {
-        futures::join!(self.one(plan, target, Side::Source), self.one(plan, target, Side::Target))
-    }
-
-    async fn one(&self, plan: &ProbePlan, target: &ProbeTarget, side: Side) -> Answer {
-        let addresses = if side == Side::Source { &target.source_addresses } else { &target.target_addresses };
-        let address = match self.pin(addresses.first().map(String::as_str), plan.timeout).await {
-            Ok(address) => address,
-            Err(message) => return Answer::Failed { kind: FailureKind::Other, message },
-        };
-        let ports = plan.ports(side);
-        let port = if target.scheme == Scheme::Https { ports.https } else { ports.http };
-        let probe =
-            Probe { scheme: target.scheme, host: target.host.clone(), port, path: target.path.clone(), address };
-        let answer = self.prober.probe(&probe).await;
-        self.metrics.probes.get_or_create(&ProbeLabels { side: cluster_side(side), outcome: answer.outcome() }).inc();
-        answer
-    }
-
-    async fn pin(&self, address: Option<&str>, within: Duration) -> Result<PinnedAddress, String> {
-        let Some(address) = address else { return Err("the Ingress has no load balancer address".to_owned()) };
-        if let Ok(ip) = address.parse::<IpAddr>() {
-            return self.policy.pin(ip).map_err(|error| crate::causes::causes(&error));
-        }
-        let found = self.policy.resolve(address, within).await.map_err(|error| crate::causes::causes(&error))?;
-        found.first().copied().ok_or_else(|| format!("{address} has no address"))
-    }
 }

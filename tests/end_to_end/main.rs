@@ -14,6 +14,7 @@ mod ingresses;
 mod migration;
 mod preflight;
 mod quiescence;
+mod rollback;
 mod scene;
 mod secrets;
 mod shell;

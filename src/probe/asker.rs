@@ -1,0 +1,186 @@
+//! Asks one round of questions: each load balancer's name is resolved once, then everything is asked at its address.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv6Addr;
+
+use futures::StreamExt as _;
+
+use super::address::{AddressError, AddressPolicy, PinnedAddress};
+use super::http::{Answer, FailureKind, HttpProber, Probe, Scheme};
+use super::plan::{AT_A_TIME, ProbePlan, ProbeTarget};
+use crate::causes::whole;
+use crate::cluster::connection::cluster_side;
+use crate::machine::Side;
+use crate::metrics::{Metrics, ProbeLabels};
+
+/// Asks by one plan. It is kept from round to round: roots are not read again for each.
+pub(super) struct Asker {
+    roots: String,
+    timeout: std::time::Duration,
+    prober: HttpProber,
+    metrics: Metrics,
+}
+
+impl Asker {
+    /// Reads the roots. The error is a sentence for a person.
+    pub(super) fn new(plan: &ProbePlan, metrics: &Metrics) -> Result<Self, String> {
+        let roots = Some(plan.roots.as_str()).filter(|roots| !roots.trim().is_empty());
+        let prober = HttpProber::new(roots, plan.timeout).map_err(|error| whole(&error))?;
+        Ok(Self { roots: plan.roots.clone(), timeout: plan.timeout, prober, metrics: metrics.clone() })
+    }
+
+    /// Whether it still asks as the plan wants it.
+    pub(super) fn fits(&self, plan: &ProbePlan) -> bool {
+        self.roots == plan.roots && self.timeout == plan.timeout
+    }
+
+    /// The answers of the source and the target to each question of the plan, in its order.
+    pub(super) async fn round(&self, plan: &ProbePlan) -> Result<Vec<(Answer, Answer)>, String> {
+        let pins = Pins::resolve(plan).await?;
+        let questions: Vec<_> = plan.targets.iter().map(|target| self.both(plan, &pins, target)).collect();
+        Ok(futures::stream::iter(questions).buffered(AT_A_TIME).collect().await)
+    }
+
+    async fn both(&self, plan: &ProbePlan, pins: &Pins, target: &ProbeTarget) -> (Answer, Answer) {
+        futures::join!(self.one(plan, pins, target, Side::Source), self.one(plan, pins, target, Side::Target))
+    }
+
+    async fn one(&self, plan: &ProbePlan, pins: &Pins, target: &ProbeTarget, side: Side) -> Answer {
+        let address = match pins.of(target, side) {
+            Ok(address) => address,
+            Err(answer) => return answer,
+        };
+        let ports = plan.ports(side);
+        let port = if target.scheme == Scheme::Https { ports.https } else { ports.http };
+        let probe =
+            Probe { scheme: target.scheme, host: target.host.clone(), port, path: target.path.clone(), address };
+        let answer = self.prober.probe(&probe).await;
+        self.metrics.probes.get_or_create(&ProbeLabels { side: cluster_side(side), outcome: answer.outcome() }).inc();
+        answer
+    }
+}
+
+/// Where each load balancer is in this round, or why it cannot be asked.
+struct Pins(BTreeMap<String, Result<PinnedAddress, Answer>>);
+
+impl Pins {
+    async fn resolve(plan: &ProbePlan) -> Result<Self, String> {
+        let policy = policy(plan)?;
+        let sides = plan.targets.iter().flat_map(|target| [&target.source_addresses, &target.target_addresses]);
+        let names: BTreeSet<_> = sides.flatten().filter_map(chosen).collect();
+        let lookups: Vec<_> = names.into_iter().map(|name| pin(&policy, name, plan.timeout)).collect();
+        Ok(Self(futures::stream::iter(lookups).buffer_unordered(AT_A_TIME).collect().await))
+    }
+
+    fn of(&self, target: &ProbeTarget, side: Side) -> Result<PinnedAddress, Answer> {
+        let addresses = if side == Side::Source { &target.source_addresses } else { &target.target_addresses };
+        let Some(addresses) = addresses else {
+            return Err(failed(FailureKind::NotAsked, format!("the {side} has not been seen yet")));
+        };
+        let Some(name) = chosen(addresses) else {
+            let message = format!("Ingress {} has no load balancer address on the {side}", target.ingress);
+            return Err(failed(FailureKind::Other, message));
+        };
+        self.0
+            .get(name)
+            .cloned()
+            .unwrap_or_else(|| Err(failed(FailureKind::NotAsked, format!("{name} was not resolved in this round"))))
+    }
+}
+
+/// One address speaks for a load balancer; not an IPv6 one while there is another, because not every Pod can reach it.
+fn chosen(addresses: &BTreeSet<String>) -> Option<&String> {
+    addresses.iter().min_by_key(|address| address.parse::<Ipv6Addr>().is_ok())
+}
+
+fn policy(plan: &ProbePlan) -> Result<AddressPolicy, String> {
+    let allowed = plan.allowed.iter().map(|range| {
+        range.parse().map_err(|_| format!("{range} in probes.allowedAddresses of the ClusterPair is not a CIDR range"))
+    });
+    Ok(AddressPolicy::new(allowed.collect::<Result<_, _>>()?))
+}
+
+async fn pin(
+    policy: &AddressPolicy,
+    name: &str,
+    within: std::time::Duration,
+) -> (String, Result<PinnedAddress, Answer>) {
+    let found = policy
+        .resolve(name, within)
+        .await
+        .and_then(|found| found.into_iter().next().ok_or_else(|| AddressError::Empty { host: name.to_owned() }));
+    (name.to_owned(), found.map_err(|error| failed(kind(&error), whole(&error))))
+}
+
+/// What may not be asked says nothing of the service: an administrator's edit must not send users back.
+fn kind(error: &AddressError) -> FailureKind {
+    match error {
+        AddressError::Restricted { .. } | AddressError::Never { .. } => FailureKind::NotAsked,
+        AddressError::Unresolved { .. } | AddressError::Timeout { .. } | AddressError::Empty { .. } => {
+            FailureKind::Other
+        }
+    }
+}
+
+fn failed(kind: FailureKind, message: String) -> Answer {
+    Answer::Failed { kind, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::probe::judge::Thresholds;
+    use crate::probe::plan::Ports;
+
+    fn plan(allowed: &[&str], source: Option<&[&str]>, target: Option<&[&str]>) -> ProbePlan {
+        let addresses = |names: Option<&[&str]>| names.map(|names| names.iter().map(ToString::to_string).collect());
+        ProbePlan {
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(5),
+            thresholds: Thresholds { success: 1, failure: 1 },
+            roots: String::new(),
+            allowed: allowed.iter().map(ToString::to_string).collect(),
+            source_ports: Ports { http: 1, https: 1 },
+            target_ports: Ports { http: 1, https: 1 },
+            targets: vec![ProbeTarget {
+                name: "http://a.example/".into(),
+                ingress: "web".into(),
+                scheme: Scheme::Http,
+                host: "a.example".into(),
+                path: "/".into(),
+                has_certificate: false,
+                statuses: vec![],
+                source_addresses: addresses(source),
+                target_addresses: addresses(target),
+            }],
+        }
+    }
+
+    async fn kinds(plan: ProbePlan) -> (FailureKind, FailureKind) {
+        let asker = Asker::new(&plan, &Metrics::default()).unwrap();
+        match asker.round(&plan).await.unwrap().remove(0) {
+            (Answer::Failed { kind: source, .. }, Answer::Failed { kind: target, .. }) => (source, target),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_was_asked_may_fail() {
+        use FailureKind::{NotAsked, Other, Refused};
+        let loopback = &["127.0.0.0/8"][..];
+        assert_eq!(kinds(plan(loopback, Some(&["127.0.0.1"]), None)).await, (Refused, NotAsked));
+        assert_eq!(kinds(plan(loopback, Some(&["127.0.0.1"]), Some(&[]))).await, (Refused, Other));
+        assert_eq!(kinds(plan(&[], Some(&["127.0.0.1"]), Some(&["169.254.169.254"]))).await, (NotAsked, NotAsked));
+    }
+
+    #[test]
+    fn an_ipv6_address_is_asked_only_when_there_is_no_other() {
+        let chosen = |names: &[&str]| chosen(&names.iter().map(ToString::to_string).collect()).cloned();
+        assert_eq!(chosen(&["2a05::1", "3.9.1.1"]).as_deref(), Some("3.9.1.1"));
+        assert_eq!(chosen(&["2a05::1", "lb.example"]).as_deref(), Some("lb.example"));
+        assert_eq!(chosen(&["2a05::1"]).as_deref(), Some("2a05::1"));
+        assert_eq!(chosen(&[]), None);
+    }
+}
