@@ -237,12 +237,13 @@ fn enter(run: &mut Run<'_>, stage: Stage) {
         run.status.epoch = highest_epoch(run) + 1;
     }
     let warning = matches!(stage, Stage::RollingBack | Stage::Failed);
-    let note = run
-        .status
-        .cause
-        .as_ref()
-        .filter(|_| warning)
-        .map_or_else(|| format!("{stage} began."), |cause| format!("{stage} began. {}", cause.message));
+    let cause = run.status.cause.as_ref().map(|cause| cause.message.as_str()).unwrap_or_default();
+    let note = match stage {
+        Stage::Completed => "The service has moved: the target serves everything.".to_owned(),
+        Stage::RolledBack => format!("The source serves everything again. {cause}"),
+        Stage::RollingBack | Stage::Failed => format!("{stage} began. {cause}"),
+        _ => format!("{stage} began."),
+    };
     let reason = match stage {
         Stage::Completed => Reason::Completed,
         Stage::RolledBack => Reason::RolledBack,
