@@ -118,7 +118,9 @@ pub fn reject(
 
 /// A person is told once of each reason for which it does not go on by itself.
 fn call_for_help(run: &mut Run<'_>, before: &NamespaceMigrationStatus, wait: &Wait) {
-    if !wait.stalled || is_terminal(run.status.stage) || before.reason == wait.reason.as_str() {
+    let was_stalled = before.conditions.iter().any(|known| known.type_ == "Stalled" && known.status == "True");
+    let told = was_stalled && before.reason == wait.reason.as_str();
+    if !wait.stalled || is_terminal(run.status.stage) || told {
         return;
     }
     let note = format!("{} {}", wait.message, wait.unblock).trim_end().to_owned();
@@ -241,12 +243,13 @@ fn enter(run: &mut Run<'_>, stage: Stage) {
         run.status.epoch = highest_epoch(run) + 1;
     }
     let warning = matches!(stage, Stage::RollingBack | Stage::Failed);
-    let note = run
-        .status
-        .cause
-        .as_ref()
-        .filter(|_| warning)
-        .map_or_else(|| format!("{stage} began."), |cause| format!("{stage} began. {}", cause.message));
+    let cause = run.status.cause.as_ref().map(|cause| cause.message.as_str()).unwrap_or_default();
+    let note = match stage {
+        Stage::Completed => "The service has moved: the target serves everything.".to_owned(),
+        Stage::RolledBack => format!("The source serves everything again. {cause}"),
+        Stage::RollingBack | Stage::Failed => format!("{stage} began. {cause}"),
+        _ => format!("{stage} began."),
+    };
     let reason = match stage {
         Stage::Completed => Reason::Completed,
         Stage::RolledBack => Reason::RolledBack,

@@ -30,9 +30,10 @@ pub fn write(run: &mut Run<'_>, wait: &Wait) {
     if let Some(secrets) = stages::secret_statuses(run).filter(|_| !is_rollback(run.status.stage)) {
         run.status.secrets = secrets;
     }
+    let wait = with_cause(run, wait);
     begin_first_stage(run);
-    note_in_pipeline(&mut run.status, wait);
-    write_wait(&mut run.status, wait, run.now);
+    note_in_pipeline(&mut run.status, &wait);
+    write_wait(&mut run.status, &wait, run.now);
 }
 
 /// Writes what is waited for and since when, and the conditions.
@@ -51,6 +52,13 @@ fn write_findings(run: &mut Run<'_>) {
     if run.status.stage <= Stage::Preflight && run.cluster_trouble().is_none() {
         run.status.preflight = preflight::findings(run.order, run.observed);
     }
+}
+
+/// Why everything goes back is read beside what the rollback waits for.
+fn with_cause(run: &Run<'_>, wait: &Wait) -> Wait {
+    let cause = run.status.cause.as_ref().filter(|_| is_rollback(run.status.stage));
+    let message = cause.map(|cause| format!("{} Why: {}", wait.message, cause.message));
+    Wait { message: message.unwrap_or_else(|| wait.message.clone()), ..wait.clone() }
 }
 
 fn remember_traffic(run: &mut Run<'_>) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
 use namespace_migration::api::Stage;
 use namespace_migration::api::duration::DurationText;
 use namespace_migration::api::status::{NamespaceMigrationStatus, StepPhase};
@@ -217,5 +218,19 @@ fn events_tell_each_stage_and_step_once() {
     let expected = [(1, 1), (2, 10), (3, 50), (4, 100)]
         .map(|(step, weight)| format!("Step {step}/4: the target gets {weight} percent."));
     assert_eq!(steps, expected);
-    assert_eq!(told.iter().filter(|note| note.ends_with(" began.")).count(), 10, "{told:#?}");
+    assert_eq!(told.iter().filter(|note| note.ends_with(" began.")).count(), 9, "{told:#?}");
+    assert_eq!(told.last().unwrap(), "The service has moved: the target serves everything.");
+}
+
+#[test]
+fn a_wait_says_since_when_and_starts_anew_only_with_another_reason() {
+    let mut world = World::new();
+    world.run_until(Stage::WeightSource);
+    world.settle();
+    let (reason, since) = (world.status.reason.clone(), world.status.waiting_since.clone());
+    world.advance(SignedDuration::from_secs(20));
+    world.pass();
+    assert_eq!((&world.status.reason, &world.status.waiting_since), (&reason, &since));
+    world.run_until(Stage::SmokeTest);
+    assert!(world.status.reason != reason && world.status.waiting_since > since);
 }
