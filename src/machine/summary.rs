@@ -30,8 +30,9 @@ pub fn write(run: &mut Run<'_>, wait: &Wait) {
     if let Some(secrets) = stages::secret_statuses(run).filter(|_| !is_rollback(run.status.stage)) {
         run.status.secrets = secrets;
     }
+    begin_first_stage(run);
     let wait = with_cause(run, wait);
-    note_in_pipeline(run, &wait);
+    note_in_pipeline(&mut run.status, &wait);
     write_wait(&mut run.status, &wait, run.now);
 }
 
@@ -225,14 +226,18 @@ fn end_stage(run: &mut Run<'_>, state: PipelineState, message: &str) {
     }
 }
 
-fn note_in_pipeline(run: &mut Run<'_>, wait: &Wait) {
+fn begin_first_stage(run: &mut Run<'_>) {
     lay_out(run);
     if run.status.stage_started_at.is_none() {
         run.status.stage_started_at = Some(seconds(run.now));
         begin_stage(run);
     }
-    let stage = run.status.stage;
-    if let Some(entry) = stage_entry(&mut run.status, stage) {
+}
+
+/// Writes what is waited for beside the current stage of the pipeline.
+pub fn note_in_pipeline(status: &mut NamespaceMigrationStatus, wait: &Wait) {
+    let stage = status.stage;
+    if let Some(entry) = stage_entry(status, stage) {
         entry.message.clone_from(&wait.message);
     }
 }
