@@ -189,7 +189,7 @@ fn smoke_test_waits_for_a_verdict_and_says_on_what() {
     let mut world = World::new();
     world.run_until(Stage::SmokeTest);
     world.pass();
-    let said = "Both sides are being probed; no verdict yet on https shop.example /: it has not been asked yet";
+    let said = "Both sides are being probed; several good answers in a row are needed. Last seen of https shop.example /: it has not been asked yet.";
     assert_eq!(says(&world), (Stage::SmokeTest, "Testing", said));
     assert!(texts(&world).iter().all(|text| !text.starts_with("target web ")), "users were sent before the test");
 }
@@ -210,6 +210,10 @@ fn shift_traffic_says_what_is_written_what_dns_follows_and_what_is_held() {
     world.pass();
     let said = "There is no verdict on the target, so the clock stands still (https shop.example /: the address is not known).";
     assert_eq!(says(&world), (Stage::ShiftTraffic, "HealthUnknown", said));
+    world.unreachable(Side::Target);
+    world.pass();
+    let said = "The target cluster of ClusterPair old-to-new does not answer: connection refused.";
+    assert_eq!(says(&world), (Stage::ShiftTraffic, "TargetUnreachable", said), "that is why there is no verdict");
 }
 
 #[test]
