@@ -4,6 +4,7 @@
 
 mod memory;
 mod pairs;
+mod readable;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt as _};
 use kube_runtime::controller::{Action, Controller};
 use kube_runtime::reflector::{self, ObjectRef};
@@ -92,10 +94,10 @@ pub async fn run(home: HomeAccess, identity: Home, selector: Option<String>, hea
     let operator = Arc::new(Operator::new(home, identity, trigger));
     let pairs = pairs::follow(Arc::clone(&operator), config.clone(), migrations.clone(), health.clone());
     let pairs = tokio::spawn(stop.clone().run_until_cancelled_owned(pairs));
-    let api = Api::<NamespaceMigration>::all(operator.home.clients.watches.clone());
+    let api = Api::<DeserializeGuard<NamespaceMigration>>::all(operator.home.clients.watches.clone());
     // Not `Store::wait_until_ready`: of several that wait only the last is woken, and the controller itself waits there.
-    let watched =
-        watch_objects(api, config).default_backoff().inspect_ok(move |event| beat_when_listed(event, &health));
+    let watched = readable::only(watch_objects(api, config).default_backoff(), operator.home.metrics.clone())
+        .inspect_ok(move |event| beat_when_listed(event, &health));
     Controller::for_stream(watched.reflect(writer).touched_objects(), migrations)
         .reconcile_on(triggers)
         .graceful_shutdown_on(stop.cancelled_owned())
@@ -340,7 +342,7 @@ fn until(wake_at: Option<jiff::Timestamp>) -> Action {
 /// A pass failed: back off, each object for itself.
 fn retry(migration: Arc<NamespaceMigration>, error: &ReconcileError, operator: Arc<Operator>) -> Action {
     let (namespace, name) = (migration.namespace().unwrap_or_default(), migration.name_any());
-    tracing::error!(namespace, name, error = crate::causes::causes(error), "a pass over a migration failed");
+    tracing::error!(namespace, name, error = crate::causes::told(error), "a pass over a migration failed");
     operator.home.metrics.reconcile_errors.get_or_create(&ErrorLabels { reason: error.category() }).inc();
     let wait = locked(&operator.backoff).failed(&migration.uid().unwrap_or_default(), jitter());
     let stage = migration.status.as_ref().map(|status| status.stage).unwrap_or_default();

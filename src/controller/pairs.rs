@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use futures::StreamExt as _;
 use futures::channel::mpsc::UnboundedSender;
+use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt as _};
 use kube_runtime::reflector::store::Writer;
 use kube_runtime::reflector::{ObjectRef, Store, reflector};
 use kube_runtime::watcher::{self, Event};
 use kube_runtime::{WatchStreamExt as _, watcher as watch_objects};
 
-use super::{Operator, PAIRS_LISTED, locked};
+use super::{Operator, PAIRS_LISTED, locked, readable};
 use crate::api::{ClusterPair, NamespaceMigration};
 use crate::cluster::connection::{Address, Connection, HomeAccess};
 use crate::machine::Side;
@@ -100,8 +101,9 @@ pub(super) async fn follow(
 ) {
     let Some(writer) = locked(&operator.pairs.writer).take() else { return };
     *locked(&operator.pairs.migrations) = Some(migrations.clone());
-    let api: Api<ClusterPair> = Api::all(operator.home.clients.watches.clone());
-    let mut events = reflector(writer, watch_objects(api, config).default_backoff()).boxed();
+    let api: Api<DeserializeGuard<ClusterPair>> = Api::all(operator.home.clients.watches.clone());
+    let watched = readable::only(watch_objects(api, config).default_backoff(), operator.home.metrics.clone());
+    let mut events = reflector(writer, watched).boxed();
     while let Some(event) = events.next().await {
         let changed = match event {
             Ok(Event::Apply(pair) | Event::InitApply(pair)) => pair.name_any(),

@@ -130,13 +130,13 @@ fn noted(site: &Site, order: &Order, error: ExecuteError) -> ExecuteError {
     if error.is_conflict() {
         tracing::debug!(
             namespace = order.namespace,
-            error = crate::causes::causes(&error),
+            error = crate::causes::told(&error),
             "changed in between; deciding again"
         );
     } else {
         tracing::warn!(
             namespace = order.namespace,
-            error = crate::causes::causes(&error),
+            error = crate::causes::told(&error),
             "an effect was not carried out"
         );
     }

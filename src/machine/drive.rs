@@ -112,7 +112,9 @@ pub fn reject(status: &NamespaceMigrationStatus, generation: i64, error: &OrderE
 
 /// A person is told once of each reason for which it does not go on by itself.
 fn call_for_help(run: &mut Run<'_>, before: &NamespaceMigrationStatus, wait: &Wait) {
-    if !wait.stalled || is_terminal(run.status.stage) || before.reason == wait.reason.as_str() {
+    let was_stalled = before.conditions.iter().any(|known| known.type_ == "Stalled" && known.status == "True");
+    let told = was_stalled && before.reason == wait.reason.as_str();
+    if !wait.stalled || is_terminal(run.status.stage) || told {
         return;
     }
     let note = format!("{} {}", wait.message, wait.unblock).trim_end().to_owned();

@@ -175,8 +175,18 @@ impl HttpProber {
         };
         match self.ask(probe, url, host).await {
             Ok(answer) => answer,
-            Err(error) => Answer::Failed { kind: kind(&error), message: causes(&error) },
+            Err(error) => self.failed(&error),
         }
+    }
+
+    fn failed(&self, error: &reqwest::Error) -> Answer {
+        let kind = kind(error);
+        let message = match kind {
+            // Which part of the exchange the time ran out in is chance.
+            FailureKind::Timeout => format!("no complete answer within {:?}", self.timeout),
+            _ => causes(error),
+        };
+        Answer::Failed { kind, message }
     }
 
     async fn ask(&self, probe: &Probe, url: Url, host: HeaderValue) -> reqwest::Result<Answer> {

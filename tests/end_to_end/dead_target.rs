@@ -92,6 +92,6 @@ async fn print_delay(sick: &Migration<'_>, back: &Write) -> Result<()> {
         .find_map(|line| line["timestamp"].as_str()?.parse::<Timestamp>().ok())
         .context("the log says when the rollback was decided")?;
     let delay = back.time.duration_since(decided).as_millis();
-    say(&format!("{}: {delay} ms from the failing verdict to the source's weight 100", sick.name()));
+    say(format!("{}: {delay} ms from the failing verdict to the source's weight 100", sick.name()));
     Ok(())
 }

@@ -3,12 +3,19 @@
 //!
 //! The programs must have been built: `cargo build --workspace --bins`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on has failed; measurements are printed"
+)]
 
 mod contested;
 mod crash;
 mod dead_source;
 mod dead_target;
+mod drain;
 mod in_flight;
 mod ingresses;
 mod migration;

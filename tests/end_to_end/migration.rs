@@ -65,7 +65,7 @@ async fn people_can_read_it(migration: &Migration<'_>) -> Result<()> {
     ensure!(columns[..6] == [name, "Completed", "3/3", "100", "Pass", "Completed"], "{table}");
     migration.event("Completed").await?;
     let described = kubectl.run(&["describe", "migration", name, "-n", name]).await?;
-    for word in ["StageEntered", "StepEntered", "Step 2/3: the target gets 50 percent.", "Completed"] {
+    for word in ["Preflight began.", "Bake began.", "Step 2/3: the target gets 50 percent.", "Completed"] {
         ensure!(described.contains(word), "{word} is not in:\n{described}");
     }
     Ok(())

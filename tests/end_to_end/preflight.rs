@@ -82,7 +82,7 @@ async fn a_namespace_that_is_not_on_the_source_or_belongs_to_the_cluster_is_refu
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_without_a_host_or_an_acknowledgement_waits_until_it_has_one() -> Result<()> {
     let scene = Scene::open(quick("blocked")).await?;
-    let shop = scene.migration("blocked-shop").service(|sample| sample.without_ingress());
+    let shop = scene.migration("blocked-shop").service(rig::sample_namespace::SampleNamespace::without_ingress);
     let shop = shop.spec("/preflight", json!({})).begin().await?;
     waits_and_writes_nothing(&shop, "PreflightBlocked", "NoIngressWithHost: None of the 0 Ingresses").await?;
     shop.sample.create_ingress(&scene.source()).await?;
@@ -99,7 +99,7 @@ async fn a_kubeconfig_that_is_missing_or_would_run_a_command_is_refused_and_noth
     let scene = Scene::open(quick("kubeconfig")).await?;
     let (secrets, name) = (kubeconfigs(&scene).await?, "kubeconfig-target");
     let good = secrets.get(name).await?;
-    secrets.delete(name, &Default::default()).await?;
+    secrets.delete(name, &kube::api::DeleteParams::default()).await?;
     // The operator has connected to nothing yet: connections are made for migrations.
     let shop = scene.migration("kubeconfig-shop").begin().await?;
     let missing = format!("there is no Secret {name} in the operator's namespace {OPERATOR_NAMESPACE}");

@@ -43,7 +43,7 @@ async fn a_target_that_breaks_gives_its_users_back_and_status_says_what_was_foun
         case("back-smoke", Fault::Status(503), Moment::SmokeTest, &["answers 503", "the source answers 200"]),
         case("back-step", Fault::Status(503), Moment::SecondStep, &["answers 503", "the source answers 200"]),
         case("back-bake", Fault::Status(503), Moment::Bake, &["answers 503"]),
-        case("back-hang", Fault::Hang, Moment::SecondStep, &["2s"]),
+        case("back-hang", Fault::Hang, Moment::SecondStep, &["no complete answer within 2s"]),
         case("back-drop", Fault::DropConnection, Moment::Bake, &["connection"]),
         case("back-certificate", Fault::WrongCertificate, Moment::SecondStep, &["https://", "certificate"]),
         case("back-redirect", redirect, Moment::SecondStep, &["302", "login.example.com", "the source answers 200"]),
@@ -148,7 +148,9 @@ async fn a_rollback_removes_what_it_created_on_the_target_and_nothing_else_and_a
     let shop = shop.steps(&[(50, "2s"), (100, "1s")]).deploy().await?;
     let target = scene.world.target().admin_client()?;
     let bystander: Secret = serde_json::from_value(json!({"metadata": {"name": "bystander"}}))?;
-    Api::<Secret>::namespaced(target.clone(), shop.name()).create(&Default::default(), &bystander).await?;
+    Api::<Secret>::namespaced(target.clone(), shop.name())
+        .create(&kube::api::PostParams::default(), &bystander)
+        .await?;
     let before = objects(&target, shop.name()).await?;
     shop.begin().await?;
     shop.until("the first step held", |found| holds_step(found, 1)).await?;

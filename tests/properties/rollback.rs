@@ -271,6 +271,16 @@ fn objects_are_kept_by_default_and_another_object_of_that_name_is_never_removed(
 }
 
 #[test]
+fn a_secret_that_was_left_out_after_it_was_copied_is_removed_too() {
+    let mut world = with_objects("Remove");
+    world.run_until(Stage::Bake);
+    world.edit(&json!({"secrets": {"include": []}}));
+    let mut world = failing(world);
+    world.run_until(Stage::RolledBack);
+    assert!(world.target.secrets.is_empty(), "{:?}", texts(&world));
+}
+
+#[test]
 fn after_a_lost_status_our_objects_are_still_found_and_removed() {
     let mut world = with_objects("Remove");
     world.run_until(Stage::Bake);

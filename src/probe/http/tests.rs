@@ -237,7 +237,8 @@ async fn a_server_that_hangs_is_left_in_time_before_and_within_its_answer() {
         let prober = HttpProber::new(Some(&authority.pem), Duration::from_millis(300)).unwrap();
         let scheme = if tls { Scheme::Https } else { Scheme::Http };
         let answer = prober.probe(&question(scheme, port)).await;
-        assert_eq!(failure(&answer).0, FailureKind::Timeout, "{answer:?}");
+        let (kind, message) = failure(&answer);
+        assert_eq!((kind, message), (FailureKind::Timeout, "no complete answer within 300ms"), "{answer:?}");
     }
 }
 

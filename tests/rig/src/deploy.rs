@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
 use kube::api::{Patch, PatchParams};
@@ -31,6 +32,9 @@ const WITHOUT_REPLICAS: &str = "patches:
   - target: {kind: Deployment}
     patch: '[{\"op\": \"replace\", \"path\": \"/spec/replicas\", \"value\": 0}]'
 ";
+
+/// Overlays written by this process so far.
+static WRITTEN: AtomicU32 = AtomicU32::new(0);
 
 /// The folder of this checkout.
 pub fn checkout() -> Result<PathBuf> {
@@ -77,12 +81,15 @@ pub async fn install(world: &World, cluster: &ControlPlane, kustomization: &Path
 fn write_overlay(cluster_folder: &Path, kustomization: &Path) -> Result<PathBuf> {
     let base = kustomization.canonicalize().with_context(|| format!("finding {}", kustomization.display()))?;
     let name = base.file_name().context("a kustomization is a folder")?.to_string_lossy().into_owned();
-    let overlay = cluster_folder.join("overlays").join(name);
+    let overlay = cluster_folder.join("overlays").join(&name);
     fs::create_dir_all(&overlay).with_context(|| format!("creating {}", overlay.display()))?;
     let overlay = overlay.canonicalize()?;
     let resources = relative(&overlay, &base);
     let text = format!("resources:\n  - {}\n{WITHOUT_REPLICAS}", resources.display());
-    fs::write(overlay.join("kustomization.yaml"), text).context("writing an overlay")?;
+    // Put in place in one piece: another setup of this world may be reading it.
+    let draft = cluster_folder.join("overlays").join(format!("{name}-{}", WRITTEN.fetch_add(1, Ordering::Relaxed)));
+    fs::write(&draft, text).context("writing an overlay")?;
+    fs::rename(&draft, overlay.join("kustomization.yaml")).context("putting an overlay in place")?;
     Ok(overlay)
 }
 
