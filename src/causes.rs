@@ -12,13 +12,6 @@ pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item 
     std::iter::successors(Some(error), |error| (*error).source()).take(MAX_DEPTH)
 }
 
-/// An error of our own with its causes: the outermost says which object it is about.
-pub(crate) fn told(error: &(dyn Error + 'static)) -> String {
-    let below = causes(error);
-    let outermost = error.to_string();
-    if outermost.contains(&below) { one_line(&outermost) } else { one_line(&format!("{outermost}: {below}")) }
-}
-
 /// The causes below the outermost error, which only says that something failed; each once, because libraries repeat
 /// what they wrap.
 pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
@@ -31,6 +24,15 @@ pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
         }
     }
     one_line(if text.is_empty() { error.to_string() } else { text }.as_str())
+}
+
+/// The error with everything below it, for a reader who has not been told yet what failed.
+pub(crate) fn whole(error: &(dyn Error + 'static)) -> String {
+    let outermost = error.to_string();
+    if error.source().is_none() {
+        return one_line(&outermost);
+    }
+    one_line(&format!("{outermost}: {}", causes(error)))
 }
 
 /// Text from elsewhere, made safe to print: one line of limited length without control characters.
@@ -62,15 +64,8 @@ mod tests {
         assert_eq!(causes(&layers(&["request failed", "connect: refused", "refused"])), "connect: refused");
         assert_eq!(causes(&layers(&["outer", "connect", "refused\n(111)"])), "connect: refused (111)");
         assert_eq!(causes(&layers(&["alone"])), "alone");
-    }
-
-    #[test]
-    fn an_error_of_our_own_is_told_with_what_it_is_about() {
-        assert_eq!(
-            told(&layers(&["cannot read Secret web", "connect", "refused"])),
-            "cannot read Secret web: connect: refused"
-        );
-        assert_eq!(told(&layers(&["alone"])), "alone");
+        assert_eq!(whole(&layers(&["outer", "connect", "refused\n(111)"])), "outer: connect: refused (111)");
+        assert_eq!(whole(&layers(&["alone"])), "alone");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod memory;
 mod pairs;
 mod readable;
+mod rest;
 mod waits;
 
 use std::collections::HashMap;
@@ -110,7 +111,7 @@ pub async fn run(home: HomeAccess, identity: Home, selector: Option<String>, hea
             listed.look_for_gone(&store);
         }
     });
-    Controller::for_stream(watched.touched_objects(), migrations)
+    Controller::for_stream(watched.touched_objects(), migrations.clone())
         .reconcile_on(triggers)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(caught, retry, Arc::clone(&operator))
@@ -119,6 +120,7 @@ pub async fn run(home: HomeAccess, identity: Home, selector: Option<String>, hea
             std::future::ready(())
         })
         .await;
+    rest::stop_clocks(&operator, &migrations).await;
     pairs.abort();
 }
 
@@ -365,7 +367,7 @@ fn until(wake_at: Option<jiff::Timestamp>) -> Action {
 /// A pass failed: back off, each object for itself.
 fn retry(migration: Arc<NamespaceMigration>, error: &ReconcileError, operator: Arc<Operator>) -> Action {
     let (namespace, name) = (migration.namespace().unwrap_or_default(), migration.name_any());
-    tracing::error!(namespace, name, error = crate::causes::told(error), "a pass over a migration failed");
+    tracing::error!(namespace, name, error = crate::causes::whole(error), "a pass over a migration failed");
     operator.home.metrics.reconcile_errors.get_or_create(&ErrorLabels { reason: error.category() }).inc();
     let stage = match error {
         ReconcileError::Status { stage, .. } => *stage,

@@ -111,7 +111,7 @@ impl Trouble {
             return Reach::WrongCluster { found };
         }
         let unreachable = matches!(&self, Self::Identity(error) if error.unreachable());
-        let why = crate::causes::told(&self);
+        let why = crate::causes::whole(&self);
         if unreachable { Reach::Unreachable { since: super::now(), why } } else { Reach::Refused { why } }
     }
 }

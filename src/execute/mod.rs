@@ -7,7 +7,7 @@ mod weight;
 
 use futures::future::join_all;
 
-use crate::causes::told;
+use crate::causes::whole;
 use crate::cluster::call::CallError;
 use crate::cluster::secret::SecretError;
 use crate::machine::effect::{Effect, WeightWrite};
@@ -75,7 +75,7 @@ impl ExecuteError {
             return None;
         }
         let Some((_, call)) = self.call() else {
-            return Some(Failure { what: sentence_case(&told(self)), words: String::new(), refused: false });
+            return Some(Failure { what: sentence_case(&whole(self)), words: String::new(), refused: false });
         };
         let (kind, words) = call.kind_and_words();
         let tried = match self {
@@ -170,7 +170,7 @@ fn noted(site: &Site, order: &Order, error: ExecuteError) -> ExecuteError {
     if let ExecuteError::Refused(Refusal::WrongCluster { side, .. }) = &error {
         site.side(*side).connection().doubt();
     }
-    let (namespace, text) = (&order.namespace, told(&error));
+    let (namespace, text) = (&order.namespace, whole(&error));
     if error.is_told_elsewhere() {
         tracing::debug!(namespace, error = text, "an effect has to wait, or is decided again");
     } else {

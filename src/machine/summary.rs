@@ -30,8 +30,8 @@ pub fn write(run: &mut Run<'_>, wait: &Wait) {
     if let Some(secrets) = stages::secret_statuses(run).filter(|_| !is_rollback(run.status.stage)) {
         run.status.secrets = secrets;
     }
-    let wait = with_cause(run, wait);
     begin_first_stage(run);
+    let wait = with_cause(run, wait);
     note_in_pipeline(&mut run.status, &wait);
     write_wait(&mut run.status, &wait, run.now);
 }

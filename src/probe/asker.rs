@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use super::address::{AddressError, AddressPolicy, PinnedAddress};
 use super::http::{Answer, FailureKind, HttpProber, Probe, Scheme};
 use super::plan::{AT_A_TIME, ProbePlan, ProbeTarget};
-use crate::causes::told;
+use crate::causes::whole;
 use crate::cluster::connection::cluster_side;
 use crate::machine::Side;
 use crate::metrics::{Metrics, ProbeLabels};
@@ -25,7 +25,7 @@ impl Asker {
     /// Reads the roots. The error is a sentence for a person.
     pub(super) fn new(plan: &ProbePlan, metrics: &Metrics) -> Result<Self, String> {
         let roots = Some(plan.roots.as_str()).filter(|roots| !roots.trim().is_empty());
-        let prober = HttpProber::new(roots, plan.timeout).map_err(|error| told(&error))?;
+        let prober = HttpProber::new(roots, plan.timeout).map_err(|error| whole(&error))?;
         Ok(Self { roots: plan.roots.clone(), timeout: plan.timeout, prober, metrics: metrics.clone() })
     }
 
@@ -109,7 +109,7 @@ async fn pin(
         .resolve(name, within)
         .await
         .and_then(|found| found.into_iter().next().ok_or_else(|| AddressError::Empty { host: name.to_owned() }));
-    (name.to_owned(), found.map_err(|error| failed(kind(&error), told(&error))))
+    (name.to_owned(), found.map_err(|error| failed(kind(&error), whole(&error))))
 }
 
 /// What may not be asked says nothing of the service: an administrator's edit must not send users back.
