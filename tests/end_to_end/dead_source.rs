@@ -97,11 +97,8 @@ async fn keeps_the_target(name: &str, disturb: impl Fn(&Faults)) -> Result<()> {
     let status = waiting.status.context("a status")?;
     ensure!(status.exposed_percent == Some(100), "{:?} exposed", status.exposed_percent);
     ensure!(status.message.contains("keeps its weight until the source has 100"), "{}", status.message);
-    let tries = async || {
-        let log = scene.log().await?;
-        let refused = log.lines().filter(|line| line.contains("the target keeps its weight until the source has 100"));
-        Ok((refused.count() >= 4).then_some(()))
-    };
+    let before = passes(&scene.metrics().await?);
+    let tries = async || Ok((passes(&scene.metrics().await?) >= before + 3).then_some(()));
     scene.eventually("some more tries", tries).await?;
     ensure!(shop.weights().await? == [Some(0), Some(100)]);
     faults.healthy();
@@ -111,4 +108,10 @@ async fn keeps_the_target(name: &str, disturb: impl Fn(&Faults)) -> Result<()> {
     let clusters: Vec<_> = back.iter().map(|write| write.cluster.as_str()).collect();
     ensure!(clusters.first() == Some(&"source"), "the target was written before the source had 100: {clusters:?}");
     shop.keeps_its_promises().await
+}
+
+/// How many passes have ended, by the operator's metrics.
+fn passes(metrics: &str) -> u64 {
+    let count = metrics.lines().find_map(|line| line.strip_prefix(r#"nsmig_reconcile_total{result="success"} "#));
+    count.and_then(|count| count.parse().ok()).unwrap_or_default()
 }
