@@ -182,7 +182,7 @@ impl HttpProber {
     fn failed(&self, error: &reqwest::Error) -> Answer {
         let kind = kind(error);
         let message = match kind {
-            // What the error says is only that; how long was waited is in nobody's message.
+            // Which part of the exchange the time ran out in is chance.
             FailureKind::Timeout => format!("no complete answer within {:?}", self.timeout),
             _ => causes(error),
         };

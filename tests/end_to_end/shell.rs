@@ -64,13 +64,13 @@ async fn an_object_that_cannot_be_read_does_not_stop_the_others() -> Result<()> 
         "metadata": {"name": "poison-bad", "labels": {LABEL: "poison"}}, "spec": {"clusterPair": "nobody"},
     }))?;
     poison.create(&PostParams::default(), &object).await?;
-    // More than 32 bits: the schema's format is a hint, which the API server does not check.
-    let status = Patch::Merge(json!({"status": {"attempt": 5_000_000_000_i64}}));
+    // A time to the schema of the API server, and to nobody else: what another version of the operator may leave behind.
+    let status = Patch::Merge(json!({"status": {"stageStartedAt": "2026-11-21T00:00:00x5Z"}}));
     poison.patch_status("poison-bad", &PatchParams::default(), &status).await?;
     scene.crash_and_restart().await?;
     good.begin().await?;
     good.ends(Stage::Completed).await?;
-    scene.until_logged("poison-bad", "cannot be read").await
+    scene.until_logged("poison-bad", "an object cannot be read").await
 }
 
 fn address(operator: &Operator) -> Result<SocketAddr> {

@@ -42,7 +42,7 @@ fn every_stage_that_waits_too_long_goes_back_and_says_for_what_it_waited() {
         (
             Stage::SmokeTest,
             1,
-            "Both sides are being probed; no verdict yet on https shop.example /: the address is not known",
+            "Both sides are being probed; several good answers in a row are needed. Last seen of https shop.example /: the address is not known.",
         ),
     ] {
         let mut world = stuck(stage);

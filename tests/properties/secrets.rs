@@ -59,7 +59,7 @@ fn a_conflict_names_the_keys_and_stops_all_copies() {
     let said = "Secret tls: the target has one with other content (type (kubernetes.io/tls on the source, Opaque on the target), extra, tls.crt), and it is never overwritten.";
     assert_eq!(says(&world), (Stage::CopySecrets, "SecretConflict", said));
     assert_eq!(states(&world), [("api-key", "Missing"), ("tls", "Conflict")]);
-    let fix = "Make both sides equal, delete the target's Secret so that it is copied, or leave it out with spec.secrets.exclude and a higher attempt.";
+    let fix = "Make both sides equal, delete the target's Secret so that it is copied, or leave it out with spec.secrets.exclude.";
     assert_eq!(world.status.unblock, fix);
     let mut mended = world.clone();
     mended.target.secrets.clear();

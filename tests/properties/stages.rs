@@ -189,7 +189,7 @@ fn smoke_test_waits_for_a_verdict_and_says_on_what() {
     let mut world = World::new();
     world.run_until(Stage::SmokeTest);
     world.pass();
-    let said = "Both sides are being probed; no verdict yet on https shop.example /: it has not been asked yet";
+    let said = "Both sides are being probed; several good answers in a row are needed. Last seen of https shop.example /: it has not been asked yet.";
     assert_eq!(says(&world), (Stage::SmokeTest, "Testing", said));
     assert!(texts(&world).iter().all(|text| !text.starts_with("target web ")), "users were sent before the test");
 }
