@@ -37,9 +37,9 @@ crds: ## Write the CustomResourceDefinitions in crds/ from src/api
 	cargo run -q --locked -- crds --directory crds
 
 crds-check: ## Fail when crds/ is not what src/api says
-	rm -rf target/crds && mkdir -p target/crds
-	cargo run -q --locked -- crds --directory target/crds
-	diff -r -u --exclude kustomization.yaml crds target/crds \
+	@rm -rf target/crds && mkdir -p target/crds
+	@cargo run -q --locked -- crds --directory target/crds
+	@diff -r -u --exclude kustomization.yaml crds target/crds \
 	  || { echo "crds/ is stale: run \`make crds\` and commit the result" >&2; exit 1; }
 
 release: ## Build the operator as the image has it

@@ -12,13 +12,6 @@ pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item 
     std::iter::successors(Some(error), |error| (*error).source()).take(MAX_DEPTH)
 }
 
-/// An error of our own with its causes: the outermost says which object it is about.
-pub(crate) fn told(error: &(dyn Error + 'static)) -> String {
-    let below = causes(error);
-    let outermost = error.to_string();
-    if outermost.contains(&below) { one_line(&outermost) } else { one_line(&format!("{outermost}: {below}")) }
-}
-
 /// The causes below the outermost error, which only says that something failed; each once, because libraries repeat
 /// what they wrap.
 pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
@@ -73,15 +66,6 @@ mod tests {
         assert_eq!(causes(&layers(&["alone"])), "alone");
         assert_eq!(whole(&layers(&["outer", "connect", "refused\n(111)"])), "outer: connect: refused (111)");
         assert_eq!(whole(&layers(&["alone"])), "alone");
-    }
-
-    #[test]
-    fn an_error_of_our_own_is_told_with_what_it_is_about() {
-        assert_eq!(
-            told(&layers(&["cannot read Secret web", "connect", "refused"])),
-            "cannot read Secret web: connect: refused"
-        );
-        assert_eq!(told(&layers(&["alone"])), "alone");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod memory;
 mod pairs;
 mod readable;
+mod waits;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -23,14 +24,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::api::{ClusterPair, NamespaceMigration, Stage};
-use crate::backoff::Backoff;
 use crate::cluster::call::CallError;
 use crate::cluster::connection::HomeAccess;
 use crate::events::{self, Teller};
 use crate::execute::{Report, execute};
 use crate::machine::drive::{Decision, Needs};
 use crate::machine::order::{Home, Order, OrderError};
-use crate::machine::stages;
 use crate::machine::{self, Observed};
 use crate::metrics::{ErrorLabels, ReconcileLabels, ReconcileResult};
 use crate::observe::observe;
@@ -40,11 +39,12 @@ use crate::site::{Site, Wake};
 use crate::status;
 use memory::{Known, Memory};
 use pairs::Pairs;
+use waits::Waits;
 
 /// After a write the watch brings the new object; should it not, a look is taken after this time.
 const AFTER_WRITE: Duration = Duration::from_secs(2);
-/// A rollback is tried again at least this often, however often it has failed.
-const ROLLBACK_RETRY: Duration = Duration::from_secs(5);
+/// The watch usually brings a newer object at once; should it not, a look is taken after this time.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// A part of the process that `/readyz` waits for.
 pub const MIGRATIONS_LISTED: &str = "migrations listed";
 /// A part of the process that `/readyz` waits for.
@@ -57,7 +57,7 @@ pub struct Operator {
     pairs: Pairs,
     sites: Mutex<HashMap<ObjectRef<NamespaceMigration>, Arc<Site>>>,
     memory: Memory,
-    backoff: Mutex<Backoff>,
+    waits: Waits,
     teller: Teller,
     trigger: UnboundedSender<ObjectRef<NamespaceMigration>>,
     /// Key of the hashes by which Secrets are compared. A new one for each process, stored nowhere.
@@ -71,7 +71,13 @@ type ControllerError = kube_runtime::controller::Error<ReconcileError, watcher::
 pub enum ReconcileError {
     /// The status could not be written. Weights, if any, were written before.
     #[error("cannot write the status")]
-    Status(#[source] CallError),
+    Status {
+        /// The stage that was to be written: the object still shows an older one.
+        stage: Stage,
+        /// What happened.
+        #[source]
+        source: CallError,
+    },
     /// A pass panicked: a bug, but one that must not stop the other migrations.
     #[error("the pass panicked: {0}")]
     Panicked(String),
@@ -80,7 +86,7 @@ pub enum ReconcileError {
 impl ReconcileError {
     fn category(&self) -> &'static str {
         match self {
-            Self::Status(_) => "status",
+            Self::Status { .. } => "status",
             Self::Panicked(_) => "panic",
         }
     }
@@ -96,9 +102,15 @@ pub async fn run(home: HomeAccess, identity: Home, selector: Option<String>, hea
     let pairs = tokio::spawn(stop.clone().run_until_cancelled_owned(pairs));
     let api = Api::<DeserializeGuard<NamespaceMigration>>::all(operator.home.clients.watches.clone());
     // Not `Store::wait_until_ready`: of several that wait only the last is woken, and the controller itself waits there.
-    let watched = readable::only(watch_objects(api, config).default_backoff(), operator.home.metrics.clone())
-        .inspect_ok(move |event| beat_when_listed(event, &health));
-    Controller::for_stream(watched.reflect(writer).touched_objects(), migrations)
+    let (listed, store) = (Arc::clone(&operator), migrations.clone());
+    let watched = readable::only(watch_objects(api, config).default_backoff(), operator.home.metrics.clone());
+    let watched = watched.reflect(writer).inspect_ok(move |event| {
+        if matches!(event, watcher::Event::InitDone) {
+            health.beat(MIGRATIONS_LISTED);
+            listed.look_for_gone(&store);
+        }
+    });
+    Controller::for_stream(watched.touched_objects(), migrations)
         .reconcile_on(triggers)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(caught, retry, Arc::clone(&operator))
@@ -108,12 +120,6 @@ pub async fn run(home: HomeAccess, identity: Home, selector: Option<String>, hea
         })
         .await;
     pairs.abort();
-}
-
-fn beat_when_listed(event: &watcher::Event<NamespaceMigration>, health: &Health) {
-    if matches!(event, watcher::Event::InitDone) {
-        health.beat(MIGRATIONS_LISTED);
-    }
 }
 
 /// One pass, of which a panic is caught and counted: one object's trouble is not the others'.
@@ -128,7 +134,7 @@ async fn caught(migration: Arc<NamespaceMigration>, operator: Arc<Operator>) -> 
     let metrics = &operator.home.metrics;
     let label = match &result {
         Ok(_) => ReconcileResult::Success,
-        Err(ReconcileError::Status(_)) => ReconcileResult::Failure,
+        Err(ReconcileError::Status { .. }) => ReconcileResult::Failure,
         Err(ReconcileError::Panicked(_)) => {
             metrics.panics.inc();
             ReconcileResult::Panic
@@ -146,6 +152,11 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 
 /// One pass over one migration.
 async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>) -> Result<Action, ReconcileError> {
+    // Until the pairs are listed, one that is missing is no news; then every migration is woken.
+    if !operator.pairs.are_listed() {
+        return Ok(Action::await_change());
+    }
+
     // No request needed: what is remembered, what is asked for, what must be looked at.
     let known = operator.memory.latest(migration);
     let (order, pair) = match operator.order(migration) {
@@ -154,28 +165,25 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     };
     let needs = machine::needs(&order, &known.status);
     let Some(site) = operator.site(migration, &order, &pair, &needs) else {
-        return operator
-            .conclude(
-                migration,
-                &known,
-                machine::decide(&order, &known.status, &Observed::default(), crate::cluster::now()),
-            )
-            .await;
+        let decision = machine::decide(&order, &known.status, &Observed::default(), crate::cluster::now());
+        return operator.rest(migration, &known, decision).await;
     };
 
     // Requests only where the stage needs Secrets.
     let observed = observe(&site, &order.namespace, &needs, &operator.digest_key).await;
 
     // No request needed.
-    let decision = machine::decide(&order, &known.status, &observed, crate::cluster::now());
+    let mut decision = machine::decide(&order, &known.status, &observed, crate::cluster::now());
     watch_health(&site, migration, &pair, &order, &decision, &observed);
     events::log(migration, &known.status.reason, &decision);
 
     // Requests needed: the world first, then what people read of it.
     let report = execute(&order, &site, &decision.effects).await;
+    let failures = report.to_tell(operator.waits.has_failed(&uid(migration)));
+    machine::failure::tell(&mut decision, &known.status, &failures, crate::cluster::now());
     let next = operator.next(migration, &decision, &report);
-    operator.conclude(migration, &known, decision).await?;
-    Ok(next)
+    let stands = operator.conclude(migration, &known, decision).await?;
+    Ok(if stands { next } else { Action::requeue(LOOK_AGAIN) })
 }
 
 /// Starts, directs or ends the prober, as the decision's stage needs it.
@@ -207,7 +215,7 @@ impl Operator {
             pairs: Pairs::default(),
             sites: Mutex::default(),
             memory: Memory::new(home.metrics.clone()),
-            backoff: Mutex::default(),
+            waits: Waits::default(),
             teller,
             trigger,
             digest_key: hmac::Key::new(hmac::HMAC_SHA256, &key),
@@ -236,15 +244,10 @@ impl Operator {
             sites.remove(&key);
             return None;
         }
-        let uid = migration.uid().unwrap_or_default();
+        let uid = uid(migration);
         let wake = self.wake(key.clone());
         let (source, target) = self.pairs.connections(pair, &self.home, &self.trigger);
-        let fits = |site: &Arc<Site>| {
-            site.uid == uid
-                && Arc::ptr_eq(site.source.connection(), &source)
-                && Arc::ptr_eq(site.target.connection(), &target)
-        };
-        if let Some(site) = sites.get(&key).filter(|site| fits(site)) {
+        if let Some(site) = sites.get(&key).filter(|site| site.fits(&uid, order, &source, &target)) {
             return Some(Arc::clone(site));
         }
         let site = Arc::new(Site::open(uid, order, source, target, wake, self.home.metrics.clone()));
@@ -264,17 +267,31 @@ impl Operator {
         known: &Known,
         error: &OrderError,
     ) -> Result<Action, ReconcileError> {
-        let generation = migration.metadata.generation.unwrap_or_default();
-        self.conclude(migration, known, machine::reject(&known.status, generation, error, crate::cluster::now())).await
+        let asked = (migration.metadata.generation.unwrap_or_default(), migration.spec.attempt);
+        self.rest(migration, known, machine::reject(&known.status, asked, error, crate::cluster::now())).await
     }
 
-    /// Writes the status if it has changed, then tells what happened.
-    async fn conclude(
+    /// The end of a pass that changes nothing but the status.
+    async fn rest(
         &self,
         migration: &Arc<NamespaceMigration>,
         known: &Known,
         decision: Decision,
     ) -> Result<Action, ReconcileError> {
+        let wake_at = decision.wake_at;
+        let stands = self.conclude(migration, known, decision).await?;
+        self.waits.reset(&uid(migration));
+        Ok(if stands { until(wake_at) } else { Action::requeue(LOOK_AGAIN) })
+    }
+
+    /// Writes the status if it has changed, then tells what happened. False if somebody has changed the object since:
+    /// then nothing was told, and it has to be decided again.
+    async fn conclude(
+        &self,
+        migration: &Arc<NamespaceMigration>,
+        known: &Known,
+        decision: Decision,
+    ) -> Result<bool, ReconcileError> {
         self.memory.measure(migration, known, &decision.status);
         if !memory::is_same(&decision.status, &known.status) || migration.status.is_none() {
             let written =
@@ -284,32 +301,38 @@ impl Operator {
                     self.home.metrics.status_writes.inc();
                     self.memory.remember(migration, decision.status.clone(), version);
                 }
-                // Somebody changed the object in between: look and decide again, at once.
-                Err(error) if error.is_conflict() => return Ok(Action::requeue(Duration::from_millis(10))),
-                Err(error) if error.not_found() => return Ok(Action::await_change()),
-                Err(error) => return Err(ReconcileError::Status(error)),
+                Err(error) if error.is_conflict() => return Ok(false),
+                Err(error) if error.not_found() => return Ok(true),
+                Err(source) => return Err(ReconcileError::Status { stage: decision.status.stage, source }),
             }
         }
         self.teller.tell(migration, &decision.events).await;
-        Ok(until(decision.wake_at))
+        Ok(true)
     }
 
     /// When to look again.
     fn next(&self, migration: &NamespaceMigration, decision: &Decision, report: &Report) -> Action {
-        if report.is_conflict_only() {
+        let uid = uid(migration);
+        if report.is_conflict_only() && self.waits.conflict_is_normal(&uid) {
             return Action::requeue(Duration::ZERO);
         }
-        let uid = migration.uid().unwrap_or_default();
         if !report.failures.is_empty() {
-            let wait = locked(&self.backoff).failed(&uid, jitter());
-            let goes_back = stages::is_rollback(decision.status.stage);
-            return Action::requeue(if goes_back { wait.min(ROLLBACK_RETRY) } else { wait });
+            return Action::requeue(self.waits.failed(&uid, decision.status.stage));
         }
-        locked(&self.backoff).reset(&uid);
+        self.waits.reset(&uid);
         if report.done > 0 {
             return Action::requeue(AFTER_WRITE);
         }
         until(decision.wake_at)
+    }
+
+    /// Wakes what is known of migrations that went while nobody watched, so that it is dropped.
+    fn look_for_gone(&self, store: &reflector::Store<NamespaceMigration>) {
+        let sites = locked(&self.sites).keys().cloned().collect::<Vec<_>>();
+        for known in sites.into_iter().chain(self.memory.known()).filter(|known| store.get(known).is_none()) {
+            // Without a receiver the controller has ended, and there is nothing to drop.
+            drop(self.trigger.unbounded_send(known));
+        }
     }
 
     /// What the controller itself has to say: a migration that is gone, or a watch that fails.
@@ -327,7 +350,7 @@ impl Operator {
     fn forget(&self, gone: &ObjectRef<NamespaceMigration>) {
         locked(&self.sites).remove(gone);
         let uid = self.memory.forget(gone);
-        locked(&self.backoff).reset(&uid.unwrap_or_default());
+        self.waits.reset(&uid.unwrap_or_default());
     }
 }
 
@@ -342,20 +365,17 @@ fn until(wake_at: Option<jiff::Timestamp>) -> Action {
 /// A pass failed: back off, each object for itself.
 fn retry(migration: Arc<NamespaceMigration>, error: &ReconcileError, operator: Arc<Operator>) -> Action {
     let (namespace, name) = (migration.namespace().unwrap_or_default(), migration.name_any());
-    tracing::error!(namespace, name, error = crate::causes::told(error), "a pass over a migration failed");
+    tracing::error!(namespace, name, error = crate::causes::whole(error), "a pass over a migration failed");
     operator.home.metrics.reconcile_errors.get_or_create(&ErrorLabels { reason: error.category() }).inc();
-    let wait = locked(&operator.backoff).failed(&migration.uid().unwrap_or_default(), jitter());
-    let stage = migration.status.as_ref().map(|status| status.stage).unwrap_or_default();
-    Action::requeue(if matches!(stage, Stage::RollingBack | Stage::RollbackBlocked) {
-        wait.min(ROLLBACK_RETRY)
-    } else {
-        wait
-    })
+    let stage = match error {
+        ReconcileError::Status { stage, .. } => *stage,
+        ReconcileError::Panicked(_) => operator.memory.latest(&migration).status.stage,
+    };
+    Action::requeue(operator.waits.failed(&uid(&migration), stage))
 }
 
-fn jitter() -> u8 {
-    let mut byte = [0];
-    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut byte).map_or(0, |()| byte[0])
+fn uid(migration: &NamespaceMigration) -> String {
+    migration.uid().unwrap_or_default()
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

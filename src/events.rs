@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use kube::{Client, Resource as _, ResourceExt as _};
 use kube_runtime::events::{Event, EventType, Recorder, Reporter};
+use tokio::time::Instant;
 
 use crate::api::NamespaceMigration;
 use crate::cluster::call::timed;
-use crate::machine::Decision;
 use crate::machine::run::Event as Happened;
+use crate::machine::{Decision, Reason};
 
-/// An event is not worth a longer wait: status and log have said the same.
-const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The events of one pass are not worth a longer wait, together: status and log have said the same.
+const EVENTS_TIMEOUT: Duration = Duration::from_secs(5);
 /// The API's limit of a note, in bytes.
 const LONGEST_NOTE: usize = 1024;
 
@@ -31,6 +32,7 @@ impl Teller {
     /// Tells what happened. What cannot be told is logged: it must not hold up a migration.
     pub async fn tell(&self, migration: &NamespaceMigration, happened: &[Happened]) {
         let about = migration.object_ref(&());
+        let until = Instant::now() + EVENTS_TIMEOUT;
         for event in happened {
             let event = Event {
                 type_: if event.warning { EventType::Warning } else { EventType::Normal },
@@ -41,7 +43,8 @@ impl Teller {
             };
             // A recorder folds what it has told before by reason alone: the second stage would only count up the first.
             let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-            if let Err(error) = timed(EVENT_TIMEOUT, recorder.publish(&event, &about)).await {
+            let left = until.saturating_duration_since(Instant::now());
+            if let Err(error) = timed(left, recorder.publish(&event, &about)).await {
                 tracing::warn!(reason = event.reason, %error, "an event could not be told");
             }
         }
@@ -61,7 +64,8 @@ pub fn log(migration: &NamespaceMigration, reason_before: &str, decision: &Decis
     }
     let status = &decision.status;
     let told = decision.events.iter().any(|event| event.reason.as_str() == status.reason);
-    if status.reason != reason_before && !told {
+    // A refused write is decided again and again: each time it is the same news.
+    if status.reason != reason_before && !told && reason_before != Reason::WriteRefused.as_str() {
         tracing::info!(namespace, name, reason = status.reason, "{}", status.message);
     }
 }

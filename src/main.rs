@@ -62,8 +62,10 @@ async fn run(args: RunArgs) -> Result<()> {
     let home = HomeAccess { source, clients, namespace: args.namespace.clone(), metrics };
     let draining = CancellationToken::new();
     tokio::spawn(drain_on_signal(draining.clone())?);
-    let identity = Home { identity: home_identity(&home, &draining).await, operator_namespace: args.namespace };
-    controller::run(home, identity, args.selector, health, draining).await;
+    if let Some(identity) = home_identity(&home, &draining).await {
+        let identity = Home { identity, operator_namespace: args.namespace };
+        controller::run(home, identity, args.selector, health, draining).await;
+    }
 
     stop.cancel();
     serving.await.context("the server of /metrics ended badly")??;
@@ -90,17 +92,19 @@ fn drain_on_signal(draining: CancellationToken) -> Result<impl Future<Output = (
     })
 }
 
-/// UID of the home cluster's `kube-system`: part of every stamp. Without it nothing can be written, so it is waited for.
-async fn home_identity(home: &HomeAccess, draining: &CancellationToken) -> String {
+/// UID of the home cluster's `kube-system`: part of every stamp. Without it nothing can be written, so it is waited for;
+/// None when the process is to end before.
+async fn home_identity(home: &HomeAccess, draining: &CancellationToken) -> Option<String> {
     let namespaces: Api<Namespace> = Api::all(home.clients.requests.clone());
     loop {
         match timed(CALL_TIMEOUT, namespaces.get("kube-system")).await {
-            Ok(found) => return found.metadata.uid.unwrap_or_default(),
+            Ok(found) if found.metadata.uid.is_some() => return found.metadata.uid,
+            Ok(_) => tracing::warn!("the home cluster's kube-system namespace has no UID; trying again"),
             Err(error) => tracing::warn!(%error, "the home cluster cannot be asked who it is; trying again"),
         }
         tokio::select! {
             () = tokio::time::sleep(HOME_RETRY) => {}
-            () = draining.cancelled() => return String::new(),
+            () = draining.cancelled() => return None,
         }
     }
 }

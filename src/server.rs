@@ -21,6 +21,9 @@ use crate::metrics::Metrics;
 /// What `prometheus-client` writes.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// How long requests that are there when the process ends may still take. Nobody may hold it back by asking slowly.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
 /// Why the endpoints are not served.
 #[derive(Debug, Error)]
 pub enum ServerError {
@@ -125,13 +128,18 @@ impl Server {
         self.address
     }
 
-    /// Serves until `stop` is cancelled, then answers the requests that were already there and returns.
+    /// Serves until `stop` is cancelled, then answers the requests that were already there, within 2 s, and returns.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), ServerError> {
         let address = self.address;
-        axum::serve(self.listener, self.router)
-            .with_graceful_shutdown(stop.cancelled_owned())
-            .await
-            .map_err(|source| ServerError::Serve { address, source })
+        let serving = axum::serve(self.listener, self.router).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let too_long = async {
+            stop.cancelled().await;
+            tokio::time::sleep(LAST_ANSWERS).await;
+        };
+        tokio::select! {
+            ended = serving.into_future() => ended.map_err(|source| ServerError::Serve { address, source }),
+            () = too_long => Ok(()),
+        }
     }
 }
 
@@ -199,6 +207,17 @@ mod tests {
         let (status, text) = get(address, "/metrics").await;
         assert!(status == 200 && text.contains("nsmig_panics_total 0") && text.contains(OPEN_METRICS), "{text}");
         assert_eq!(get(address, "/secrets").await.0, 404);
+        stop.cancel();
+        task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_never_finishes_its_request_does_not_hold_the_process_back() {
+        use tokio::io::AsyncWriteExt as _;
+        let (address, stop, task) = running(&Health::default()).await;
+        let mut slow = tokio::net::TcpStream::connect(address).await.unwrap();
+        slow.write_all(b"GET /livez HTTP/1.1\r\n").await.unwrap();
+        assert_eq!(get(address, "/livez").await.0, 200, "the slow one was accepted before");
         stop.cancel();
         task.await.unwrap();
     }

@@ -17,7 +17,7 @@ pub type Wake = Arc<dyn Fn() + Send + Sync>;
 /// One migration's namespace in both clusters, and its prober.
 pub struct Site {
     /// UID of the migration: one that is created anew under the same name gets a site of its own.
-    pub uid: String,
+    uid: String,
     /// The namespace on the source.
     pub source: Arc<NamespaceWatch>,
     /// The namespace on the target.
@@ -38,15 +38,22 @@ impl Site {
         metrics: Metrics,
     ) -> Self {
         let watch = |side: Side, connection: Arc<Connection>| {
-            let scope = Scope {
-                namespace: order.namespace.clone(),
-                annotation_prefix: order.rules(side).annotation_prefix.clone(),
-            };
+            let scope = scope(order, side);
             let wake = Arc::clone(&wake);
             Arc::new(NamespaceWatch::start(connection, scope, move || wake()))
         };
         let (source, target) = (watch(Side::Source, source), watch(Side::Target, target));
         Self { uid, source, target, prober: Mutex::default(), wake, metrics }
+    }
+
+    /// Whether it is the site of this migration, watched through these connections and by these rules. The rules of a pair may
+    /// be edited: facts that were read by older ones would never show what is written by the new.
+    pub fn fits(&self, uid: &str, order: &Order, source: &Arc<Connection>, target: &Arc<Connection>) -> bool {
+        let watched = |side: Side, connection: &Arc<Connection>| {
+            let watch = self.side(side);
+            Arc::ptr_eq(watch.connection(), connection) && *watch.scope() == scope(order, side)
+        };
+        self.uid == uid && watched(Side::Source, source) && watched(Side::Target, target)
     }
 
     /// The namespace on one side.
@@ -93,4 +100,8 @@ impl Site {
         // Each change is one assignment, so a panic elsewhere leaves nothing half done.
         self.prober.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn scope(order: &Order, side: Side) -> Scope {
+    Scope { namespace: order.namespace.clone(), annotation_prefix: order.rules(side).annotation_prefix.clone() }
 }

@@ -217,7 +217,7 @@ fn one_operator_runs_at_a_time_and_is_given_time_to_end() {
     let spec = &only(&manifests, "Deployment")["spec"];
     assert_eq!(spec["replicas"], 1);
     assert_eq!(spec["strategy"]["type"], "Recreate");
-    assert_eq!(spec["template"]["spec"]["terminationGracePeriodSeconds"], 30);
+    assert_eq!(spec["template"]["spec"]["terminationGracePeriodSeconds"], 75);
 }
 
 #[test]

@@ -105,6 +105,23 @@ impl CallError {
         matches!(self, Self::Timeout { .. } | Self::Transport { .. } | Self::Api { code: 502..=504, .. })
     }
 
+    /// The request was understood and refused: the same request will be refused again until somebody changes something.
+    pub fn refused(&self) -> bool {
+        matches!(self, Self::Api { code: 400..=499, .. }) && !matches!(self.code(), Some(401 | 404 | 408 | 409 | 429))
+    }
+
+    /// The kind of answer, which is the same each time, and the server's own words, which may not be.
+    pub fn kind_and_words(&self) -> (String, &str) {
+        match self {
+            Self::Api { code, reason, message } => {
+                let kind = Self::Api { code: *code, reason: reason.clone(), message: String::new() };
+                (kind.to_string(), message)
+            }
+            Self::Transport { message } => ("the connection to the API server failed".to_owned(), message),
+            other => (other.to_string(), ""),
+        }
+    }
+
     fn code(&self) -> Option<u16> {
         match self {
             Self::Api { code, .. } => Some(*code),
@@ -188,6 +205,15 @@ mod tests {
         ] {
             assert_eq!(kinds(&error), kind, "{error}");
         }
+    }
+
+    #[test]
+    fn a_refusal_is_what_trying_again_does_not_help() {
+        let refused = |code| api(code, "").refused();
+        assert_eq!([400, 403, 413, 422].map(refused), [true; 4]);
+        assert_eq!([401, 404, 409, 429, 500, 503].map(refused), [false; 6]);
+        let full = CallError::Api { code: 422, reason: "Invalid".into(), message: "spec.rules: no".into() };
+        assert_eq!(full.kind_and_words(), ("the API server answered 422 Invalid".to_owned(), "spec.rules: no"));
     }
 
     #[test]

@@ -20,8 +20,13 @@ use crate::metrics::{ClusterSide, Metrics};
 
 /// How long a connection may take to come about, TLS included.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long one request may take from being sent to its last byte, and the usual limit for `call::timed`.
+/// The usual limit of one request, from being sent to its last byte.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The limit of a write that admission webhooks may look at: each may take 10 s before the API server goes on without it
+/// (`timeoutSeconds`), and a request that is cut off before has no effect.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
+/// No connection for watches is silent for longer: the API server ends a watch after 290 s, and sends bookmarks before.
+const LONGEST_SILENCE: Duration = Duration::from_secs(320);
 
 const PRODUCT: &str = concat!("namespace-migration/", env!("CARGO_PKG_VERSION"));
 
@@ -71,7 +76,7 @@ pub enum ConnectError {
 pub struct Clients {
     /// For everything that is answered at once: reads and writes.
     pub requests: Client,
-    /// For watches alone: reads on its connections have no time limit, the watcher's own idle time-out ends them.
+    /// For watches alone: its connections may be silent for as long as a watch lives.
     pub watches: Client,
 }
 
@@ -103,11 +108,11 @@ pub fn connect(config: &kube::Config, side: ClusterSide, metrics: &Metrics) -> R
     watches.headers.push((USER_AGENT, HeaderValue::from_static(PRODUCT)));
     watches.connect_timeout = Some(CONNECT_TIMEOUT);
     watches.write_timeout = Some(CALL_TIMEOUT);
-    watches.read_timeout = None;
-    let mut requests = watches.clone();
-    requests.read_timeout = Some(CALL_TIMEOUT);
+    watches.read_timeout = Some(LONGEST_SILENCE);
     // Else the time that a pooled connection was idle would count.
-    requests.reset_reader_on_write = true;
+    watches.reset_reader_on_write = true;
+    let mut requests = watches.clone();
+    requests.read_timeout = Some(WRITE_TIMEOUT);
     Ok(Clients { requests: client(requests, side, metrics)?, watches: client(watches, side, metrics)? })
 }
 

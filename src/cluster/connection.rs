@@ -111,7 +111,7 @@ impl Trouble {
             return Reach::WrongCluster { found };
         }
         let unreachable = matches!(&self, Self::Identity(error) if error.unreachable());
-        let why = crate::causes::told(&self);
+        let why = crate::causes::whole(&self);
         if unreachable { Reach::Unreachable { since: super::now(), why } } else { Reach::Refused { why } }
     }
 }
@@ -184,8 +184,7 @@ impl Keeper {
                 Ok(()) => {
                     self.publish(Reach::Reachable);
                     retry = FIRST_RETRY;
-                    self.doubt.notified().await;
-                    (self.changed)();
+                    self.wait_for_doubt().await;
                 }
                 Err(trouble) => {
                     self.publish(trouble.reach());
@@ -196,9 +195,20 @@ impl Keeper {
         }
     }
 
-    /// Asks the cluster who it is. Credentials are read anew only when those at hand did not do.
+    /// A call that found the cluster away is news; the mere doubt of a watch is not, and many of them cost one question.
+    async fn wait_for_doubt(&self) {
+        let verified = tokio::time::Instant::now();
+        self.doubt.notified().await;
+        if !self.state.borrow().reach.is_reachable() {
+            (self.changed)();
+        }
+        tokio::time::sleep_until(verified + FIRST_RETRY).await;
+    }
+
+    /// Asks the cluster who it is. Credentials are read anew only when those at hand did not do. A connection that has led
+    /// to another cluster is not used again: its watches may have brought that one's facts.
     async fn verify(&self) -> Result<(), Trouble> {
-        let known = self.state.borrow().clients.clone();
+        let known = self.known_clients();
         if let Some(clients) = known
             && self.ask_identity(&clients).await.is_ok()
         {
@@ -211,6 +221,12 @@ impl Keeper {
             state.generation += 1;
         });
         Ok(())
+    }
+
+    fn known_clients(&self) -> Option<Clients> {
+        let state = self.state.borrow();
+        let led_astray = matches!(state.reach, Reach::WrongCluster { .. });
+        state.clients.clone().filter(|_| !led_astray)
     }
 
     async fn ask_identity(&self, clients: &Clients) -> Result<(), Trouble> {

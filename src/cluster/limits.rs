@@ -1,7 +1,9 @@
-//! The layer around every client: counts each request by how it ended and caps what an answer may bring.
+//! The layer around every client: counts each request by how it ended, and caps how long an answer may take to begin and
+//! what it may bring.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use http::{Method, Request, Response, StatusCode};
@@ -17,6 +19,16 @@ use crate::metrics::{CallLabels, CallOutcome, ClusterSide, Verb};
 /// The largest answer that is read, in bytes; of a watch, the largest single event.
 pub(super) const MAX_ANSWER: usize = 8 * 1024 * 1024;
 
+/// How long the head of an answer may take. Watches have it at once; a large list has it after a moment.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The request was sent, and nothing came back: a connection that died in silence, or a server that hangs.
+#[derive(Debug, Error)]
+#[error("no answer within {after:?}")]
+struct NoAnswer {
+    after: Duration,
+}
+
 /// More came than [`MAX_ANSWER`].
 #[derive(Debug, Error)]
 #[error("the answer is larger than {limit} bytes")]
@@ -27,13 +39,14 @@ pub(super) struct AnswerTooLarge {
 /// Adds the counting and the cap to a client's stack.
 #[derive(Clone)]
 pub(super) struct LimitsLayer {
+    head_timeout: Duration,
     side: ClusterSide,
     calls: Family<CallLabels, Counter>,
 }
 
 impl LimitsLayer {
     pub(super) fn new(side: ClusterSide, calls: Family<CallLabels, Counter>) -> Self {
-        Self { side, calls }
+        Self { head_timeout: HEAD_TIMEOUT, side, calls }
     }
 }
 
@@ -69,9 +82,10 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let verb = verb(&request);
         let counted = Counted { layer: self.layer.clone(), verb, outcome: CallOutcome::Abandoned };
-        let answer = self.inner.call(request);
+        let (answer, after) = (self.inner.call(request), self.layer.head_timeout);
         Box::pin(async move {
-            let answer = answer.await;
+            // The watcher's idle time-out begins with the answer: without this, a list would wait for ever.
+            let answer = tokio::time::timeout(after, answer).await.unwrap_or_else(|_| Err(NoAnswer { after }.into()));
             counted.ended(answer.as_ref().ok().map(Response::status));
             Ok(answer?.map(|body| capped(body, verb)))
         })
@@ -199,6 +213,20 @@ mod tests {
         ] {
             assert_eq!(verb_of(method, uri, media_type), expected, "{method} {uri}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_list_that_is_never_answered_ends() {
+        let silent = tower::service_fn(|_: Request<Body>| std::future::pending::<Result<_, BoxError>>());
+        let calls = Family::default();
+        let mut layer = LimitsLayer::new(ClusterSide::Target, calls.clone());
+        layer.head_timeout = Duration::from_millis(1);
+        let mut limits = layer.layer(silent);
+        let list = Request::get("/api/v1/namespaces").body(Body::empty()).unwrap();
+        let error = limits.call(list).await.err().unwrap();
+        assert!(error.is::<NoAnswer>(), "{error}");
+        let labels = CallLabels { side: ClusterSide::Target, verb: Verb::List, outcome: CallOutcome::Unreachable };
+        assert_eq!(calls.get_or_create(&labels).get(), 1);
     }
 
     #[test]

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, ResourceExt as _};
 use kube_runtime::watcher::{self, Event};
@@ -17,6 +18,9 @@ use super::client::Clients;
 use super::connection::Connection;
 use crate::machine::observed::{ClusterView, IngressFacts, NamespaceFacts, WorkloadFacts};
 use crate::observe::facts;
+
+/// How long a refusal stands without another: longer than the watcher's longest back-off (30 s) and a try (30 s).
+const REFUSAL_STANDS: Duration = Duration::from_secs(90);
 
 /// The kinds that are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,7 +81,7 @@ struct Store {
 }
 
 /// What is watched, and for whom.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     /// The namespace.
     pub namespace: String,
@@ -88,6 +92,7 @@ pub struct Scope {
 /// A watched namespace. Dropped, its watches end.
 pub struct NamespaceWatch {
     connection: Arc<Connection>,
+    scope: Scope,
     store: Arc<Mutex<Store>>,
     _watches: DropGuard,
 }
@@ -105,15 +110,21 @@ impl NamespaceWatch {
                 connection: Arc::clone(&connection),
                 store: Arc::clone(&store),
                 changed: Arc::clone(&changed),
+                refusal_stands: REFUSAL_STANDS,
             };
             tokio::spawn(stop.clone().run_until_cancelled_owned(watch.run()));
         }
-        Self { connection, store, _watches: stop.drop_guard() }
+        Self { connection, scope, store, _watches: stop.drop_guard() }
     }
 
     /// The connection that is watched through.
     pub fn connection(&self) -> &Arc<Connection> {
         &self.connection
+    }
+
+    /// What is watched.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
     }
 
     /// How the namespace was last seen.
@@ -148,6 +159,7 @@ struct Watch {
     connection: Arc<Connection>,
     store: Arc<Mutex<Store>>,
     changed: Arc<dyn Fn() + Send + Sync>,
+    refusal_stands: Duration,
 }
 
 impl Watch {
@@ -180,12 +192,28 @@ impl Watch {
             (api, watcher::Config::default())
         };
         let mut events = watch_objects(api, config).default_backoff().boxed();
-        while let Some(event) = events.next().await {
+        while let Some(event) = self.next(&mut events).await {
             match event {
                 Ok(event) => self.take(event),
                 Err(error) => self.complain(&error),
             }
         }
+    }
+
+    /// The next event. A refused watch is begun again and again; that it was not refused once more is all that tells of its
+    /// success, because a watch without changes is silent.
+    async fn next<S: Stream + Unpin>(&self, events: &mut S) -> Option<S::Item> {
+        while lock(&self.store).refused.contains_key(&self.kind) {
+            match tokio::time::timeout(self.refusal_stands, events.next()).await {
+                Ok(event) => return event,
+                Err(_) => drop(self.is_shown_again().then(|| (self.changed)())),
+            }
+        }
+        events.next().await
+    }
+
+    fn is_shown_again(&self) -> bool {
+        lock(&self.store).refused.remove(&self.kind).is_some()
     }
 
     fn complain(&self, error: &watcher::Error) {
@@ -219,9 +247,12 @@ impl Watch {
             Event::Apply(object) => {
                 let (key, facts) = ((self.kind, object.name_any()), self.facts(&object));
                 let old = lock(&self.store).objects.insert(key, facts.clone());
-                old.as_ref() != Some(&facts)
+                self.is_shown_again() | (old.as_ref() != Some(&facts))
             }
-            Event::Delete(object) => lock(&self.store).objects.remove(&(self.kind, object.name_any())).is_some(),
+            Event::Delete(object) => {
+                let old = lock(&self.store).objects.remove(&(self.kind, object.name_any()));
+                self.is_shown_again() | old.is_some()
+            }
         };
         if changed {
             (self.changed)();
@@ -264,5 +295,47 @@ fn refusal(error: &watcher::Error) -> Option<String> {
     match error {
         kube::Error::Api(status) if matches!(status.code, 403 | 404) => Some(status.message.clone()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::client::{HomeSource, connect};
+    use crate::cluster::connection::{Address, HomeAccess};
+    use crate::machine::Side;
+    use crate::metrics::{ClusterSide, Metrics};
+
+    fn unconnected() -> Arc<Connection> {
+        let metrics = Metrics::default();
+        let nowhere = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+        let home = HomeAccess {
+            source: HomeSource::File("/nowhere".into()),
+            clients: connect(&nowhere, ClusterSide::Home, &metrics).unwrap(),
+            namespace: "operator".into(),
+            metrics,
+        };
+        let way = crate::api::Connection::default();
+        Connection::open(Address { pair: "p".into(), side: Side::Target, way, identity: "u".into() }, home, || {})
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_is_refused_no_more_is_believed_again_though_nothing_changes() {
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let watch = Watch {
+            kind: Kind::Ingress,
+            scope: Scope { namespace: "shop".into(), annotation_prefix: "dns/".into() },
+            connection: unconnected(),
+            store: Arc::default(),
+            changed: Arc::new(move || tell.send(()).unwrap()),
+            refusal_stands: Duration::from_millis(1),
+        };
+        let forbidden = kube::core::Status::failure("no", "Forbidden").with_code(403);
+        watch.complain(&watcher::Error::WatchStartFailed(kube::Error::Api(forbidden.boxed())));
+        told.recv().await.unwrap();
+        assert!(lock(&watch.store).refused.contains_key(&Kind::Ingress));
+        let mut silence = futures::stream::pending::<()>();
+        tokio::select! { _ = watch.next(&mut silence) => panic!("nothing comes"), again = told.recv() => again.unwrap() }
+        assert!(lock(&watch.store).refused.is_empty());
     }
 }

@@ -63,6 +63,11 @@ impl Memory {
         remembered.insert(key, Remembered { uid: migration.uid().unwrap_or_default(), status, version, counted });
     }
 
+    /// The migrations of which something is known.
+    pub(super) fn known(&self) -> Vec<ObjectRef<NamespaceMigration>> {
+        locked(&self.remembered).keys().cloned().collect()
+    }
+
     /// Drops what was known of a migration that is gone. Returns its UID.
     pub(super) fn forget(&self, gone: &ObjectRef<NamespaceMigration>) -> Option<String> {
         let known = locked(&self.remembered).remove(gone)?;

@@ -1,6 +1,7 @@
 //! ClusterPairs as they are declared, and a connection for each cluster of each pair that is in use.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures::StreamExt as _;
@@ -16,6 +17,7 @@ use super::{Operator, PAIRS_LISTED, locked, readable};
 use crate::api::{ClusterPair, NamespaceMigration};
 use crate::cluster::connection::{Address, Connection, HomeAccess};
 use crate::machine::Side;
+use crate::metrics::Metrics;
 use crate::server::Health;
 
 pub(super) struct Pairs {
@@ -23,6 +25,7 @@ pub(super) struct Pairs {
     writer: Mutex<Option<Writer<ClusterPair>>>,
     connections: Mutex<HashMap<(String, Side), Arc<Connection>>>,
     migrations: Mutex<Option<Store<NamespaceMigration>>>,
+    listed: AtomicBool,
 }
 
 impl Default for Pairs {
@@ -33,11 +36,17 @@ impl Default for Pairs {
             writer: Mutex::new(Some(writer)),
             connections: Mutex::default(),
             migrations: Mutex::default(),
+            listed: AtomicBool::new(false),
         }
     }
 }
 
 impl Pairs {
+    /// Whether a pair that is not here does not exist. All migrations are woken when that becomes true.
+    pub(super) fn are_listed(&self) -> bool {
+        self.listed.load(Ordering::Acquire)
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<Arc<ClusterPair>> {
         self.store.get(&ObjectRef::new(name))
     }
@@ -75,8 +84,15 @@ impl Pairs {
         connection
     }
 
-    fn forget(&self, pair: &str) {
-        locked(&self.connections).retain(|(known, _), _| known != pair);
+    /// Drops the connections of pairs that are gone, also of those that went while nobody watched.
+    fn forget_gone(&self, metrics: &Metrics) {
+        locked(&self.connections).retain(|(pair, _), _| {
+            let stays = self.get(pair).is_some();
+            if !stays {
+                metrics.forget_pair(pair);
+            }
+            stays
+        });
     }
 }
 
@@ -108,11 +124,12 @@ pub(super) async fn follow(
         let changed = match event {
             Ok(Event::Apply(pair) | Event::InitApply(pair)) => pair.name_any(),
             Ok(Event::Delete(pair)) => {
-                operator.pairs.forget(&pair.name_any());
-                operator.home.metrics.forget_pair(&pair.name_any());
+                operator.pairs.forget_gone(&operator.home.metrics);
                 pair.name_any()
             }
             Ok(Event::InitDone) => {
+                operator.pairs.forget_gone(&operator.home.metrics);
+                operator.pairs.listed.store(true, Ordering::Release);
                 health.beat(PAIRS_LISTED);
                 wake(&operator, migrations.state().iter().map(|migration| ObjectRef::from_obj(migration.as_ref())));
                 continue;

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use kube::api::PostParams;
 
 use super::ExecuteError;
-use super::live::{Cluster, EFFECT_TIMEOUT};
+use super::live::Cluster;
 use crate::api::{FIELD_MANAGER, OWNER_ANNOTATION, OWNER_LABEL};
 use crate::cluster::call::timed;
+use crate::cluster::client::WRITE_TIMEOUT;
 use crate::cluster::secret;
 use crate::machine::Side;
 use crate::machine::effect::IngressCreation;
@@ -36,7 +37,7 @@ pub(super) async fn ingress(order: &Order, site: &Site, creation: &IngressCreati
         replicate::target_ingress(&original, &rules(order, creation, &creation.stamp.text(), &order.owner_label()));
     let made = serde_json::from_value(made).map_err(|error| ExecuteError::Changed(error.to_string()))?;
     let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    let created = timed(EFFECT_TIMEOUT, target.ingresses().create(&params, &made)).await;
+    let created = timed(WRITE_TIMEOUT, target.ingresses().create(&params, &made)).await;
     created.map_err(|source| target.failed(format!("create Ingress {}", creation.name), source))?;
     tracing::info!(
         namespace = order.namespace,
@@ -69,7 +70,8 @@ pub(super) async fn secret(order: &Order, site: &Site, name: &str) -> Result<(),
     let (source, target) = (Cluster::of(order, site, Side::Source)?, Cluster::of(order, site, Side::Target)?);
     let (original, ready) = futures::join!(secret::get(&source.client, &order.namespace, name), check(order, &target));
     ready?;
-    let Some(original) = original.map_err(ExecuteError::Secret)? else {
+    let failed = |side| move |source| ExecuteError::Secret { side, source };
+    let Some(original) = original.map_err(failed(Side::Source))? else {
         return Err(ExecuteError::Changed(format!("Secret {name} is not on the source any more")));
     };
     if let Some(why) = replicate::refusal(name, original.secret_type(), !original.owners().is_empty()) {
@@ -78,7 +80,7 @@ pub(super) async fn secret(order: &Order, site: &Site, name: &str) -> Result<(),
     let labels = BTreeMap::from([(OWNER_LABEL.to_owned(), order.owner_label())]);
     let annotations = BTreeMap::from([(OWNER_ANNOTATION.to_owned(), order.owner.clone())]);
     let copy = original.sanitised(&labels, &annotations);
-    secret::create(&target.client, &order.namespace, &copy).await.map_err(ExecuteError::Secret)?;
+    secret::create(&target.client, &order.namespace, &copy).await.map_err(failed(Side::Target))?;
     tracing::info!(namespace = order.namespace, secret = name, side = "target", "Secret created");
     Ok(())
 }

@@ -13,8 +13,8 @@ use crate::machine::order::Order;
 use crate::observe::facts;
 use crate::site::Site;
 
-/// How long one call of an effect may take. A rollback waits this long for a target that hangs, and no longer.
-pub(super) const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a read before a write may take. A rollback waits this long for a cluster that hangs, and no longer.
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One side of a migration, ready for calls.
 pub(super) struct Cluster<'a> {
@@ -45,7 +45,7 @@ impl<'a> Cluster<'a> {
     }
 
     pub(super) async fn ingress(&self, name: &str) -> Result<Option<DynamicObject>, ExecuteError> {
-        let found = timed(EFFECT_TIMEOUT, self.ingresses().get_opt(name)).await;
+        let found = timed(READ_TIMEOUT, self.ingresses().get_opt(name)).await;
         found.map_err(|source| self.failed(format!("read Ingress {name}"), source))
     }
 
@@ -63,7 +63,7 @@ impl<'a> Cluster<'a> {
         let kind = GroupVersionKind::gvk("", "v1", "Namespace");
         let api: Api<DynamicObject> =
             Api::all_with(self.client.clone(), &ApiResource::from_gvk_with_plural(&kind, "namespaces"));
-        let found = timed(EFFECT_TIMEOUT, api.get_opt(name)).await;
+        let found = timed(READ_TIMEOUT, api.get_opt(name)).await;
         let found = found.map_err(|source| self.failed(format!("read Namespace {name}"), source))?;
         Ok(found.as_ref().map(facts::namespace))
     }

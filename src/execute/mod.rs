@@ -7,12 +7,13 @@ mod weight;
 
 use futures::future::join_all;
 
+use crate::causes::whole;
 use crate::cluster::call::CallError;
 use crate::cluster::secret::SecretError;
-use crate::machine::Side;
 use crate::machine::effect::{Effect, WeightWrite};
 use crate::machine::order::Order;
 use crate::machine::permit::Refusal;
+use crate::machine::{Failure, Side};
 use crate::site::Site;
 
 /// Why an effect was not carried out.
@@ -41,8 +42,14 @@ pub enum ExecuteError {
         source: CallError,
     },
     /// A call about a Secret failed.
-    #[error("cannot copy or remove a Secret")]
-    Secret(#[source] SecretError),
+    #[error("cannot copy or remove a Secret: a call to the {side} failed")]
+    Secret {
+        /// The side that was called.
+        side: Side,
+        /// What happened.
+        #[source]
+        source: SecretError,
+    },
     /// The object changed since it was decided on, so that creating or removing it would be wrong.
     #[error("{0}")]
     Changed(String),
@@ -54,13 +61,35 @@ pub enum ExecuteError {
 impl ExecuteError {
     /// Whether the live object was changed in between: read and decide again at once, without back-off.
     pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::Call { source, .. } if source.is_conflict() || source.already_exists())
+        matches!(self, Self::Call { source, .. } if source.is_conflict())
+    }
+
+    /// Whether others say it already: the connection that the cluster is away, or the source's failure why the target waits.
+    fn is_told_elsewhere(&self) -> bool {
+        matches!(self, Self::OutOfReach { .. } | Self::WaitsForSource) || self.is_conflict()
+    }
+
+    /// What a person should read of it. None for what is told elsewhere.
+    pub fn failure(&self) -> Option<Failure> {
+        if self.is_told_elsewhere() {
+            return None;
+        }
+        let Some((_, call)) = self.call() else {
+            return Some(Failure { what: sentence_case(&whole(self)), words: String::new(), refused: false });
+        };
+        let (kind, words) = call.kind_and_words();
+        let tried = match self {
+            Self::Secret { side, source } => format!("{source} on the {side}"),
+            other => other.to_string(),
+        };
+        let what = format!("{}: {kind}", sentence_case(&tried));
+        Some(Failure { what, words: words.to_owned(), refused: call.refused() })
     }
 
     fn call(&self) -> Option<(Side, &CallError)> {
         match self {
             Self::Call { side, source, .. } => Some((*side, source)),
-            Self::Secret(error) => error.call().map(|call| (Side::Target, call)),
+            Self::Secret { side, source } => source.call().map(|call| (*side, call)),
             _ => None,
         }
     }
@@ -79,6 +108,12 @@ impl Report {
     /// Whether all failures are of the kind that a new look resolves at once.
     pub fn is_conflict_only(&self) -> bool {
         !self.failures.is_empty() && self.failures.iter().all(ExecuteError::is_conflict)
+    }
+
+    /// What people should read. What may be over at the next look is told only when it was seen `before` as well.
+    pub fn to_tell(&self, before: bool) -> Vec<Failure> {
+        let failures = self.failures.iter().filter_map(ExecuteError::failure);
+        failures.filter(|failure| failure.refused || before).collect()
     }
 }
 
@@ -106,6 +141,11 @@ pub async fn execute(order: &Order, site: &Site, effects: &[Effect]) -> Report {
     report
 }
 
+fn sentence_case(text: &str) -> String {
+    let mut rest = text.chars();
+    rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
+}
+
 fn kind(effect: &Effect) -> std::mem::Discriminant<Effect> {
     std::mem::discriminant(effect)
 }
@@ -127,18 +167,48 @@ fn noted(site: &Site, order: &Order, error: ExecuteError) -> ExecuteError {
     if let Some((side, call)) = error.call() {
         site.side(side).connection().report(call);
     }
-    if error.is_conflict() {
-        tracing::debug!(
-            namespace = order.namespace,
-            error = crate::causes::told(&error),
-            "changed in between; deciding again"
-        );
+    if let ExecuteError::Refused(Refusal::WrongCluster { side, .. }) = &error {
+        site.side(*side).connection().doubt();
+    }
+    let (namespace, text) = (&order.namespace, whole(&error));
+    if error.is_told_elsewhere() {
+        tracing::debug!(namespace, error = text, "an effect has to wait, or is decided again");
     } else {
-        tracing::warn!(
-            namespace = order.namespace,
-            error = crate::causes::told(&error),
-            "an effect was not carried out"
-        );
+        tracing::warn!(namespace, error = text, "an effect was not carried out");
     }
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(code: u16, reason: &str) -> ExecuteError {
+        let source = CallError::Api { code, reason: reason.into(), message: "because".into() };
+        ExecuteError::Call { action: "write the weight of Ingress web".into(), side: Side::Source, source }
+    }
+
+    #[test]
+    fn a_refusal_is_told_at_once_and_what_may_pass_only_when_it_comes_again() {
+        let report = |error| Report { done: 0, failures: vec![error] };
+        let told = report(call(422, "Invalid")).to_tell(false);
+        let what = "Cannot write the weight of Ingress web on the source: the API server answered 422 Invalid";
+        assert_eq!(told, [Failure { what: what.into(), words: "because".into(), refused: true }]);
+        assert_eq!(report(call(500, "InternalError")).to_tell(false), []);
+        assert_eq!(report(call(500, "InternalError")).to_tell(true).len(), 1);
+    }
+
+    #[test]
+    fn what_is_told_elsewhere_is_not_told_twice() {
+        let away = ExecuteError::OutOfReach { side: Side::Target, why: "does not answer".into() };
+        for error in [away, ExecuteError::WaitsForSource, call(409, "Conflict")] {
+            assert_eq!(error.failure(), None, "{error}");
+        }
+    }
+
+    #[test]
+    fn an_object_that_is_there_already_is_not_created_again_at_once() {
+        assert!(call(409, "Conflict").is_conflict());
+        assert!(!call(409, "AlreadyExists").is_conflict(), "the watch will bring it");
+    }
 }

@@ -3,9 +3,10 @@
 use kube::api::{DeleteParams, Preconditions};
 
 use super::ExecuteError;
-use super::live::{Cluster, EFFECT_TIMEOUT};
+use super::live::Cluster;
 use crate::api::OWNER_LABEL;
 use crate::cluster::call::timed;
+use crate::cluster::client::WRITE_TIMEOUT;
 use crate::cluster::secret;
 use crate::machine::Side;
 use crate::machine::effect::{RemovableKind, Removal};
@@ -41,7 +42,7 @@ async fn ingress(order: &Order, target: &Cluster<'_>, removal: &Removal) -> Resu
     let preconditions =
         Preconditions { uid: Some(removal.uid.clone()), resource_version: Some(found.resource_version) };
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-    match timed(EFFECT_TIMEOUT, target.ingresses().delete(&removal.name, &params)).await {
+    match timed(WRITE_TIMEOUT, target.ingresses().delete(&removal.name, &params)).await {
         Ok(_) => Ok(()),
         Err(error) if error.not_found() => Ok(()),
         Err(source) => Err(target.failed(format!("delete Ingress {}", removal.name), source)),
@@ -49,10 +50,11 @@ async fn ingress(order: &Order, target: &Cluster<'_>, removal: &Removal) -> Resu
 }
 
 async fn secret(order: &Order, target: &Cluster<'_>, removal: &Removal) -> Result<(), ExecuteError> {
-    let found = secret::get(&target.client, &order.namespace, &removal.name).await.map_err(ExecuteError::Secret)?;
+    let failed = |source| ExecuteError::Secret { side: Side::Target, source };
+    let found = secret::get(&target.client, &order.namespace, &removal.name).await.map_err(failed)?;
     let Some(found) = found else { return Ok(()) };
     check_mark(order, removal, found.uid(), found.label(OWNER_LABEL))?;
-    secret::delete(&target.client, &order.namespace, &removal.name, &removal.uid).await.map_err(ExecuteError::Secret)
+    secret::delete(&target.client, &order.namespace, &removal.name, &removal.uid).await.map_err(failed)
 }
 
 fn check_mark(order: &Order, removal: &Removal, uid: &str, mark: Option<&str>) -> Result<(), ExecuteError> {

@@ -4,9 +4,10 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use super::ExecuteError;
-use super::live::{Cluster, EFFECT_TIMEOUT};
+use super::live::Cluster;
 use crate::api::{FIELD_MANAGER, STAMP_ANNOTATION};
 use crate::cluster::call::timed;
+use crate::cluster::client::WRITE_TIMEOUT;
 use crate::machine::effect::WeightWrite;
 use crate::machine::observed::IngressFacts;
 use crate::machine::order::Order;
@@ -73,7 +74,7 @@ async fn apply(
         },
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    let written = timed(EFFECT_TIMEOUT, cluster.ingresses().patch(&write.ingress, &params, &Patch::Apply(set))).await;
+    let written = timed(WRITE_TIMEOUT, cluster.ingresses().patch(&write.ingress, &params, &Patch::Apply(set))).await;
     written.map_err(|source| cluster.failed(format!("write the weight of Ingress {}", write.ingress), source))?;
     tracing::info!(
         namespace = order.namespace, ingress = write.ingress, side = write.side.name(), weight = write.weight.get(),

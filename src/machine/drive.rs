@@ -54,7 +54,8 @@ pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
     let removes = order.created_objects == RemovalPolicy::Remove;
     let secrets = match status.stage {
         Stage::CopySecrets => planned.collect(),
-        Stage::RollingBack | Stage::RollbackBlocked if removes => planned.collect(),
+        // Only to remove them, and so only when both sides are written: a rollback waits for no read of the target.
+        Stage::RollingBack | Stage::RollbackBlocked if removes && status.written_since.is_some() => planned.collect(),
         _ => vec![],
     };
     Needs { clusters: true, probes: is_watched(status.stage), secrets }
@@ -74,7 +75,7 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
     summary::write(&mut run, &wait);
     // A deadline that has passed has had its effect: waking for it again would never end.
     let deadline = deadline::deadline(&run).filter(|at| *at > now);
-    let wake_at = [wait.wake_at, deadline].into_iter().flatten().min();
+    let wake_at = [wait.wake_at, wait.look_again, deadline].into_iter().flatten().min();
     Decision { effects, wake_at, status: run.status, events: run.events }
 }
 
@@ -93,12 +94,17 @@ pub fn rest(
     Some(run.status)
 }
 
-/// The decision when the order itself cannot be parsed: nothing is done, and status says why.
-pub fn reject(status: &NamespaceMigrationStatus, generation: i64, error: &OrderError, now: Timestamp) -> Decision {
+/// The decision when the order itself, of this generation and attempt, cannot be parsed: nothing is done, and status says why.
+pub fn reject(
+    status: &NamespaceMigrationStatus,
+    (generation, attempt): (i64, i32),
+    error: &OrderError,
+    now: Timestamp,
+) -> Decision {
     let mut status = status.clone();
     status.observed_generation = generation;
-    if status.stage == Stage::Completed {
-        // Nothing that the spec could say matters any more.
+    if status.stage == Stage::Completed || (is_terminal(status.stage) && attempt <= status.attempt) {
+        // Nothing that the spec could say matters any more: how it ended stays to be read when its pair goes.
         return Decision { effects: vec![], status, events: vec![], wake_at: None };
     }
     let message = match std::error::Error::source(error) {
@@ -112,7 +118,9 @@ pub fn reject(status: &NamespaceMigrationStatus, generation: i64, error: &OrderE
 
 /// A person is told once of each reason for which it does not go on by itself.
 fn call_for_help(run: &mut Run<'_>, before: &NamespaceMigrationStatus, wait: &Wait) {
-    if !wait.stalled || is_terminal(run.status.stage) || before.reason == wait.reason.as_str() {
+    let was_stalled = before.conditions.iter().any(|known| known.type_ == "Stalled" && known.status == "True");
+    let told = was_stalled && before.reason == wait.reason.as_str();
+    if !wait.stalled || is_terminal(run.status.stage) || told {
         return;
     }
     let note = format!("{} {}", wait.message, wait.unblock).trim_end().to_owned();
@@ -235,12 +243,13 @@ fn enter(run: &mut Run<'_>, stage: Stage) {
         run.status.epoch = highest_epoch(run) + 1;
     }
     let warning = matches!(stage, Stage::RollingBack | Stage::Failed);
-    let note = run
-        .status
-        .cause
-        .as_ref()
-        .filter(|_| warning)
-        .map_or_else(|| format!("{stage} began."), |cause| format!("{stage} began. {}", cause.message));
+    let cause = run.status.cause.as_ref().map(|cause| cause.message.as_str()).unwrap_or_default();
+    let note = match stage {
+        Stage::Completed => "The service has moved: the target serves everything.".to_owned(),
+        Stage::RolledBack => format!("The source serves everything again. {cause}"),
+        Stage::RollingBack | Stage::Failed => format!("{stage} began. {cause}"),
+        _ => format!("{stage} began."),
+    };
     let reason = match stage {
         Stage::Completed => Reason::Completed,
         Stage::RolledBack => Reason::RolledBack,
@@ -279,5 +288,19 @@ fn block_late_rollback(run: &mut Run<'_>) {
         let note = format!("The rollback is not over yet and is still being tried. {}", run.status.message);
         run.status.stage = Stage::RollbackBlocked;
         run.events.push(Event { reason: Reason::DeadlineExceeded, note, warning: true });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_stays_to_be_read_when_its_pair_is_gone() {
+        let error = OrderError::NoSuchPair { pair: "p".into() };
+        let ended =
+            NamespaceMigrationStatus { stage: Stage::RolledBack, attempt: 1, ..NamespaceMigrationStatus::default() };
+        assert_eq!(reject(&ended, (0, 1), &error, Timestamp::UNIX_EPOCH).status, ended);
+        assert_eq!(reject(&ended, (0, 2), &error, Timestamp::UNIX_EPOCH).status.reason, "InvalidSpec");
     }
 }

@@ -13,13 +13,14 @@
 //! | Is it served? | [`gate`] |
 //! | Who else writes our weights? | [`contest`]; what they give back is taken up by `claim` |
 //! | What if status is lost, or a rollback began elsewhere? | [`resume`] |
-//! | What does a person read? | [`summary`], [`reason`] |
+//! | What does a person read? | [`summary`], [`reason`]; of effects that fail, [`failure`] |
 
 mod claim;
 pub mod contest;
 pub mod deadline;
 pub mod drive;
 pub mod effect;
+pub mod failure;
 pub mod gate;
 pub mod health;
 pub mod observed;
@@ -35,6 +36,7 @@ pub mod traffic;
 
 pub use drive::{Decision, Needs, decide, needs, reject, rest};
 pub use effect::Effect;
+pub use failure::Failure;
 pub use observed::{Observed, Side};
 pub use order::Order;
 pub use reason::Reason;

@@ -28,6 +28,7 @@ pub enum Reason {
     Baking,
     WeightContested,
     Terminating,
+    WriteRefused,
     TargetUnhealthy,
     SourceUnhealthyToo,
     Held,
@@ -50,7 +51,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for the documentation and for tests.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::InvalidSpec,
         Self::ConnectingToClusters,
         Self::SourceUnreachable,
@@ -75,6 +76,7 @@ impl Reason {
         Self::Baking,
         Self::WeightContested,
         Self::Terminating,
+        Self::WriteRefused,
         Self::TargetUnhealthy,
         Self::SourceUnhealthyToo,
         Self::Held,
@@ -132,6 +134,7 @@ impl Reason {
             Self::Baking => ("Baking", "The target has all traffic; a rollback is still automatic."),
             Self::WeightContested => ("WeightContested", "Somebody else changed an Ingress that we move; the clock stands still."),
             Self::Terminating => ("Terminating", "A namespace or Ingress is being deleted; it is never given users."),
+            Self::WriteRefused => ("WriteRefused", "An API server refuses a write; its words are in the message. It is tried again."),
             Self::TargetUnhealthy => ("TargetUnhealthy", "A check of the target failed."),
             Self::SourceUnhealthyToo => ("SourceUnhealthyToo", "Both sides fail; users are not moved from one broken side to another."),
             Self::Held => ("Held", "The target is unhealthy and onFailure is Hold; a person must decide."),

@@ -98,6 +98,8 @@ pub struct Wait {
     pub unblock: String,
     /// When it goes on by itself.
     pub wake_at: Option<Timestamp>,
+    /// When a look is taken, because nothing else will tell of a change. It is no news, and status does not say it.
+    pub look_again: Option<Timestamp>,
     /// Whether it will not go on without a person.
     pub stalled: bool,
 }
@@ -105,13 +107,26 @@ pub struct Wait {
 impl Wait {
     /// Waits for something that will happen by itself, or that has happened to others.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), unblock: String::new(), wake_at: None, stalled: false }
+        Self {
+            reason,
+            message: message.into(),
+            unblock: String::new(),
+            wake_at: None,
+            look_again: None,
+            stalled: false,
+        }
     }
 
     /// Goes on by itself at this time.
     #[must_use]
     pub fn until(self, wake_at: Timestamp) -> Self {
         Self { wake_at: Some(wake_at), ..self }
+    }
+
+    /// A look is taken after this time, again and again.
+    #[must_use]
+    pub fn looking_again_at(self, look_again: Timestamp) -> Self {
+        Self { look_again: Some(look_again), ..self }
     }
 
     /// A person can do this about it.

@@ -30,8 +30,10 @@ pub fn write(run: &mut Run<'_>, wait: &Wait) {
     if let Some(secrets) = stages::secret_statuses(run).filter(|_| !is_rollback(run.status.stage)) {
         run.status.secrets = secrets;
     }
-    note_in_pipeline(run, wait);
-    write_wait(&mut run.status, wait, run.now);
+    begin_first_stage(run);
+    let wait = with_cause(run, wait);
+    note_in_pipeline(&mut run.status, &wait);
+    write_wait(&mut run.status, &wait, run.now);
 }
 
 /// Writes what is waited for and since when, and the conditions.
@@ -50,6 +52,13 @@ fn write_findings(run: &mut Run<'_>) {
     if run.status.stage <= Stage::Preflight && run.cluster_trouble().is_none() {
         run.status.preflight = preflight::findings(run.order, run.observed);
     }
+}
+
+/// Why everything goes back is read beside what the rollback waits for.
+fn with_cause(run: &Run<'_>, wait: &Wait) -> Wait {
+    let cause = run.status.cause.as_ref().filter(|_| is_rollback(run.status.stage));
+    let message = cause.map(|cause| format!("{} Why: {}", wait.message, cause.message));
+    Wait { message: message.unwrap_or_else(|| wait.message.clone()), ..wait.clone() }
 }
 
 fn remember_traffic(run: &mut Run<'_>) {
@@ -217,14 +226,18 @@ fn end_stage(run: &mut Run<'_>, state: PipelineState, message: &str) {
     }
 }
 
-fn note_in_pipeline(run: &mut Run<'_>, wait: &Wait) {
+fn begin_first_stage(run: &mut Run<'_>) {
     lay_out(run);
     if run.status.stage_started_at.is_none() {
         run.status.stage_started_at = Some(seconds(run.now));
         begin_stage(run);
     }
-    let stage = run.status.stage;
-    if let Some(entry) = stage_entry(&mut run.status, stage) {
+}
+
+/// Writes what is waited for beside the current stage of the pipeline.
+pub fn note_in_pipeline(status: &mut NamespaceMigrationStatus, wait: &Wait) {
+    let stage = status.stage;
+    if let Some(entry) = stage_entry(status, stage) {
         entry.message.clone_from(&wait.message);
     }
 }

@@ -42,7 +42,7 @@ async fn presence(side: &NamespaceWatch, namespace: &str, name: &str, key: &hmac
             if let Some(call) = error.call() {
                 side.connection().report(call);
             }
-            SecretPresence::Unknown { why: crate::causes::told(&error) }
+            SecretPresence::Unknown { why: crate::causes::whole(&error) }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
 use namespace_migration::api::Stage;
 use namespace_migration::api::duration::DurationText;
 use namespace_migration::api::status::{NamespaceMigrationStatus, StepPhase};
@@ -104,13 +105,13 @@ fn a_spec_that_cannot_be_used_is_stalled_and_says_why() {
     let source = DurationText::from("ten minutes").span().unwrap_err();
     let error = OrderError::Duration { object: "NamespaceMigration shop/shop".into(), field: "spec.bake.for", source };
     let mut world = World::new();
-    let rejected = reject(&world.status, 1, &error, world.now);
+    let rejected = reject(&world.status, (1, 1), &error, world.now);
     world.save(&rejected.status);
     assert_eq!(row(&world), ("UFTUF".to_owned(), "Failed"));
     let said = "spec.bake.for of NamespaceMigration shop/shop: \"ten minutes\" is not a duration; write one like 90s, 10m or 1h30m.";
     assert_eq!(world.status.message, said);
     world.run_until(Stage::Completed);
-    let rejected = reject(&world.status, world.status.observed_generation, &error, world.now);
+    let rejected = reject(&world.status, (world.status.observed_generation, 1), &error, world.now);
     assert_eq!(rejected.status, world.status, "a completed migration does not care");
 }
 
@@ -217,5 +218,19 @@ fn events_tell_each_stage_and_step_once() {
     let expected = [(1, 1), (2, 10), (3, 50), (4, 100)]
         .map(|(step, weight)| format!("Step {step}/4: the target gets {weight} percent."));
     assert_eq!(steps, expected);
-    assert_eq!(told.iter().filter(|note| note.ends_with(" began.")).count(), 10, "{told:#?}");
+    assert_eq!(told.iter().filter(|note| note.ends_with(" began.")).count(), 9, "{told:#?}");
+    assert_eq!(told.last().unwrap(), "The service has moved: the target serves everything.");
+}
+
+#[test]
+fn a_wait_says_since_when_and_starts_anew_only_with_another_reason() {
+    let mut world = World::new();
+    world.run_until(Stage::WeightSource);
+    world.settle();
+    let (reason, since) = (world.status.reason.clone(), world.status.waiting_since.clone());
+    world.advance(SignedDuration::from_secs(20));
+    world.pass();
+    assert_eq!((&world.status.reason, &world.status.waiting_since), (&reason, &since));
+    world.run_until(Stage::SmokeTest);
+    assert!(world.status.reason != reason && world.status.waiting_since > since);
 }

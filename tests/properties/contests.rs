@@ -49,7 +49,10 @@ fn a_contest_past_its_deadline_stalls_and_moves_nobody() {
     world.foreign_weight(Side::Target, "web", 5, false);
     world.pass();
     world.advance(SignedDuration::from_hours(2));
+    let told = |world: &World| world.look().events.iter().filter(|event| event.warning).count();
+    assert_eq!(told(&world), 1, "nobody is called");
     world.pass();
+    assert_eq!(told(&world), 0, "it is told again and again");
     let said = "ShiftTraffic took longer than 1h: The weight of Ingress web on the target was changed to 5 by helm; 10 is expected.";
     assert_eq!(says(&world), (Stage::ShiftTraffic, "WeightContested", said));
     let stalled = world.status.conditions.iter().find(|condition| condition.type_ == "Stalled").unwrap();

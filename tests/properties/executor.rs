@@ -225,7 +225,7 @@ impl World {
         } else {
             facts.weight_text = Some(weight.to_string());
         }
-        self.record(name, Change::Foreign, false, 0);
+        self.record(name, Change::Foreign { side }, false, 0);
     }
 
     /// A pipeline deletes an Ingress and makes it anew, without any annotation of ours.
@@ -252,7 +252,7 @@ impl World {
         facts.resource_version = version;
         facts.weight_managers = ["kubectl-annotate".to_owned()].into();
         (facts.identifier, facts.weight_text) = (identifier, weight);
-        self.record(name, Change::Foreign, false, 0);
+        self.record(name, Change::Foreign { side }, false, 0);
     }
 
     /// To be called after the change, which was preceded by a snapshot.

@@ -43,7 +43,9 @@ pub enum Change {
     Removed {
         kind: &'static str,
     },
-    Foreign,
+    Foreign {
+        side: Side,
+    },
     /// A pipeline deleted it and made it anew.
     Recreated,
 }
@@ -63,7 +65,7 @@ impl Write {
             }
             Change::Created { kind } => format!("create {kind} {name}"),
             Change::Removed { kind } => format!("remove {kind} {name}"),
-            Change::Foreign => format!("foreign {name}"),
+            Change::Foreign { side } => format!("foreign {side} {name}"),
             Change::Recreated => format!("recreate {name}"),
         }
     }
@@ -102,15 +104,29 @@ pub fn texts(world: &World) -> Vec<String> {
 
 /// Every promise about writes.
 pub fn broken_promise(writes: &[Write]) -> Option<String> {
-    writes.iter().find_map(both_zero).or_else(|| writes.iter().find_map(too_many)).or_else(|| raised_after(writes))
+    both_zero(writes).or_else(|| writes.iter().find_map(too_many)).or_else(|| raised_after(writes))
 }
 
-/// Our writes never leave both sides at 0: going forward never, and going back never by lowering the target.
-fn both_zero(write: &Write) -> Option<String> {
-    let lowered_target =
-        matches!(&write.change, Change::Weight { side: Side::Target, before, .. } if *before != Some(0));
-    let ours = write.ours && (write.forward() || lowered_target);
-    (ours && write.weights == (Some(0), Some(0))).then(|| format!("both sides are at 0 after: {}", write.text()))
+/// Our writes never leave both sides at 0: going forward never, and going back never by lowering the target beside a source
+/// that we lowered. A 0 that somebody else wrote there a moment ago cannot be known while the source does not answer.
+fn both_zero(writes: &[Write]) -> Option<String> {
+    let mut lowered_by_us: std::collections::BTreeMap<&str, bool> = std::collections::BTreeMap::new();
+    for write in writes {
+        let (on_source, lowers_target) = match &write.change {
+            Change::Weight { side: Side::Target, before, .. } => (false, *before != Some(0)),
+            Change::Weight { side, .. } | Change::Foreign { side } => (*side == Side::Source, false),
+            _ => (false, false),
+        };
+        if on_source {
+            lowered_by_us.insert(&write.name, write.ours);
+        }
+        let lowered_by_us = lowered_by_us.get(write.name.as_str()).copied().unwrap_or_default();
+        let blame = write.forward() || (write.ours && lowers_target && lowered_by_us);
+        if blame && write.weights == (Some(0), Some(0)) {
+            return Some(format!("both sides are at 0 after: {}", write.text()));
+        }
+    }
+    None
 }
 
 /// Going forward, the target is never given more users than the step allows.

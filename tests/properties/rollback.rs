@@ -25,6 +25,14 @@ fn since(world: &World, count: usize) -> Vec<String> {
     texts(world)[count..].to_vec()
 }
 
+/// What a rollback waits for. Why everything goes back is said behind it, always.
+fn waits(world: &World) -> (Stage, &str, &str) {
+    let (stage, reason, message) = says(world);
+    let (wait, why) = message.split_once(" Why: ").unwrap();
+    assert_eq!(why, world.status.cause.as_ref().unwrap().message);
+    (stage, reason, wait)
+}
+
 #[test]
 fn an_unhealthy_target_goes_back_from_every_watched_stage_at_once() {
     let mut smoke = World::new();
@@ -59,11 +67,19 @@ fn an_unhealthy_target_goes_back_from_every_watched_stage_at_once() {
 }
 
 #[test]
+fn the_verdict_that_led_to_a_rollback_stays_to_be_read() {
+    let mut world = failing(at(1, StepPhase::Holding));
+    world.run_until(Stage::RolledBack);
+    assert_eq!(world.status.health, "Fail");
+    assert!(world.status.checks.iter().any(|check| check.side == "Target" && check.verdict == "Fail"));
+}
+
+#[test]
 fn a_rollback_waits_for_dns_before_it_is_over_and_anew_when_it_is_undone() {
     let mut world = failing(at(1, StepPhase::Holding));
     world.settle();
     let said = "The source has 100 and the target 0; DNS needs time to follow.";
-    assert_eq!(says(&world), (Stage::RollingBack, "WaitingForRollbackDNS", said));
+    assert_eq!(waits(&world), (Stage::RollingBack, "WaitingForRollbackDNS", said));
     world.advance(SignedDuration::from_mins(2));
     world.foreign_weight(Side::Target, "web", 80, false);
     world.settle();
@@ -118,7 +134,7 @@ fn with_the_target_away_the_source_gets_100_at_once_and_the_exposure_is_told() {
     assert_eq!((world.source.weight("web"), world.target.weight("web")), (Some(100), Some(50)));
     world.pass();
     let said = "The source has 100. The target does not answer: connection refused, so its 0 is not written yet: up to 34 percent of users are still sent to it.";
-    assert_eq!(says(&world), (Stage::RollingBack, "RollbackWaitsForTarget", said));
+    assert_eq!(waits(&world), (Stage::RollingBack, "RollbackWaitsForTarget", said));
     assert_eq!(world.status.exposed_percent, Some(34));
     let fix = "Bring the target's API server back; the write is tried again by itself.";
     assert_eq!(world.status.unblock, fix);
@@ -138,7 +154,7 @@ fn with_the_source_away_before_the_last_step_the_target_goes_to_0_at_once() {
     assert_eq!((world.source.weight("web"), world.target.weight("web")), (Some(90), Some(0)));
     world.pass();
     let said = "The source does not answer: connection refused. The target goes to 0 at once, because the source is not at 0. Up to 0 percent of users are still sent to the target.";
-    assert_eq!(says(&world), (Stage::RollingBack, "RollbackWaitsForSource", said));
+    assert_eq!(waits(&world), (Stage::RollingBack, "RollbackWaitsForSource", said));
     world.reachable(Side::Source);
     world.run_until(Stage::RolledBack);
 }
@@ -153,7 +169,7 @@ fn with_the_source_away_after_the_last_step_nothing_of_the_target_is_touched() {
         world.pass();
         assert_eq!(world.writes.len(), before);
         let said = "The source does not answer: connection refused. The source may be at weight 0, so the target keeps its weight until the source has 100. Up to 100 percent of users are still sent to the target.";
-        assert_eq!(says(&world), (Stage::RollingBack, "RollbackWaitsForSource", said));
+        assert_eq!(waits(&world), (Stage::RollingBack, "RollbackWaitsForSource", said));
         world.reachable(Side::Source);
         world.run_until(Stage::RolledBack);
         assert_eq!(since(&world, before)[..2], ["source web 100 RollingBack", "target web 0 RollingBack"]);
@@ -179,7 +195,7 @@ fn a_source_ingress_that_is_gone_is_waited_for_and_adopted_when_it_is_back() {
     world.source.ingresses.clear();
     world.pass();
     let said = "Ingress web is gone from the source, so the target's keeps its weight.";
-    assert_eq!(says(&world), (Stage::RollingBack, "RollbackWaitsForSource", said));
+    assert_eq!(waits(&world), (Stage::RollingBack, "RollbackWaitsForSource", said));
     let fix = "Deploy Ingress web to the source again; it gets weight 100 as soon as it is there.";
     assert_eq!(world.status.unblock, fix);
     assert_eq!((world.target.weight("web"), world.status.exposed_percent), (Some(50), Some(100)));
@@ -198,7 +214,7 @@ fn a_source_that_is_being_deleted_is_not_given_users() {
     world.pass();
     assert_eq!((world.source.weight("web"), world.target.weight("web")), (Some(50), Some(50)));
     let said = "Ingress web on the source, or its namespace, is being deleted, so it is not given users and the target keeps its weight.";
-    assert_eq!(says(&world), (Stage::RollingBack, "Terminating", said));
+    assert_eq!(waits(&world), (Stage::RollingBack, "Terminating", said));
 }
 
 #[test]
@@ -252,6 +268,16 @@ fn objects_are_kept_by_default_and_another_object_of_that_name_is_never_removed(
     world.run_until(Stage::RolledBack);
     assert!(world.target.secrets.contains_key("api-key"));
     assert!(!texts(&world).contains(&"remove Secret api-key".to_owned()));
+}
+
+#[test]
+fn a_secret_that_was_left_out_after_it_was_copied_is_removed_too() {
+    let mut world = with_objects("Remove");
+    world.run_until(Stage::Bake);
+    world.edit(&json!({"secrets": {"include": []}}));
+    let mut world = failing(world);
+    world.run_until(Stage::RolledBack);
+    assert!(world.target.secrets.is_empty(), "{:?}", texts(&world));
 }
 
 #[test]

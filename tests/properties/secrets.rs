@@ -61,6 +61,10 @@ fn a_conflict_names_the_keys_and_stops_all_copies() {
     assert_eq!(states(&world), [("api-key", "Missing"), ("tls", "Conflict")]);
     let fix = "Make both sides equal, delete the target's Secret so that it is copied, or leave it out with spec.secrets.exclude.";
     assert_eq!(world.status.unblock, fix);
+    let mut left_out = world.clone();
+    left_out.edit(&json!({"secrets": {"include": ["api-key", "tls"], "exclude": ["tls"]}}));
+    left_out.run_until(Stage::PublishTarget);
+    assert_eq!(states(&left_out), [("api-key", "Copied")]);
     let mut mended = world.clone();
     mended.target.secrets.clear();
     mended.run_until(Stage::PublishTarget);

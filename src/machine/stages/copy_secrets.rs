@@ -99,7 +99,7 @@ fn trouble(name: &str, verdict: &SecretVerdict<'_>, run: &Run<'_>) -> Wait {
             .unblocked_by("Take it out of spec.secrets.include and create it on the target by its own means."),
         _ => Wait::new(Reason::WaitingForSecrets, message),
     };
-    wait.until(again)
+    wait.looking_again_at(again)
 }
 
 fn sentence(verdict: &SecretVerdict<'_>) -> String {

@@ -94,6 +94,7 @@ fn parts(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
 fn part(status: &NamespaceMigrationStatus, kind: &'static str, stage: Stage, wait: &Wait) -> Draft {
     let entry = status.pipeline.iter().find(|entry| entry.name == stage);
     let back = is_rollback(status.stage) || status.stage == Stage::RolledBack;
+    let not_yet = |message: &str| Draft { kind, status: "False", reason: Reason::NotYet, message: message.to_owned() };
     match entry.map(|entry| entry.state) {
         Some(PipelineState::Done) if kind == "TrafficShifted" && back => {
             Draft { kind, status: "False", reason: Reason::RollingBack, message: "The traffic went back.".to_owned() }
@@ -105,7 +106,17 @@ fn part(status: &NamespaceMigrationStatus, kind: &'static str, stage: Stage, wai
         Some(PipelineState::Running) => {
             Draft { kind, status: "False", reason: wait.reason, message: wait.message.clone() }
         }
-        _ => Draft { kind, status: "False", reason: Reason::NotYet, message: "It is not this far yet.".to_owned() },
+        Some(PipelineState::Failed) => {
+            let reason = if back { Reason::RollingBack } else { Reason::Failed };
+            Draft {
+                kind,
+                status: "False",
+                reason,
+                message: entry.map(|entry| entry.message.clone()).unwrap_or_default(),
+            }
+        }
+        Some(PipelineState::Skipped) => not_yet("It is not done in this attempt."),
+        _ => not_yet("It is not this far yet."),
     }
 }
 

@@ -244,16 +244,21 @@ fn env(files: &Files, world: &World, services: Option<&Services>) -> Result<Stri
 }
 
 fn hints(files: &Files) -> String {
-    let clusters =
-        format!("  . {}   # kubectl for the source; --kubeconfig $TARGET for the target", files.env().display());
+    let clusters = format!(
+        "  . {}   # first: kubectl and its way to the source; --kubeconfig $TARGET for the target",
+        files.env().display()
+    );
     let [migration, other] = NAMESPACES.map(|namespace| files.migration(namespace));
     let services = format!(
-        "  kubectl apply -f {}
-  kubectl get migration -A -w
+        "  kubectl apply -f {}   # shop moves in about two minutes
+  kubectl get migration -A -w                        # where it is; -o wide says what it waits for
+  kubectl describe migration shop -n shop            # everything: checks, traffic, plan, events
+  kubectl wait --for=condition=Finished migration/shop -n shop --timeout=5m
   curl --cacert $USERS_ROOT --connect-to ::$TARGET_LB https://shop.example.com/   # a user, through the target
   kubectl apply -f {}
-  curl -X POST $FAULTS/faults/target/books.example.com/status=503   # break the target: it rolls back by itself
-  curl $FAULTS/requests                                             # who was served where",
+  curl -X POST $FAULTS/faults/target/books.example.com/status=503   # break the target: books comes back by itself
+  curl -X DELETE $FAULTS/faults/target/books.example.com            # heal it; a higher spec.attempt tries again
+  kubectl explain namespacemigration.spec --recursive               # every field",
         migration.display(),
         other.display()
     );

@@ -57,7 +57,7 @@ impl Services {
 pub async fn start_services(world: &World) -> Result<Services> {
     say("installing deploy/, starting the load balancers");
     // What a person waits for in front of a screen: long enough to look at, short enough to stay.
-    let setup = Setup::start(world, Options { dns: ["5s", "5s", "5s"], ..Options::new(PAIR) }).await?;
+    let setup = Setup::start(world, Options { dns: ["2s", "2s", "2s"], ..Options::new(PAIR) }).await?;
     let root = world.folder().join("users-root.pem");
     fs::write(&root, setup.users_root()).with_context(|| format!("writing {}", root.display()))?;
     let control = TcpListener::bind(("127.0.0.1", 0)).await.context("opening the sample application's control port")?;
@@ -92,6 +92,7 @@ spec:
       - {{ check: AnnotationOnly, reason: \"no DNS behind this cluster\" }}
   secrets:
     include: [{SECRET}]
+  probes: {{ interval: 1s }}
   traffic:
     steps:
       - {{ weight: 1, hold: 5s }}

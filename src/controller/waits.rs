@@ -1,0 +1,76 @@
+//! How long a migration waits after a pass that failed: each for itself, and a rollback never for long.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::locked;
+use crate::api::Stage;
+use crate::backoff::Backoff;
+use crate::machine::stages;
+
+/// A rollback is tried again at least this often, however often it has failed.
+const ROLLBACK_RETRY: Duration = Duration::from_secs(5);
+/// So many conflicts in a row are decided again at once; then something else than a status update is behind them.
+const CONFLICTS_IN_A_ROW: u32 = 20;
+
+/// The failures in a row of every migration, by its UID.
+#[derive(Default)]
+pub(super) struct Waits {
+    failures: Mutex<Backoff>,
+    conflicts: Mutex<Backoff>,
+}
+
+impl Waits {
+    /// Counts one more failure and returns how long to wait.
+    pub(super) fn failed(&self, uid: &str, stage: Stage) -> Duration {
+        let wait = locked(&self.failures).failed(uid, jitter());
+        if stages::is_rollback(stage) { wait.min(ROLLBACK_RETRY) } else { wait }
+    }
+
+    /// Counts one more conflict. Whether it is decided again at once.
+    pub(super) fn conflict_is_normal(&self, uid: &str) -> bool {
+        let mut conflicts = locked(&self.conflicts);
+        conflicts.failed(uid, 0);
+        conflicts.failures(uid) <= CONFLICTS_IN_A_ROW
+    }
+
+    /// Whether the pass before failed.
+    pub(super) fn has_failed(&self, uid: &str) -> bool {
+        locked(&self.failures).failures(uid) > 0
+    }
+
+    /// A pass went well, or the migration is gone.
+    pub(super) fn reset(&self, uid: &str) {
+        locked(&self.failures).reset(uid);
+        locked(&self.conflicts).reset(uid);
+    }
+}
+
+fn jitter() -> u8 {
+    let mut byte = [0];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut byte).map_or(0, |()| byte[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rollback_is_tried_again_soon_however_often_it_failed() {
+        let waits = Waits::default();
+        for _ in 0..20 {
+            assert!(waits.failed("a", Stage::RollbackBlocked) <= ROLLBACK_RETRY);
+        }
+        assert!(waits.failed("a", Stage::ShiftTraffic) > ROLLBACK_RETRY);
+        assert!(waits.has_failed("a") && !waits.has_failed("b"));
+    }
+
+    #[test]
+    fn conflicts_without_end_are_not_met_at_once_for_ever() {
+        let waits = Waits::default();
+        assert!((0..CONFLICTS_IN_A_ROW).all(|_| waits.conflict_is_normal("a")));
+        assert!(!waits.conflict_is_normal("a"));
+        waits.reset("a");
+        assert!(waits.conflict_is_normal("a"));
+    }
+}
