@@ -8,22 +8,22 @@ SHELL := bash
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
 
-demo: tools build ## Watch one namespace move and another one come back, on two real control planes
+demo: tools ## Watch one namespace move and another one come back, on two real control planes
 	cargo run -q -p rig --locked -- demo
 
-up: tools build ## Leave two control planes, the operator and two sample namespaces running in the background
+up: tools ## Leave two control planes, the operator and two sample namespaces running in the background
 	cargo run -q -p rig --locked -- up
 
 down: ## End what `make up` started
 	cargo run -q -p rig --locked -- down
 
-tools: ## Build etcd, the Kubernetes programs and kwok for tests and demo; once, then kept in the user's cache
+tools: build ## Build etcd, the Kubernetes programs and kwok for tests and demo; once, then kept in the user's cache
 	cargo run -q -p rig --locked -- tools
 
 build: ## Build the operator and the programs of the tests
-	cargo build -q --workspace --bins --locked
+	cargo build --workspace --bins --locked
 
-test: tools build ## Run every test, tier by tier
+test: tools ## Run every test, tier by tier
 	tests/run
 
 lint: ## Check the format and run clippy; a warning is an error

@@ -5,6 +5,7 @@
 mod memory;
 mod pairs;
 mod readable;
+mod rest;
 mod waits;
 
 use std::collections::HashMap;
@@ -110,7 +111,7 @@ pub async fn run(home: HomeAccess, identity: Home, selector: Option<String>, hea
             listed.look_for_gone(&store);
         }
     });
-    Controller::for_stream(watched.touched_objects(), migrations)
+    Controller::for_stream(watched.touched_objects(), migrations.clone())
         .reconcile_on(triggers)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(caught, retry, Arc::clone(&operator))
@@ -119,6 +120,7 @@ pub async fn run(home: HomeAccess, identity: Home, selector: Option<String>, hea
             std::future::ready(())
         })
         .await;
+    rest::stop_clocks(&operator, &migrations).await;
     pairs.abort();
 }
 

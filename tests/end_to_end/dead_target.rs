@@ -7,6 +7,7 @@ use rig::progress::say;
 use rig::proxy::Faults;
 use rig::recorder::Write;
 use rig::sample_app::Fault;
+use rig::world::{self, World};
 use serde_json::{Value, json};
 
 use crate::scene::{Migration, Scene, holds_step, proxied, quick, reason_of, rollback_write};
@@ -66,6 +67,25 @@ async fn a_target_that_serves_but_whose_api_server_is_dead_freezes_the_shift_unt
     faults.healthy();
     shop.ends(Stage::Completed).await?;
     shop.keeps_its_promises().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_api_server_of_the_target_does_not_stop_the_rollback_of_the_source() -> Result<()> {
+    // Clusters of its own, which end with the process: the other tests need theirs.
+    let world: &'static World = Box::leak(Box::new(World::start(world::Options::default()).await?));
+    let scene = Scene::open_in(world, quick("stopped-target")).await?;
+    let sick = scene.migration("stopped-target").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
+    sick.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    world.target().pause().await?;
+    scene.setup.application().set("target", sick.host(), Fault::Status(503));
+    let waiting = sick.waits("RollbackWaitsForTarget").await?;
+    exposure_is_told(&sick, &waiting).await?;
+    let writes = sick.weight_writes().await?;
+    print_delay(&sick, rollback_write(&writes, "source").context("the source was not taken back")?).await?;
+    world.target().resume().await?;
+    sick.ends(Stage::RolledBack).await?;
+    ensure!(sick.weights().await? == [Some(100), Some(0)]);
+    sick.keeps_its_promises().await
 }
 
 /// Status, condition and metric say how many users are still sent to the target.

@@ -115,7 +115,8 @@ async fn a_kubeconfig_that_is_missing_or_would_run_a_command_is_refused_and_noth
     let access = scene.world.target().service_account(OPERATOR_NAMESPACE, rig::deploy::TARGET_ACCOUNT).await?;
     put_kubeconfig(scene.home().await?, name, &access).await?;
     shop.ends(Stage::Completed).await?;
-    ensure!(!canary.exists());
+    ensure!(!canary.exists(), "the kubeconfig's command was run");
+    shop.tells_nobody(&access.token).await?;
     shop.keeps_its_promises().await
 }
 

@@ -69,7 +69,11 @@ pub fn proxied(name: &str) -> Options {
 impl Scene {
     /// Starts everything; nothing moves yet.
     pub async fn open(options: Options) -> Result<Self> {
-        let world = World::shared().await?;
+        Self::open_in(World::shared().await?, options).await
+    }
+
+    /// The same in clusters that this scene may stop.
+    pub async fn open_in(world: &'static World, options: Options) -> Result<Self> {
         let home = options.home;
         let setup = Setup::start(world, options).await?;
         let operator = Arc::new(tokio::sync::Mutex::new(setup.start_operator(world).await?));

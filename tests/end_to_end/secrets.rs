@@ -64,7 +64,7 @@ async fn a_secret_with_other_values_is_never_overwritten_and_holds_up_every_copy
     secrets(&shop, scene.target()).delete("taken", &DeleteParams::default()).await?;
     shop.ends(Stage::Completed).await?;
     for canary in ["canary-source-password", "canary-target-password"] {
-        tells_nobody(&shop, canary).await?;
+        shop.tells_nobody(canary).await?;
     }
     shop.keeps_its_promises().await
 }
@@ -95,7 +95,7 @@ async fn a_secret_that_must_not_be_copied_is_refused_with_the_reason_until_it_is
     for name in ["token", release] {
         ensure!(secret(&shop, scene.target(), name).await.is_err(), "{name} was copied");
     }
-    tells_nobody(&shop, "canary-of-helm").await?;
+    shop.tells_nobody("canary-of-helm").await?;
     shop.keeps_its_promises().await
 }
 
@@ -147,10 +147,4 @@ async fn token(shop: &Migration<'_>) -> Result<()> {
     let secret: Secret = serde_json::from_value(secret)?;
     secrets(shop, shop.scene.source()).create(&PostParams::default(), &secret).await?;
     Ok(())
-}
-
-async fn tells_nobody(shop: &Migration<'_>, canary: &str) -> Result<()> {
-    let status = serde_json::to_string(&shop.now().await?)?;
-    let places = [("log", shop.scene.log().await?), ("metrics", shop.scene.metrics().await?), ("status", status)];
-    rig::weight_history::contains_text(places, canary).map_err(anyhow::Error::msg)
 }

@@ -82,6 +82,17 @@ fn a_refused_secret_says_why_and_stops_all_copies() {
 }
 
 #[test]
+fn what_cannot_be_copied_is_left_out_by_the_spec_without_another_attempt() {
+    let mut world = world();
+    world.source.secrets.get_mut("tls").unwrap().refusal = Some("a controller made it and owns it".into());
+    let mut world = refused(world);
+    world.edit(&json!({"secrets": {"include": ["api-key"]}}));
+    world.run_until(Stage::PublishTarget);
+    assert_eq!(states(&world), [("api-key", "Copied")]);
+    assert!(!world.target.secrets.contains_key("tls"), "it was copied all the same");
+}
+
+#[test]
 fn a_secret_that_the_source_does_not_have_is_named() {
     let mut world = world();
     world.source.secrets.remove("api-key");

@@ -210,6 +210,10 @@ fn shift_traffic_says_what_is_written_what_dns_follows_and_what_is_held() {
     world.pass();
     let said = "There is no verdict on the target, so the clock stands still (https shop.example /: the address is not known).";
     assert_eq!(says(&world), (Stage::ShiftTraffic, "HealthUnknown", said));
+    world.unreachable(Side::Target);
+    world.pass();
+    let said = "The target cluster of ClusterPair old-to-new does not answer: connection refused.";
+    assert_eq!(says(&world), (Stage::ShiftTraffic, "TargetUnreachable", said), "that is why there is no verdict");
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod weights;
 
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use self::outcome::Outcome;
@@ -26,6 +26,8 @@ use crate::tools::Tools;
 use crate::world::{self, World};
 
 const READY_LIMIT: Duration = Duration::from_secs(60);
+/// How often it is looked whether the operator still runs.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Plays the demo on standard output. Fails unless everything ended as it must, and says where the logs are.
 pub async fn run() -> Result<()> {
@@ -58,13 +60,27 @@ async fn play(world: &World, screen: &Screen) -> Result<()> {
     Box::pin(futures::future::try_join(deploy(world, &setup, SHOP), deploy(world, &setup, BOOKS))).await?;
     let operator = Operator::start(world.folder(), &setup.operator_options(None)).await?;
 
-    let shop = move_shop(world, &setup, screen).await?;
-    let (books, fault) = move_books_and_back(world, &setup, screen).await?;
+    let (shop, books, fault) = tokio::select! {
+        told = both(world, &setup, screen) => told?,
+        () = end_of(&operator) => bail!("the operator ended; its log is {}", operator.log_path().display()),
+    };
 
     let outcome = Outcome::collect(world, &setup, &operator, [&shop, &books], fault).await?;
     outcome.tell()?;
     outcome.check(screen)?;
     operator.sigterm().await.context("stopping the operator").map(|_| ())
+}
+
+async fn both(world: &World, setup: &Setup, screen: &Screen) -> Result<(Scene, Scene, SystemTime)> {
+    let shop = move_shop(world, setup, screen).await?;
+    let (books, fault) = move_books_and_back(world, setup, screen).await?;
+    Ok((shop, books, fault))
+}
+
+async fn end_of(operator: &Operator) {
+    while operator.is_running() {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// On the source the whole service, on the target what CI deploys there before a migration.
