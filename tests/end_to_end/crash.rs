@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use namespace_migration::api::{NamespaceMigration, Stage};
 use rig::proxy::Phase::{AfterCommit, BeforeForward};
 use rig::sample_app::Fault;
+use rig::setup::Options;
 use rig::weight_history::Stamp;
 use serde_json::json;
 
@@ -17,7 +18,7 @@ use crate::scene::{Draft, Migration, Scene, holds_step, proxied, stage_of};
 use moment::{Moment, Point, Strike};
 
 /// Operators that are killed side by side.
-const LANES: usize = 4;
+const LANES: usize = 3;
 
 /// One line of the table that is printed.
 struct Row {
@@ -69,7 +70,7 @@ async fn killed_at(
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let rows = Mutex::new(vec![]);
     let lane = async |lane: usize| {
-        let scene = Scene::open(proxied(&format!("{name}-lane-{lane}"))).await?;
+        let scene = Scene::open(Options { dns: ["50ms"; 3], ..proxied(&format!("{name}-lane-{lane}")) }).await?;
         while let Some((number, moment)) = next() {
             let row = run(&scene, &format!("{name}-{number}"), moment).await.with_context(|| moment.to_string())?;
             rows.lock().unwrap_or_else(PoisonError::into_inner).push((number, row));

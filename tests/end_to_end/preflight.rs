@@ -127,7 +127,7 @@ async fn waits_and_writes_nothing(shop: &Migration<'_>, reason: &str, words: &st
     };
     let found = shop.until(&format!("{reason}: {words}"), told).await?;
     ensure!(found.status.as_ref().is_some_and(|status| !status.unblock.is_empty()), "nothing tells what to do");
-    let mut writes = shop.scene.writes().await?;
+    let mut writes = shop.writes().await?;
     writes.retain(|write| {
         let object = write.resource != "namespacemigrations" && write.resource != "events";
         object && write.namespace == shop.name() && crate::scene::is_by_operator(write)

@@ -1,6 +1,6 @@
 //! The harness: a [`Scene`] is one operator with its surroundings, a [`Migration`] is one namespace that it moves.
 //!
-//! Both clusters are recorded from the scene's start, and a wait that fails tells status, events and the operator's log.
+//! Both clusters are recorded from before the namespace exists, and a wait that fails tells status, events and the operator's log.
 
 mod account;
 mod draft;
@@ -45,7 +45,6 @@ pub struct Scene {
     /// Shared with the hooks that kill it.
     pub operator: Arc<tokio::sync::Mutex<Operator>>,
     home: Home,
-    since: [Mark; 2],
 }
 
 /// One namespace that a scene's operator moves.
@@ -53,6 +52,8 @@ pub struct Migration<'a> {
     pub scene: &'a Scene,
     pub sample: SampleNamespace,
     spec: Value,
+    /// Its namespace was not there before.
+    since: [Mark; 2],
 }
 
 /// A setup whose DNS follows in 600 ms.
@@ -74,10 +75,9 @@ impl Scene {
     /// The same in clusters that this scene may stop.
     pub async fn open_in(world: &'static World, options: Options) -> Result<Self> {
         let home = options.home;
-        let since = [recorder(world.source()).mark().await?, recorder(world.target()).mark().await?];
         let setup = Setup::start(world, options).await?;
         let operator = Arc::new(tokio::sync::Mutex::new(setup.start_operator(world).await?));
-        Ok(Self { world, setup, operator, home, since })
+        Ok(Self { world, setup, operator, home })
     }
 
     /// A namespace to be moved, as a draft: `name` is that of the namespace and of all that is in it.
@@ -101,13 +101,6 @@ impl Scene {
     /// SIGKILL, and a new process that is ready.
     pub async fn crash_and_restart(&self) -> Result<()> {
         self.operator.lock().await.restart().await
-    }
-
-    /// Every write to both clusters since the scene was opened.
-    pub async fn writes(&self) -> Result<Vec<Write>> {
-        let (source, target) = (recorder(self.world.source()), recorder(self.world.target()));
-        let (source, target) = futures::try_join!(source.since(self.since[0]), target.since(self.since[1]))?;
-        Ok(merge([source, target]))
     }
 
     /// What the operator has logged.
@@ -180,9 +173,16 @@ impl Migration<'_> {
         Ok(Api::namespaced(client, self.name()).get_opt(self.name()).await?)
     }
 
-    /// All weights since the scene was opened.
+    /// Every write to both clusters since its namespace was created.
+    pub async fn writes(&self) -> Result<Vec<Write>> {
+        let (source, target) = (recorder(self.scene.world.source()), recorder(self.scene.world.target()));
+        let (source, target) = futures::try_join!(source.since(self.since[0]), target.since(self.since[1]))?;
+        Ok(merge([source, target]))
+    }
+
+    /// All weights since its namespace was created.
     pub async fn history(&self) -> Result<Vec<WeightPoint>> {
-        Ok(weight_history(&self.scene.writes().await?, self.name(), ANNOTATION_PREFIX))
+        Ok(weight_history(&self.writes().await?, self.name(), ANNOTATION_PREFIX))
     }
 
     /// Waits until an event with this reason is told: events come after the status.
@@ -248,6 +248,10 @@ pub fn holds_step(migration: &NamespaceMigration, number: i32) -> bool {
 /// One of external-dns's annotations.
 pub fn annotation<'a>(ingress: &'a Ingress, name: &str) -> Option<&'a str> {
     Some(ingress.metadata.annotations.as_ref()?.get(&format!("{ANNOTATION_PREFIX}{name}"))?.as_str())
+}
+
+async fn marks(world: &World) -> Result<[Mark; 2]> {
+    Ok([recorder(world.source()).mark().await?, recorder(world.target()).mark().await?])
 }
 
 fn recorder(cluster: &ControlPlane) -> Recorder {

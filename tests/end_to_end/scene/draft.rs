@@ -8,7 +8,7 @@ use rig::sample_namespace::{SECRET, SampleNamespace};
 use rig::setup::{Home, LABEL};
 use serde_json::{Value, json};
 
-use super::{LIMIT, Migration, Scene, remember_moving};
+use super::{LIMIT, Migration, Scene, marks, remember_moving};
 
 /// What will be there when it begins.
 pub struct Draft<'a> {
@@ -67,6 +67,7 @@ impl<'a> Draft<'a> {
     /// Creates the service on both sides; it is ready on the source. The migration itself is not there.
     pub async fn deploy(self) -> Result<Migration<'a>> {
         let Self { scene, sample, on_target, target_ingress, spec } = self;
+        let since = marks(scene.world).await?;
         let (source, target) = (scene.world.source().admin_client()?, scene.world.target().admin_client()?);
         let on_target = on_target.unwrap_or_else(|| sample.clone());
         futures::try_join!(sample.create_on_source(&source), on_target.create_on_target(&target))?;
@@ -80,7 +81,7 @@ impl<'a> Draft<'a> {
         }
         sample.wait_until_ready(&source, LIMIT).await?;
         remember_moving(&sample.name);
-        Ok(Migration { scene, sample, spec })
+        Ok(Migration { scene, sample, spec, since })
     }
 
     /// [`Self::deploy`] and [`Migration::begin`].

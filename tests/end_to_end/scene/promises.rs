@@ -1,21 +1,25 @@
 //! What holds in every run, whatever happens: read from the whole recording of both API servers.
 
-use anyhow::{Error, Result, ensure};
+use anyhow::{Error, Result, bail};
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
 use rig::deploy::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, SOURCE_ACCOUNT, TARGET_ACCOUNT};
 use rig::recorder::Write;
-use rig::weight_history::{contains_text, never_both_zero, share_never_above, target_never_raised_after_rollback};
+use rig::setup::ANNOTATION_PREFIX;
+use rig::weight_history::{
+    contains_text, never_both_zero, share_never_above, target_never_raised_after_rollback, weight_history,
+};
 
 use super::{Migration, is_moving};
 
 impl Migration<'_> {
-    /// Fails unless, since the scene was opened, the weights were never both 0, the target was never raised behind a
+    /// Fails unless, since the namespace was created, the weights were never both 0, the target was never raised behind a
     /// rollback's stamp nor above its step, no Secret value is anywhere, and the operator wrote nowhere else.
     pub async fn keeps_its_promises(&self) -> Result<()> {
+        let writes = self.writes().await?;
         // What CI annotates before the migration's first write is nobody's promise: DNS refuses it beside a simple record.
-        let history: Vec<_> = self.history().await?;
+        let history = weight_history(&writes, self.name(), ANNOTATION_PREFIX);
         let first = history.iter().position(|point| !point.source_stamps.is_empty() || !point.target_stamps.is_empty());
         let history = &history[first.unwrap_or(history.len())..];
         let promises = [
@@ -27,7 +31,7 @@ impl Migration<'_> {
             promise.map_err(|broken| Error::msg(format!("{}: {broken}", self.name())))?;
         }
         self.tells_nobody(&self.sample.canary()).await?;
-        self.writes_nowhere_else().await
+        nowhere_else(&writes)
     }
 
     /// Fails if the value is in the log, the metrics, an event or any status or Ingress that was ever written.
@@ -38,21 +42,19 @@ impl Migration<'_> {
         drop(operator);
         let events: Api<Event> = Api::namespaced(self.scene.home().await?.admin_client()?, self.name());
         places.push(("events".to_owned(), serde_json::to_string(&events.list(&ListParams::default()).await?)?));
-        let writes = self.scene.writes().await?.into_iter().filter(|write| write.namespace == self.name());
+        let writes = self.writes().await?.into_iter().filter(|write| write.namespace == self.name());
         places.extend(writes.map(|write| {
             let bodies = format!("{} {}", write.request_object, write.response_object);
             (write.summary(), bodies)
         }));
         contains_text(places, value).map_err(Error::msg)
     }
+}
 
-    /// The identities of the operators are shared by all scenes, and so are the namespaces that they may write to.
-    async fn writes_nowhere_else(&self) -> Result<()> {
-        for write in self.scene.writes().await?.iter().filter(|write| is_by_operator(write)) {
-            ensure!(is_moving(&write.namespace), "a write outside of every migration's namespace: {}", write.summary());
-        }
-        Ok(())
-    }
+/// The identities of the operators are shared by all scenes, and so are the namespaces that they may write to.
+fn nowhere_else(writes: &[Write]) -> Result<()> {
+    let stray = writes.iter().find(|write| is_by_operator(write) && !is_moving(&write.namespace));
+    stray.map_or(Ok(()), |write| bail!("a write outside of every migration's namespace: {}", write.summary()))
 }
 
 /// Whether an operator wrote it, under any of the identities that `deploy/` gives it.

@@ -11,7 +11,7 @@ use rig::setup::{ANNOTATION_PREFIX, LABEL, Options, Setup};
 use rig::world::World;
 
 use super::promises::is_by_operator;
-use super::{LIMIT, Migration, Scene, reason_of, recorder};
+use super::{LIMIT, Migration, Scene, reason_of};
 
 /// Between two looks at what nobody announces.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -21,12 +21,11 @@ impl Scene {
     pub async fn open_with_second_pair(options: Options, second: Options) -> Result<(Self, Setup)> {
         let world = World::shared().await?;
         let home = options.home;
-        let since = [recorder(world.source()).mark().await?, recorder(world.target()).mark().await?];
         let (setup, second) = (Setup::start(world, options).await?, Setup::start(world, second).await?);
         let selector = format!("{LABEL} in ({}, {})", setup.name(), second.name());
         let operator = Operator::start(world.folder(), &setup.operator_options(Some(selector))).await?;
         let operator = std::sync::Arc::new(tokio::sync::Mutex::new(operator));
-        Ok((Self { world, setup, operator, home, since }, second))
+        Ok((Self { world, setup, operator, home }, second))
     }
 
     /// The administrator of the source.
@@ -93,9 +92,9 @@ impl Migration<'_> {
         self.until(&format!("reason {reason}"), |found| reason_of(found) == reason).await
     }
 
-    /// The operator's successful writes of Ingresses of the namespace since the scene was opened.
+    /// The operator's successful writes of Ingresses of the namespace since its namespace was created.
     pub async fn weight_writes(&self) -> Result<Vec<Write>> {
-        let mut writes = self.scene.writes().await?;
+        let mut writes = self.writes().await?;
         writes.retain(|write| {
             let of_ingress = write.resource == "ingresses" && write.subresource.is_empty();
             of_ingress && write.namespace == self.name() && write.succeeded() && is_by_operator(write)
