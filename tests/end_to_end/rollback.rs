@@ -43,7 +43,7 @@ async fn a_target_that_breaks_gives_its_users_back_and_status_says_what_was_foun
         case("back-smoke", Fault::Status(503), Moment::SmokeTest, &["answers 503", "the source answers 200"]),
         case("back-step", Fault::Status(503), Moment::SecondStep, &["answers 503", "the source answers 200"]),
         case("back-bake", Fault::Status(503), Moment::Bake, &["answers 503"]),
-        case("back-hang", Fault::Hang, Moment::SecondStep, &["no answer within 2s"]),
+        case("back-hang", Fault::Hang, Moment::SecondStep, &["no complete answer within 2s"]),
         case("back-drop", Fault::DropConnection, Moment::Bake, &["connection"]),
         case("back-certificate", Fault::WrongCertificate, Moment::SecondStep, &["https://", "certificate"]),
         case("back-redirect", redirect, Moment::SecondStep, &["302", "login.example.com", "the source answers 200"]),
