@@ -183,7 +183,7 @@ impl HttpProber {
         let kind = kind(error);
         let message = match kind {
             // Which part of the exchange the time ran out in is chance.
-            FailureKind::Timeout => format!("no answer within {:?}", self.timeout),
+            FailureKind::Timeout => format!("no complete answer within {:?}", self.timeout),
             _ => causes(error),
         };
         Answer::Failed { kind, message }

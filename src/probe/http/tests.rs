@@ -238,7 +238,7 @@ async fn a_server_that_hangs_is_left_in_time_before_and_within_its_answer() {
         let scheme = if tls { Scheme::Https } else { Scheme::Http };
         let answer = prober.probe(&question(scheme, port)).await;
         let (kind, message) = failure(&answer);
-        assert_eq!((kind, message), (FailureKind::Timeout, "no answer within 300ms"), "{answer:?}");
+        assert_eq!((kind, message), (FailureKind::Timeout, "no complete answer within 300ms"), "{answer:?}");
     }
 }
 
