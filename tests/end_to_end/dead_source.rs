@@ -97,12 +97,7 @@ async fn keeps_the_target(name: &str, disturb: impl Fn(&Faults)) -> Result<()> {
     let status = waiting.status.context("a status")?;
     ensure!(status.exposed_percent == Some(100), "{:?} exposed", status.exposed_percent);
     ensure!(status.message.contains("keeps its weight until the source has 100"), "{}", status.message);
-    let tries = async || {
-        let log = scene.log().await?;
-        let refused = log.lines().filter(|line| line.contains("the target keeps its weight until the source has 100"));
-        Ok((refused.count() >= 4).then_some(()))
-    };
-    scene.eventually("some more tries", tries).await?;
+    scene.calls_to("source", 2).await?;
     ensure!(shop.weights().await? == [Some(0), Some(100)]);
     faults.healthy();
     shop.ends(Stage::RolledBack).await?;
