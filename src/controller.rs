@@ -168,7 +168,7 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     let needs = machine::needs(&order, &known.status);
     let Some(site) = operator.site(migration, &order, &pair, &needs) else {
         let decision = machine::decide(&order, &known.status, &Observed::default(), crate::cluster::now());
-        return operator.rest(migration, &known, decision).await;
+        return operator.finish(migration, &known, decision).await;
     };
 
     // Requests only where the stage needs Secrets.
@@ -270,11 +270,11 @@ impl Operator {
         error: &OrderError,
     ) -> Result<Action, ReconcileError> {
         let asked = (migration.metadata.generation.unwrap_or_default(), migration.spec.attempt);
-        self.rest(migration, known, machine::reject(&known.status, asked, error, crate::cluster::now())).await
+        self.finish(migration, known, machine::reject(&known.status, asked, error, crate::cluster::now())).await
     }
 
     /// The end of a pass that changes nothing but the status.
-    async fn rest(
+    async fn finish(
         &self,
         migration: &Arc<NamespaceMigration>,
         known: &Known,

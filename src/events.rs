@@ -65,7 +65,8 @@ pub fn log(migration: &NamespaceMigration, reason_before: &str, decision: &Decis
     let status = &decision.status;
     let told = decision.events.iter().any(|event| event.reason.as_str() == status.reason);
     // A refused write is decided again and again: each time it is the same news.
-    if status.reason != reason_before && !told && reason_before != Reason::WriteRefused.as_str() {
+    let same = status.reason == reason_before || reason_before == Reason::WriteRefused.as_str();
+    if !same && !told {
         tracing::info!(namespace, name, reason = status.reason, "{}", status.message);
     }
 }

@@ -119,7 +119,9 @@ pub fn reject(
 /// A person is told once of each reason for which it does not go on by itself.
 fn call_for_help(run: &mut Run<'_>, before: &NamespaceMigrationStatus, wait: &Wait) {
     let was_stalled = before.conditions.iter().any(|known| known.type_ == "Stalled" && known.status == "True");
-    let told = was_stalled && before.reason == wait.reason.as_str();
+    // A refused write stalls in the name of the refusal, and is decided again and again.
+    let refused = before.reason == Reason::WriteRefused.as_str();
+    let told = was_stalled && (refused || before.reason == wait.reason.as_str());
     if !wait.stalled || is_terminal(run.status.stage) || told {
         return;
     }

@@ -36,6 +36,10 @@ pub fn tell(decision: &mut Decision, before: &NamespaceMigrationStatus, failures
     if wait.reason == Reason::WriteRefused && before.reason != wait.reason.as_str() {
         decision.events.push(Event { reason: wait.reason, note: failure.sentence(), warning: true });
     }
+    // Against what is known, not against the decision that did not hold: else it would be news at each try.
+    decision.status.conditions.clone_from(&before.conditions);
+    decision.status.reason.clone_from(&before.reason);
+    decision.status.waiting_since.clone_from(&before.waiting_since);
     summary::write_wait(&mut decision.status, &wait, now);
     summary::note_in_pipeline(&mut decision.status, &wait);
 }
@@ -72,9 +76,10 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-    fn decision() -> Decision {
-        let mut status = NamespaceMigrationStatus { stage: Stage::RollingBack, ..NamespaceMigrationStatus::default() };
-        summary::write_wait(&mut status, &Wait::new(Reason::RollingBack, "The source gets 100."), NOW);
+    /// What is decided at each try, by a status that remembers the try before.
+    fn decision(before: &NamespaceMigrationStatus, now: Timestamp) -> Decision {
+        let mut status = NamespaceMigrationStatus { stage: Stage::RollingBack, ..before.clone() };
+        summary::write_wait(&mut status, &Wait::new(Reason::RollingBack, "The source gets 100."), now);
         Decision { effects: vec![], status, events: vec![], wake_at: None }
     }
 
@@ -83,10 +88,14 @@ mod tests {
         Failure { what: what.into(), words: words.into(), refused: true }
     }
 
-    fn told(before: &NamespaceMigrationStatus, failures: &[Failure]) -> Decision {
-        let mut decision = decision();
-        tell(&mut decision, before, failures, NOW);
+    fn told_at(now: Timestamp, before: &NamespaceMigrationStatus, failures: &[Failure]) -> Decision {
+        let mut decision = decision(before, now);
+        tell(&mut decision, before, failures, now);
         decision
+    }
+
+    fn told(before: &NamespaceMigrationStatus, failures: &[Failure]) -> Decision {
+        told_at(NOW, before, failures)
     }
 
     #[test]
@@ -107,7 +116,8 @@ mod tests {
     #[test]
     fn the_same_refusal_in_other_words_is_no_news() {
         let first = told(&NamespaceMigrationStatus::default(), &[refusal("request 1")]);
-        let second = told(&first.status, &[refusal("request 2")]);
+        let later = NOW + jiff::SignedDuration::from_mins(1);
+        let second = told_at(later, &first.status, &[refusal("request 2")]);
         assert_eq!((second.status, second.events), (first.status, vec![]));
     }
 
@@ -121,6 +131,7 @@ mod tests {
 
     #[test]
     fn without_failures_nothing_is_added() {
-        assert_eq!(told(&NamespaceMigrationStatus::default(), &[]), decision());
+        let none = NamespaceMigrationStatus::default();
+        assert_eq!(told(&none, &[]), decision(&none, NOW));
     }
 }
