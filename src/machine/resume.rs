@@ -1,6 +1,6 @@
 //! What is on the Ingresses overrules what status remembers: status may be lost, old or forged; the stamps are the fence.
 
-use super::observed::{IngressFacts, Side};
+use super::observed::{IngressFacts, Reach, Side};
 use super::reason::Reason;
 use super::run::{Event, Run, micro, seconds};
 use super::stages::{self, is_rollback, is_terminal};
@@ -110,6 +110,10 @@ fn adopt_completed(run: &mut Run<'_>, newest: &Stamp) {
 
 /// Users are on the target already: starting over would send them back and forth. While none are, it starts over.
 fn adopt_shift(run: &mut Run<'_>, newest: &Stamp) {
+    if is_coming(run, Side::Target) {
+        // Its weight may be one step ahead of what the source has given away, which would look like somebody else's.
+        return;
+    }
     let (source, target) = (our_weights(run, Side::Source), our_weights(run, Side::Target));
     // An unseen target has what the source has given away.
     let given = source.iter().min().map(|weight| weight.complement());
@@ -123,6 +127,12 @@ fn adopt_shift(run: &mut Run<'_>, newest: &Stamp) {
         (false, _) => StepPhase::RaiseTarget,
     };
     run.status.step = Some(progress(run, index, phase));
+}
+
+/// Whether a side has not been listed yet and soon will be, as far as is known.
+fn is_coming(run: &Run<'_>, side: Side) -> bool {
+    let view = run.view(side);
+    !view.synced && matches!(view.reach, Reach::Unknown | Reach::Reachable)
 }
 
 /// Weights on a side that are as we wrote them.

@@ -189,11 +189,12 @@ fn lay_out(run: &mut Run<'_>) {
 pub fn skip_to_stage(run: &mut Run<'_>) {
     lay_out(run);
     let stage = run.status.stage;
-    for entry in run.status.pipeline.iter_mut().filter(|entry| entry.state == PipelineState::Waiting) {
+    let open = |entry: &&mut PipelineStage| matches!(entry.state, PipelineState::Waiting | PipelineState::Running);
+    for entry in run.status.pipeline.iter_mut().filter(open) {
         let forward = !is_rollback(stage);
         entry.state = match forward {
             true if entry.name < stage => PipelineState::Done,
-            true => PipelineState::Waiting,
+            true => entry.state,
             false => PipelineState::Skipped,
         };
         if entry.state != PipelineState::Waiting {

@@ -60,7 +60,7 @@ async fn takes_the_target_back(name: &str, disturb: impl Fn(&Faults)) -> Result<
     let faults = scene.setup.source_faults().context("a proxy before the source")?;
     disturb(&faults);
     scene.setup.application().set("target", shop.host(), Fault::Status(503));
-    let back = async || Ok(rollback_write(&shop.weight_writes().await?, "target").map(|write| write.time));
+    let back = async || Ok((shop.weights().await? == [Some(90), Some(0)]).then_some(()));
     scene.eventually("the target's 0", back).await?;
     ensure!(rollback_write(&shop.weight_writes().await?, "source").is_none(), "the source answered");
     let unexposed = |found: &namespace_migration::api::NamespaceMigration| {
@@ -97,9 +97,7 @@ async fn keeps_the_target(name: &str, disturb: impl Fn(&Faults)) -> Result<()> {
     let status = waiting.status.context("a status")?;
     ensure!(status.exposed_percent == Some(100), "{:?} exposed", status.exposed_percent);
     ensure!(status.message.contains("keeps its weight until the source has 100"), "{}", status.message);
-    let before = passes(&scene.metrics().await?);
-    let tries = async || Ok((passes(&scene.metrics().await?) >= before + 3).then_some(()));
-    scene.eventually("some more tries", tries).await?;
+    scene.calls_to("source", 2).await?;
     ensure!(shop.weights().await? == [Some(0), Some(100)]);
     faults.healthy();
     shop.ends(Stage::RolledBack).await?;
@@ -108,10 +106,4 @@ async fn keeps_the_target(name: &str, disturb: impl Fn(&Faults)) -> Result<()> {
     let clusters: Vec<_> = back.iter().map(|write| write.cluster.as_str()).collect();
     ensure!(clusters.first() == Some(&"source"), "the target was written before the source had 100: {clusters:?}");
     shop.keeps_its_promises().await
-}
-
-/// How many passes have ended, by the operator's metrics.
-fn passes(metrics: &str) -> u64 {
-    let count = metrics.lines().find_map(|line| line.strip_prefix(r#"nsmig_reconcile_total{result="success"} "#));
-    count.and_then(|count| count.parse().ok()).unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use namespace_migration::api::Stage;
-use namespace_migration::api::status::{NamespaceMigrationStatus, StepPhase};
+use namespace_migration::api::status::{NamespaceMigrationStatus, PipelineState, StepPhase};
 use namespace_migration::machine::Side;
 use namespace_migration::machine::health::Verdict;
 use serde_json::json;
@@ -36,6 +36,24 @@ fn status_lost_at_any_moment_of_a_migration_resumes_without_raising_the_target()
         world.step();
     }
     assert!(moments >= 25, "only {moments} moments");
+}
+
+#[test]
+fn status_lost_in_a_shift_is_taken_up_once_both_sides_have_been_listed() {
+    for (step, phase) in [(1, StepPhase::TargetSettling), (2, StepPhase::Holding)] {
+        let world = at(step, phase);
+        let mut resumed = lost(&world);
+        resumed.target.synced = false;
+        resumed.settle();
+        assert_eq!((resumed.status.stage, resumed.status.reason.as_str()), (Stage::Pending, "ConnectingToClusters"));
+        resumed.target.synced = true;
+        resumed.settle();
+        assert_eq!((resumed.status.stage, resumed.writes.len()), (Stage::ShiftTraffic, world.writes.len()));
+        let running = resumed.status.pipeline.iter().filter(|entry| entry.state == PipelineState::Running);
+        assert_eq!(running.map(|entry| entry.name).collect::<Vec<_>>(), [Stage::ShiftTraffic]);
+        resumed.run_until(Stage::Completed);
+        assert_eq!(broken_promise(&resumed.writes), None);
+    }
 }
 
 #[test]

@@ -74,15 +74,25 @@ impl Scene {
 
     /// Waits for so many more rounds of probes: time in which the operator might have done something.
     pub async fn probe_rounds(&self, rounds: u64) -> Result<()> {
-        let answers = async || {
-            let metrics = self.metrics().await?;
-            let counts = metrics.lines().filter(|line| line.starts_with("nsmig_probes_total"));
-            Ok::<u64, anyhow::Error>(counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
-        };
-        let before = answers().await?;
         // A round asks two sides by HTTP and HTTPS.
-        let enough = async || Ok((answers().await? >= before + 4 * rounds).then_some(()));
-        self.eventually("more rounds of probes", enough).await
+        self.counts_on("nsmig_probes_total{", "", 4 * rounds).await
+    }
+
+    /// Waits until so many more calls to a side's API server have ended, well or badly.
+    pub async fn calls_to(&self, side: &str, calls: u64) -> Result<()> {
+        self.counts_on("nsmig_remote_calls_total{", &format!("side=\"{side}\""), calls).await
+    }
+
+    /// Waits until all series of a counter with this label have counted so many more.
+    async fn counts_on(&self, counter: &str, label: &str, more: u64) -> Result<()> {
+        let count = async || {
+            let metrics = self.metrics().await?;
+            let series = metrics.lines().filter(|line| line.starts_with(counter) && line.contains(label));
+            Ok::<u64, anyhow::Error>(series.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
+        };
+        let before = count().await?;
+        let enough = async || Ok((count().await? >= before + more).then_some(()));
+        self.eventually(&format!("{more} more of {counter}{label}"), enough).await
     }
 }
 
