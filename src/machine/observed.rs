@@ -148,8 +148,6 @@ pub struct IngressFacts {
     pub uid: String,
     /// Its version, for the precondition of a write.
     pub resource_version: String,
-    /// When it was created.
-    pub created_at: Option<Timestamp>,
     /// Whether it is being deleted.
     pub deleting: bool,
     /// The hosts of its rules.

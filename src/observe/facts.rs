@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
@@ -25,7 +24,6 @@ pub fn ingress(object: &DynamicObject, prefix: &str) -> IngressFacts {
     IngressFacts {
         uid: metadata.uid.clone().unwrap_or_default(),
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
-        created_at: metadata.creation_timestamp.as_ref().map(|time| time.0),
         deleting: metadata.deletion_timestamp.is_some(),
         hosts: texts(array(&spec["rules"]).map(|rule| &rule["host"])),
         tls_hosts: texts(array(&spec["tls"]).flat_map(|tls| array(&tls["hosts"]))),
@@ -92,11 +90,6 @@ fn texts<'a>(values: impl Iterator<Item = &'a Value>) -> BTreeSet<String> {
 
 fn number(value: &Value, absent: i32) -> i32 {
     value.as_i64().and_then(|number| i32::try_from(number).ok()).unwrap_or(absent)
-}
-
-/// When an object was created, for sorting.
-pub fn created_at(object: &DynamicObject) -> Option<Timestamp> {
-    object.metadata.creation_timestamp.as_ref().map(|time| time.0)
 }
 
 #[cfg(test)]

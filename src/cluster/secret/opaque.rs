@@ -168,16 +168,6 @@ impl OpaqueSecret {
         self.metadata.annotations.as_ref()?.get(key).map(String::as_str)
     }
 
-    /// The keys of all labels.
-    pub fn label_keys(&self) -> impl Iterator<Item = &str> {
-        self.metadata.labels.iter().flatten().map(|(key, _)| key.as_str())
-    }
-
-    /// The keys of all annotations.
-    pub fn annotation_keys(&self) -> impl Iterator<Item = &str> {
-        self.metadata.annotations.iter().flatten().map(|(key, _)| key.as_str())
-    }
-
     /// The objects that it belongs to, and that will delete or rewrite it.
     pub fn owners(&self) -> &[Owner] {
         self.metadata.owner_references.as_deref().unwrap_or_default()
