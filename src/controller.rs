@@ -208,11 +208,6 @@ fn watch_health(
 impl Operator {
     fn new(home: HomeAccess, identity: Home, trigger: UnboundedSender<ObjectRef<NamespaceMigration>>) -> Self {
         let teller = Teller::new(home.clients.requests.clone());
-        let mut key = [0_u8; 32];
-        // Without randomness the hashes stay equal between processes; they are still never shown beside a value.
-        if ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut key).is_err() {
-            tracing::warn!("the system gives no random numbers; Secrets are compared under a constant key");
-        }
         Self {
             pairs: Pairs::default(),
             sites: Mutex::default(),
@@ -220,7 +215,7 @@ impl Operator {
             waits: Waits::default(),
             teller,
             trigger,
-            digest_key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+            digest_key: hmac::Key::new(hmac::HMAC_SHA256, &crate::random::bytes::<32>()),
             home,
             identity,
         }

@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod observe;
 pub mod preflight;
 pub mod probe;
+mod random;
 pub mod replicate;
 pub mod server;
 pub mod site;

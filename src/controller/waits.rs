@@ -23,7 +23,7 @@ pub(super) struct Waits {
 impl Waits {
     /// Counts one more failure and returns how long to wait.
     pub(super) fn failed(&self, uid: &str, stage: Stage) -> Duration {
-        let wait = locked(&self.failures).failed(uid, jitter());
+        let wait = locked(&self.failures).failed(uid, crate::random::bytes::<1>()[0]);
         if stages::is_rollback(stage) { wait.min(ROLLBACK_RETRY) } else { wait }
     }
 
@@ -44,11 +44,6 @@ impl Waits {
         locked(&self.failures).reset(uid);
         locked(&self.conflicts).reset(uid);
     }
-}
-
-fn jitter() -> u8 {
-    let mut byte = [0];
-    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut byte).map_or(0, |()| byte[0])
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::observed::Side;
+use super::side::Side;
 
 /// The answer to a health question.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

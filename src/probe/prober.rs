@@ -201,9 +201,7 @@ impl Task {
 
 /// A number from 0 to 1 that differs from prober to prober.
 fn spread() -> f64 {
-    let mut byte = [0_u8];
-    let filled = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut byte);
-    filled.map_or(0.0, |()| f64::from(byte[0]) / 255.0)
+    f64::from(crate::random::bytes::<1>()[0]) / 255.0
 }
 
 fn nothing_known(target: &ProbeTarget, message: &str) -> [((String, Side), Opinion); 2] {
