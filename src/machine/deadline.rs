@@ -1,4 +1,4 @@
-//! How long each stage may take. Holds, bakes and ends have no deadline: they wait for what was asked.
+//! How long each stage may take. Holds, bakes, pauses, ceilings and ends have no deadline: they wait for what was asked.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -35,13 +35,13 @@ pub fn allowance(stage: Stage) -> Option<SignedDuration> {
 /// When the current wait is too long, if it can be.
 pub fn deadline(run: &Run<'_>) -> Option<Timestamp> {
     let allowance = allowance(run.status.stage)?;
-    let since = match &run.status.step {
-        Some(step) if run.status.stage == Stage::ShiftTraffic => {
-            if step.phase == StepPhase::Holding {
-                return None;
-            }
-            step.since.0
-        }
+    let since = match (run.status.stage, &run.status.step) {
+        // A pause was asked for.
+        _ if run.status.pause.is_some() => return None,
+        // Before the first step only a ceiling is waited for.
+        (Stage::ShiftTraffic, None) => return None,
+        (Stage::ShiftTraffic, Some(step)) if step.phase == StepPhase::Holding => return None,
+        (Stage::ShiftTraffic, Some(step)) => step.since.0,
         _ => run.stage_since(),
     };
     since.saturating_add(allowance).ok()
@@ -78,7 +78,11 @@ fn held(effects: &[Effect], wait: Wait) -> Move {
 fn stops_the_clock(run: &Run<'_>, reason: Reason) -> bool {
     let reachable = |side: Side| run.view(side).reach.is_reachable();
     match reason {
-        Reason::HealthUnknown | Reason::WeightContested | Reason::SourceUnhealthyToo | Reason::Held => true,
+        Reason::HealthUnknown
+        | Reason::WeightContested
+        | Reason::SourceUnhealthyToo
+        | Reason::SourceUnhealthy
+        | Reason::Held => true,
         // Both out of reach in one moment is our own network.
         Reason::SourceUnreachable | Reason::TargetUnreachable => !reachable(Side::Source) && !reachable(Side::Target),
         _ => false,
@@ -94,6 +98,7 @@ fn stood_still(reason_before: &str) -> bool {
         Reason::HealthUnknown,
         Reason::WeightContested,
         Reason::SourceUnhealthyToo,
+        Reason::SourceUnhealthy,
         Reason::Held,
     ];
     still.into_iter().any(|reason| reason.as_str() == reason_before)
