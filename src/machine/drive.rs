@@ -68,9 +68,9 @@ pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
 /// only ever lowers the target; an ended migration gets no effect; conditions move their transition time only with their status.
 pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Observed, now: Timestamp) -> Decision {
     let mut run = Run { order, observed, now, status: status.clone(), events: vec![] };
-    run.status.observed_generation = order.generation;
     requests::note(&mut run);
     resume::adopt(&mut run);
+    run.status.observed_generation = order.generation;
     requests::answer(&mut run);
     summary::remember_created(&mut run);
     let (effects, mut wait) = drive(&mut run);

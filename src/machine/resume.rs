@@ -38,7 +38,6 @@ fn forget_what_has_no_plan(run: &mut Run<'_>) {
     if run.status.stage > Stage::Preflight && !usable {
         let old = std::mem::take(&mut run.status);
         run.status = NamespaceMigrationStatus { history: old.history.clone(), ..fresh(&old, old.attempt) };
-        run.status.observed_generation = run.order.generation;
     }
 }
 
