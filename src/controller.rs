@@ -2,6 +2,7 @@
 //!
 //! `reconcile` reads like a table of contents: remember, order, needs, site, observe, decide, execute, publish, tell.
 
+mod hurry;
 mod memory;
 mod pairs;
 mod readable;
@@ -31,13 +32,14 @@ use crate::events::{self, Teller};
 use crate::execute::{Report, execute};
 use crate::machine::drive::{Decision, Needs};
 use crate::machine::order::{Home, Order, OrderError};
-use crate::machine::{self, Observed};
+use crate::machine::{self, Effect, Observed, stages};
 use crate::metrics::{ErrorLabels, ReconcileLabels, ReconcileResult};
 use crate::observe::observe;
 use crate::probe::plan::ProbePlan;
 use crate::server::Health;
 use crate::site::{Site, Wake};
 use crate::status;
+use hurry::Hurry;
 use memory::{Known, Memory};
 use pairs::Pairs;
 use waits::Waits;
@@ -59,6 +61,7 @@ pub struct Operator {
     sites: Mutex<HashMap<ObjectRef<NamespaceMigration>, Arc<Site>>>,
     memory: Memory,
     waits: Waits,
+    hurry: Hurry,
     teller: Teller,
     trigger: UnboundedSender<ObjectRef<NamespaceMigration>>,
     /// Key of the hashes by which Secrets are compared. A new one for each process, stored nowhere.
@@ -103,13 +106,15 @@ pub async fn run(home: HomeAccess, identity: Home, selector: Option<String>, hea
     let pairs = tokio::spawn(stop.clone().run_until_cancelled_owned(pairs));
     let api = Api::<DeserializeGuard<NamespaceMigration>>::all(operator.home.clients.watches.clone());
     // Not `Store::wait_until_ready`: of several that wait only the last is woken, and the controller itself waits there.
-    let (listed, store) = (Arc::clone(&operator), migrations.clone());
+    let (seen, store) = (Arc::clone(&operator), migrations.clone());
     let watched = readable::only(watch_objects(api, config).default_backoff(), operator.home.metrics.clone());
-    let watched = watched.reflect(writer).inspect_ok(move |event| {
-        if matches!(event, watcher::Event::InitDone) {
+    let watched = watched.reflect(writer).inspect_ok(move |event| match event {
+        watcher::Event::InitDone => {
             health.beat(MIGRATIONS_LISTED);
-            listed.look_for_gone(&store);
+            seen.look_for_gone(&store);
         }
+        watcher::Event::Apply(migration) | watcher::Event::InitApply(migration) => seen.hurry.look(migration),
+        watcher::Event::Delete(_) | watcher::Event::Init => {}
     });
     Controller::for_stream(watched.touched_objects(), migrations.clone())
         .reconcile_on(triggers)
@@ -171,8 +176,14 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
         return operator.finish(migration, &known, decision).await;
     };
 
+    // What goes forward ends here as soon as a person asks for a pause, a rollback or the end; what goes back does not.
+    let hurried = operator.hurry.pass(migration);
+
     // Requests only where the stage needs Secrets.
-    let observed = observe(&site, &order.namespace, &needs, &operator.digest_key).await;
+    let observe = observe(&site, &order.namespace, &needs, &operator.digest_key);
+    let Some(observed) = hurried.unless_back(stages::is_rollback(known.status.stage), observe).await else {
+        return Ok(interrupted(&order));
+    };
 
     // No request needed.
     let mut decision = machine::decide(&order, &known.status, &observed, crate::cluster::now());
@@ -180,12 +191,23 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     events::log(migration, &known.status.reason, &decision);
 
     // Requests needed: the world first, then what people read of it.
-    let report = execute(&order, &site, &decision.effects).await;
+    let back = decision.effects.iter().any(Effect::is_rollback);
+    let Some(report) = hurried.unless_back(back, execute(&order, &site, &decision.effects)).await else {
+        return Ok(interrupted(&order));
+    };
+    drop(hurried);
     let failures = report.to_tell(operator.waits.has_failed(&uid(migration)));
     machine::failure::tell(&mut decision, &known.status, &failures, crate::cluster::now());
     let next = operator.next(migration, &decision, &report);
     let stands = operator.conclude(migration, &known, decision).await?;
     Ok(if stands { next } else { Action::requeue(LOOK_AGAIN) })
+}
+
+/// Nothing is saved of a pass that was interrupted: the next one, which begins at once, decides anew, as after a crash. A write
+/// that it had sent fails at the fence that the next one writes.
+fn interrupted(order: &Order) -> Action {
+    tracing::info!(namespace = order.namespace, "a person asked for something; what was being done forward is left");
+    Action::requeue(Duration::ZERO)
 }
 
 /// Starts, directs or ends the prober, as the decision's stage needs it.
@@ -213,6 +235,7 @@ impl Operator {
             sites: Mutex::default(),
             memory: Memory::new(home.metrics.clone()),
             waits: Waits::default(),
+            hurry: Hurry::default(),
             teller,
             trigger,
             digest_key: hmac::Key::new(hmac::HMAC_SHA256, &crate::random::bytes::<32>()),
@@ -346,6 +369,7 @@ impl Operator {
 
     fn forget(&self, gone: &ObjectRef<NamespaceMigration>) {
         locked(&self.sites).remove(gone);
+        self.hurry.forget(gone);
         let uid = self.memory.forget(gone);
         self.waits.reset(&uid.unwrap_or_default());
     }
