@@ -32,7 +32,7 @@ use crate::events::{self, Teller};
 use crate::execute::{Report, execute};
 use crate::machine::drive::{Decision, Needs};
 use crate::machine::order::{Home, Order, OrderError};
-use crate::machine::{self, Effect, Observed, stages};
+use crate::machine::{self, Effect, Observed, Reason, stages};
 use crate::metrics::{ErrorLabels, ReconcileLabels, ReconcileResult};
 use crate::observe::observe;
 use crate::probe::plan::ProbePlan;
@@ -333,6 +333,9 @@ impl Operator {
     /// When to look again.
     fn next(&self, migration: &NamespaceMigration, decision: &Decision, report: &Report) -> Action {
         let uid = uid(migration);
+        if decision.events.iter().any(|event| event.reason == Reason::RetryRequested) {
+            self.waits.reset(&uid);
+        }
         if report.is_conflict_only() && self.waits.conflict_is_normal(&uid) {
             return Action::requeue(Duration::ZERO);
         }

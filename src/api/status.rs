@@ -132,6 +132,9 @@ pub struct NamespaceMigrationStatus {
     /// Since when all weights of this stage have been seen as wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_since: Option<MicroTime>,
+    /// How often somebody else undid what a rollback had written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone: Option<Undone>,
     /// Why everything goes or went back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
@@ -321,6 +324,15 @@ impl StepPhase {
     pub fn is_on_the_way_down(self) -> bool {
         matches!(self, Self::RaiseSource | Self::SourceRaised | Self::LowerTarget | Self::TargetLowered)
     }
+}
+
+/// Somebody else undid what a rollback had written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Undone {
+    /// How often.
+    pub times: i32,
+    /// When it was last seen.
+    pub last: MicroTime,
 }
 
 /// Why everything goes back.

@@ -16,7 +16,7 @@ use super::stages::{self, is_rollback, is_terminal, is_watched};
 use super::summary;
 use super::{edits, pause, requests};
 use crate::api::namespace_migration::{OnFailure, RemovalPolicy};
-use crate::api::status::{Cause, NamespaceMigrationStatus, RequestKind, Stage, StepPhase, StepProgress};
+use crate::api::status::{Cause, NamespaceMigrationStatus, RequestKind, Stage, StepPhase, StepProgress, Undone};
 
 /// Stages passed in one pass at most: all of them, each with a few things to remember. More would be a loop.
 const MOVES_PER_PASS: usize = 64;
@@ -199,7 +199,7 @@ fn unhealthy(run: &Run<'_>) -> Option<Move> {
     }
     let found = health
         .first(Side::Target, Verdict::Fail)
-        .map(|check| format!("{}: {}", check.name, check.message))
+        .map(|check| format!("{}: {}.", check.name, check.message.trim_end_matches('.')))
         .unwrap_or_default();
     if health.verdict(Side::Source) == Verdict::Fail {
         let message = format!("The target is unhealthy, and so is the source; nobody is moved. {found}");
@@ -221,7 +221,7 @@ fn remember(run: &mut Run<'_>, memo: Memo) {
     match memo {
         Memo::Plan(plan) => run.status.plan = Some(plan),
         Memo::WrittenNow => run.status.written_since = Some(micro(run.now)),
-        Memo::NotWritten => run.status.written_since = None,
+        Memo::Undone => undone(run),
         Memo::DeadlineAnew => restart_deadline(run),
         Memo::Step(step) => take_step(run, step),
         Memo::BeforeFirstStep => {
@@ -242,6 +242,12 @@ fn take_step(run: &mut Run<'_>, step: StepProgress) {
     if index != before && run.status.stage == Stage::ShiftTraffic {
         announce_step(run, index < before);
     }
+}
+
+fn undone(run: &mut Run<'_>) {
+    run.status.written_since = None;
+    let times = run.status.undone.as_ref().map_or(0, |undone| undone.times);
+    run.status.undone = Some(Undone { times: times.saturating_add(1), last: micro(run.now) });
 }
 
 /// What kept it from going on is over, or a person asks for another try.
@@ -272,21 +278,21 @@ fn enter(run: &mut Run<'_>, stage: Stage) {
     run.status.stage = stage;
     run.status.stage_started_at = Some(seconds(run.now));
     run.status.written_since = None;
+    run.status.undone = None;
     if stage == Stage::WeightSource {
         run.status.epoch = highest_epoch(run) + 1;
     }
     if is_terminal(stage) {
         run.status.pause = None;
     }
-    if stage == Stage::RolledBack {
-        requests::close(run);
-    }
+    requests::close(run);
     let warning = matches!(stage, Stage::RollingBack | Stage::Failed);
     let cause = run.status.cause.as_ref().map(|cause| cause.message.as_str()).unwrap_or_default();
     let note = match stage {
         Stage::Completed => "The service has moved: the target serves everything.".to_owned(),
         Stage::RolledBack => format!("The source serves everything again. {cause}"),
-        Stage::RollingBack | Stage::Failed => format!("{stage} began. {cause}"),
+        Stage::RollingBack => format!("RollingBack began. {cause}"),
+        Stage::Failed => format!("It ended without a move. {cause}"),
         _ => format!("{stage} began."),
     };
     let reason = match stage {

@@ -101,7 +101,7 @@ fn try_again(run: &mut Run<'_>) {
         run.status.stage = Stage::RollingBack;
     }
     drive::restart_deadline(run);
-    let said = match deadline::allowance(run.status.stage) {
+    let said = match deadline::allowed(run) {
         Some(time) => {
             format!("Everything is looked at again, and {} has {} from now on.", run.status.stage, words(time))
         }
@@ -281,9 +281,18 @@ fn done(run: &mut Run<'_>, kind: RequestKind, message: &str) {
     set(run, kind, RequestOutcome::Done, message);
 }
 
-/// A rollback has come to its end, and with it the request for it.
+/// The attempt has come to its end, and with it the request for a rollback that was under way.
 pub(super) fn close(run: &mut Run<'_>) {
-    if open(&run.status, RequestKind::Rollback).is_some() {
-        set(run, RequestKind::Rollback, RequestOutcome::Done, "Everything is on the source.");
+    let (kind, stage) = (RequestKind::Rollback, run.status.stage);
+    if open(&run.status, kind).is_none() {
+        return;
+    }
+    match stage {
+        Stage::RolledBack => set(run, kind, RequestOutcome::Done, "Everything is on the source."),
+        Stage::Failed => {
+            let why = run.status.cause.as_ref().map(|cause| cause.message.clone()).unwrap_or_default();
+            set(run, kind, RequestOutcome::Refused, &format!("It could not be done. {why}"));
+        }
+        _ => {}
     }
 }

@@ -494,7 +494,7 @@ fn a_retry_gives_a_stage_its_time_anew_and_a_blocked_rollback_another_chance() {
     world.annotate(RETRY_ANNOTATION, Some("a"));
     world.pass();
     let asked = request(&world, RequestKind::Retry);
-    assert_eq!(asked.message, "Everything is looked at again, and PublishTarget has 1h from now on.");
+    assert_eq!(asked.message, "Everything is looked at again, and PublishTarget has 1h3m from now on.");
     world.advance(SignedDuration::from_mins(50));
     world.settle();
     assert_eq!(world.status.stage, Stage::PublishTarget);
