@@ -29,10 +29,10 @@ use crate::api::{ClusterPair, NamespaceMigration, Stage};
 use crate::cluster::call::CallError;
 use crate::cluster::connection::HomeAccess;
 use crate::events::{self, Teller};
-use crate::execute::{Report, execute};
+use crate::execute::execute;
 use crate::machine::drive::{Decision, Needs};
 use crate::machine::order::{Home, Order, OrderError};
-use crate::machine::{self, Effect, Observed, Reason, stages};
+use crate::machine::{self, Effect, Observed, stages};
 use crate::metrics::{ErrorLabels, ReconcileLabels, ReconcileResult};
 use crate::observe::observe;
 use crate::probe::plan::ProbePlan;
@@ -42,10 +42,8 @@ use crate::status;
 use hurry::Hurry;
 use memory::{Known, Memory};
 use pairs::Pairs;
-use waits::Waits;
+use waits::{Waits, until};
 
-/// After a write the watch brings the new object; should it not, a look is taken after this time.
-const AFTER_WRITE: Duration = Duration::from_secs(2);
 /// The watch usually brings a newer object at once; should it not, a look is taken after this time.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// A part of the process that `/readyz` waits for.
@@ -330,25 +328,6 @@ impl Operator {
         Ok(true)
     }
 
-    /// When to look again.
-    fn next(&self, migration: &NamespaceMigration, decision: &Decision, report: &Report) -> Action {
-        let uid = uid(migration);
-        if decision.events.iter().any(|event| event.reason == Reason::RetryRequested) {
-            self.waits.reset(&uid);
-        }
-        if report.is_conflict_only() && self.waits.conflict_is_normal(&uid) {
-            return Action::requeue(Duration::ZERO);
-        }
-        if !report.failures.is_empty() {
-            return Action::requeue(self.waits.failed(&uid, decision.status.stage));
-        }
-        self.waits.reset(&uid);
-        if report.done > 0 {
-            return Action::requeue(AFTER_WRITE);
-        }
-        until(decision.wake_at)
-    }
-
     /// Wakes what is known of migrations that went while nobody watched, so that it is dropped.
     fn look_for_gone(&self, store: &reflector::Store<NamespaceMigration>) {
         let sites = locked(&self.sites).keys().cloned().collect::<Vec<_>>();
@@ -376,14 +355,6 @@ impl Operator {
         let uid = self.memory.forget(gone);
         self.waits.reset(&uid.unwrap_or_default());
     }
-}
-
-/// Waits until then, or for the next change. A moment that has passed is now.
-fn until(wake_at: Option<jiff::Timestamp>) -> Action {
-    let Some(at) = wake_at else { return Action::await_change() };
-    let left = at.duration_since(crate::cluster::now());
-    // A timer may fire a little early; a little late is what was promised.
-    Action::requeue(Duration::try_from(left).unwrap_or_default() + Duration::from_millis(2))
 }
 
 /// A pass failed: back off, each object for itself.

@@ -124,7 +124,8 @@ fn secrets(run: &Run<'_>) -> Option<DeferredEdit> {
     let plan = run.status.plan.as_ref()?;
     let added = run.order.secrets.iter().any(|name| !plan.secrets.contains(name));
     let left_out = stages::still_wanted(run.order, Some(plan)).len() < plan.secrets.len();
-    if !added && !(left_out && run.status.stage > Stage::CopySecrets) {
+    let too_late = left_out && run.status.stage > Stage::CopySecrets;
+    if !added && !too_late {
         return None;
     }
     frozen(run, "spec.secrets")

@@ -42,7 +42,7 @@ fn is_new(order: &Order, status: &NamespaceMigrationStatus, kind: RequestKind) -
 }
 
 /// The request of a kind that has been taken up and is not answered yet.
-fn open<'a>(status: &'a NamespaceMigrationStatus, kind: RequestKind) -> Option<&'a RequestStatus> {
+fn open(status: &NamespaceMigrationStatus, kind: RequestKind) -> Option<&RequestStatus> {
     status.requests.iter().find(|known| known.kind == kind && known.outcome == RequestOutcome::Accepted)
 }
 
