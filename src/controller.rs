@@ -22,6 +22,7 @@ use kube_runtime::controller::{Action, Controller};
 use kube_runtime::reflector::{self, ObjectRef};
 use kube_runtime::{WatchStreamExt as _, watcher, watcher as watch_objects};
 use ring::hmac;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -32,7 +33,7 @@ use crate::events::{self, Teller};
 use crate::execute::execute;
 use crate::machine::drive::{Decision, Needs};
 use crate::machine::order::{Home, Order, OrderError};
-use crate::machine::{self, Effect, Observed, stages};
+use crate::machine::{self, Effect, Observed, Reason, stages};
 use crate::metrics::{ErrorLabels, ReconcileLabels, ReconcileResult};
 use crate::observe::observe;
 use crate::probe::plan::ProbePlan;
@@ -94,14 +95,32 @@ impl ReconcileError {
     }
 }
 
+/// Why the controller ended without being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Nothing tells of ClusterPairs any more, and old ones must not be acted on.
+    #[error("the watch of ClusterPairs ended, which is a bug; the process ends, so that it starts anew")]
+    PairsEnded,
+}
+
 /// Runs the controller until `stop`; then lets every pass in progress come to its end.
-pub async fn run(home: HomeAccess, identity: Home, selector: Option<String>, health: Health, stop: CancellationToken) {
+///
+/// # Errors
+/// When a part of it that the others rest on has ended by itself.
+pub async fn run(
+    home: HomeAccess,
+    identity: Home,
+    selector: Option<String>,
+    health: Health,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
     let (trigger, triggers) = futures::channel::mpsc::unbounded();
     let config = selector.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(&labels));
     let (migrations, writer) = reflector::store();
     let operator = Arc::new(Operator::new(home, identity, trigger));
     let pairs = pairs::follow(Arc::clone(&operator), config.clone(), migrations.clone(), health.clone());
     let pairs = tokio::spawn(stop.clone().run_until_cancelled_owned(pairs));
+    let pairs = until_asked(pairs, stop.clone());
     let api = Api::<DeserializeGuard<NamespaceMigration>>::all(operator.home.clients.watches.clone());
     // Not `Store::wait_until_ready`: of several that wait only the last is woken, and the controller itself waits there.
     let (seen, store) = (Arc::clone(&operator), migrations.clone());
@@ -114,17 +133,28 @@ pub async fn run(home: HomeAccess, identity: Home, selector: Option<String>, hea
         watcher::Event::Apply(migration) | watcher::Event::InitApply(migration) => seen.hurry.look(migration),
         watcher::Event::Delete(_) | watcher::Event::Init => {}
     });
-    Controller::for_stream(watched.touched_objects(), migrations.clone())
+    let controller = Controller::for_stream(watched.touched_objects(), migrations.clone())
         .reconcile_on(triggers)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(caught, retry, Arc::clone(&operator))
         .for_each(|result| {
             operator.note(result.map(drop));
             std::future::ready(())
-        })
-        .await;
+        });
+    let ((), pairs) = futures::join!(controller, pairs);
     rest::stop_clocks(&operator, &migrations).await;
-    pairs.abort();
+    pairs
+}
+
+/// The end of the task that follows the pairs. When nobody asked for it, it makes everything else stop as well.
+async fn until_asked(pairs: JoinHandle<Option<()>>, stop: CancellationToken) -> Result<(), RunError> {
+    // Whether it panicked or returned, nothing follows the pairs any more.
+    drop(pairs.await);
+    if stop.is_cancelled() {
+        return Ok(());
+    }
+    stop.cancel();
+    Err(RunError::PairsEnded)
 }
 
 /// One pass, of which a panic is caught and counted: one object's trouble is not the others'.
@@ -180,7 +210,7 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     // Requests only where the stage needs Secrets.
     let observe = observe(&site, &order.namespace, &needs, &operator.digest_key);
     let Some(observed) = hurried.unless_back(stages::is_rollback(known.status.stage), observe).await else {
-        return Ok(interrupted(&order));
+        return Ok(hurry::interrupted(&order));
     };
 
     // No request needed.
@@ -191,21 +221,19 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     // Requests needed: the world first, then what people read of it.
     let back = decision.effects.iter().any(Effect::is_rollback);
     let Some(report) = hurried.unless_back(back, execute(&order, &site, &decision.effects)).await else {
-        return Ok(interrupted(&order));
+        return Ok(hurry::interrupted(&order));
     };
     drop(hurried);
     let failures = report.to_tell(operator.waits.has_failed(&uid(migration)));
     machine::failure::tell(&mut decision, &known.status, &failures, crate::cluster::now());
-    let next = operator.next(migration, &decision, &report);
-    let stands = operator.conclude(migration, &known, decision).await?;
-    Ok(if stands { next } else { Action::requeue(LOOK_AGAIN) })
-}
-
-/// Nothing is saved of a pass that was interrupted: the next one, which begins at once, decides anew, as after a crash. A write
-/// that it had sent fails at the fence that the next one writes.
-fn interrupted(order: &Order) -> Action {
-    tracing::info!(namespace = order.namespace, "a person asked for something; what was being done forward is left");
-    Action::requeue(Duration::ZERO)
+    let (stage, wake_at) = (decision.status.stage, decision.wake_at);
+    if decision.events.iter().any(|event| event.reason == Reason::RetryRequested) {
+        operator.waits.reset(&uid(migration));
+    }
+    if !operator.conclude(migration, &known, decision).await? {
+        return Ok(Action::requeue(LOOK_AGAIN));
+    }
+    Ok(operator.next(migration, stage, wake_at, &report))
 }
 
 /// Starts, directs or ends the prober, as the decision's stage needs it.

@@ -5,12 +5,15 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
+use kube_runtime::controller::Action;
 use kube_runtime::reflector::ObjectRef;
 use tokio_util::sync::CancellationToken;
 
 use super::locked;
 use crate::api::NamespaceMigration;
+use crate::machine::Order;
 use crate::machine::controls::Controls;
 
 /// What a pass in progress must not ignore.
@@ -117,6 +120,13 @@ impl Drop for Pass<'_> {
     fn drop(&mut self) {
         self.hurry.change(&self.key, |known| known.pass = None);
     }
+}
+
+/// Nothing is saved of a pass that was interrupted: the next one, which begins at once, decides anew, as after a crash. A write
+/// that it had sent fails at the fence that the next one writes.
+pub(super) fn interrupted(order: &Order) -> Action {
+    tracing::info!(namespace = order.namespace, "a person asked for something; what was being done forward is left");
+    Action::requeue(Duration::ZERO)
 }
 
 #[cfg(test)]

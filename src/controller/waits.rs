@@ -9,8 +9,7 @@ use super::{Operator, locked, uid};
 use crate::api::{NamespaceMigration, Stage};
 use crate::backoff::Backoff;
 use crate::execute::Report;
-use crate::machine::drive::Decision;
-use crate::machine::{Reason, stages};
+use crate::machine::stages;
 
 /// After a write the watch brings the new object; should it not, a look is taken after this time.
 const AFTER_WRITE: Duration = Duration::from_secs(2);
@@ -54,22 +53,25 @@ impl Waits {
 
 impl Operator {
     /// When to look again.
-    pub(super) fn next(&self, migration: &NamespaceMigration, decision: &Decision, report: &Report) -> Action {
+    pub(super) fn next(
+        &self,
+        migration: &NamespaceMigration,
+        stage: Stage,
+        wake_at: Option<jiff::Timestamp>,
+        report: &Report,
+    ) -> Action {
         let uid = uid(migration);
-        if decision.events.iter().any(|event| event.reason == Reason::RetryRequested) {
-            self.waits.reset(&uid);
-        }
         if report.is_conflict_only() && self.waits.conflict_is_normal(&uid) {
             return Action::requeue(Duration::ZERO);
         }
         if !report.failures.is_empty() {
-            return Action::requeue(self.waits.failed(&uid, decision.status.stage));
+            return Action::requeue(self.waits.failed(&uid, stage));
         }
         self.waits.reset(&uid);
         if report.done > 0 {
             return Action::requeue(AFTER_WRITE);
         }
-        until(decision.wake_at)
+        until(wake_at)
     }
 }
 

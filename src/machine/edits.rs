@@ -3,11 +3,12 @@
 //!
 //! A plan is written to status before anything is done by it: a write whose status was lost can then still be told apart.
 
+use super::order::Order;
 use super::reason::Reason;
 use super::run::{Event, Run, Wait, words};
 use super::stages;
 use crate::api::Stage;
-use crate::api::status::{DeferredEdit, Plan, PlannedStep, StepPhase};
+use crate::api::status::{DeferredEdit, NamespaceMigrationStatus, Plan, PlannedStep, StepPhase};
 
 /// The plan with its hash: the first half of the SHA-256 of its text without one.
 #[must_use]
@@ -17,6 +18,17 @@ pub(super) fn sealed(plan: Plan) -> Plan {
     let digest = ring::digest::digest(&ring::digest::SHA256, &text);
     let hash = digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     Plan { hash, ..open }
+}
+
+/// The order as it is in force for an attempt that runs: what moves, moves, and what was left out stays out. What has come
+/// since may be left out at any time.
+pub(super) fn in_force(order: &Order, status: &NamespaceMigrationStatus) -> Order {
+    let mut order = order.clone();
+    if let Some(plan) = status.plan.as_ref().filter(|_| is_running(status.stage)) {
+        order.excluded_ingresses.extend(plan.excluded.iter().cloned());
+        order.excluded_ingresses.retain(|name| !plan.ingresses.iter().any(|planned| planned.name == *name));
+    }
+    order
 }
 
 /// The steps that the spec asks for, seen from the current one: it stays as planned, and what was passed stays on record,
@@ -80,8 +92,8 @@ fn is_running(stage: Stage) -> bool {
 }
 
 /// Tells the edits that are not in force.
-pub(super) fn tell(run: &mut Run<'_>) {
-    let deferred = if is_running(run.status.stage) { deferred(run) } else { vec![] };
+pub(super) fn tell(run: &mut Run<'_>, asked: &Order) {
+    let deferred = if is_running(run.status.stage) { deferred(run, asked) } else { vec![] };
     let news: Vec<_> = deferred.iter().filter(|edit| !run.status.deferred_edits.contains(edit)).cloned().collect();
     for edit in news {
         run.events.push(Event { reason: Reason::EditDeferred, note: edit.message, warning: true });
@@ -89,8 +101,8 @@ pub(super) fn tell(run: &mut Run<'_>) {
     run.status.deferred_edits = deferred;
 }
 
-fn deferred(run: &Run<'_>) -> Vec<DeferredEdit> {
-    [attempt(run), excluded(run), secrets(run), later_steps(run)].into_iter().flatten().collect()
+fn deferred(run: &Run<'_>, asked: &Order) -> Vec<DeferredEdit> {
+    [attempt(run), excluded(run, asked), secrets(run), later_steps(run)].into_iter().flatten().collect()
 }
 
 fn edit(field: &str, message: String) -> Option<DeferredEdit> {
@@ -111,9 +123,8 @@ fn attempt(run: &Run<'_>) -> Option<DeferredEdit> {
     )
 }
 
-fn excluded(run: &Run<'_>) -> Option<DeferredEdit> {
-    let planned = &run.status.plan.as_ref()?.excluded;
-    if run.order.excluded_ingresses.iter().eq(planned) {
+fn excluded(run: &Run<'_>, asked: &Order) -> Option<DeferredEdit> {
+    if run.order.excluded_ingresses == asked.excluded_ingresses {
         return None;
     }
     frozen(run, "spec.ingresses.exclude")

@@ -11,6 +11,7 @@
 //! | What changes the world, and what takes it back? | [`effect`] |
 //! | May this weight be written now? | [`permit`], [`stamp`] |
 //! | Is it served? | [`gate`] |
+//! | Does what was checked before still hold? | `recheck` |
 //! | Who else writes our weights? | [`contest`]; what they give back is taken up by `claim` |
 //! | What does a person stop, send back or try again? | [`pause`], [`requests`] |
 //! | What of an edit of the spec in mid-flight? | [`edits`] |
@@ -32,6 +33,7 @@ pub mod order;
 pub mod pause;
 pub mod permit;
 pub mod reason;
+mod recheck;
 pub mod requests;
 pub mod resume;
 pub mod run;

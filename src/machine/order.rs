@@ -92,13 +92,13 @@ pub struct SideRules {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
     /// The pair is not there.
-    #[error("there is no ClusterPair named {pair}; create it, or mend spec.clusterPair")]
+    #[error("there is no ClusterPair named {pair}")]
     NoSuchPair {
         /// The name.
         pair: String,
     },
     /// A duration is not one.
-    #[error("{field} of {object}")]
+    #[error("{object} has a {field} that cannot be read")]
     Duration {
         /// The object.
         object: String,
@@ -109,7 +109,9 @@ pub enum OrderError {
         source: NotADuration,
     },
     /// The steps do not rise to 100.
-    #[error("spec.traffic.steps of {object} must rise from step to step and end at 100, but the weights are {found:?}")]
+    #[error(
+        "{object} has spec.traffic.steps with the weights {found:?}, which must rise from step to step and end at 100"
+    )]
     Steps {
         /// The object.
         object: String,
@@ -124,6 +126,22 @@ pub enum OrderError {
         /// The identity of both.
         identity: String,
     },
+}
+
+impl OrderError {
+    /// What a person can do about it.
+    pub fn fix(&self) -> String {
+        match self {
+            Self::NoSuchPair { pair } => format!(
+                "Create ClusterPair {pair}; or, if the name is wrong, delete this object and create it again with the right one."
+            ),
+            Self::Duration { object, field, .. } => format!("Mend {field} of {object}."),
+            Self::Steps { object, .. } => format!("Mend spec.traffic.steps of {object}."),
+            Self::SameCluster { pair, .. } => {
+                format!("Mend spec.source or spec.target of ClusterPair {pair}: they are two clusters.")
+            }
+        }
+    }
 }
 
 impl Order {

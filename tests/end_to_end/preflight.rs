@@ -84,7 +84,7 @@ async fn a_namespace_without_a_host_or_an_acknowledgement_waits_until_it_has_one
     let scene = Scene::open(quick("blocked")).await?;
     let shop = scene.migration("blocked-shop").service(rig::sample_namespace::SampleNamespace::without_ingress);
     let shop = shop.spec("/preflight", json!({})).begin().await?;
-    waits_and_writes_nothing(&shop, "PreflightBlocked", "NoIngressWithHost: None of the 0 Ingresses").await?;
+    waits_and_writes_nothing(&shop, "PreflightBlocked", "NoIngressWithHost: There is no Ingress in namespace").await?;
     shop.sample.create_ingress(&scene.source()).await?;
     let blocked = waits_and_writes_nothing(&shop, "PreflightBlocked", "AnnotationOnly: Nobody asks DNS").await?;
     let status = blocked.status.context("a status")?;

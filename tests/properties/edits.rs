@@ -138,3 +138,16 @@ fn what_the_plan_has_fixed_is_refused_with_what_to_do() {
     assert_eq!(deferred(&world), [("spec.attempt", attempt)]);
     assert_eq!(world.side(Side::Target).weight("web"), Some(10));
 }
+
+#[test]
+fn an_ingress_that_has_come_since_may_be_left_out_at_any_time() {
+    let mut world = at(1, StepPhase::Holding);
+    world.add_ingress(Side::Source, "late", "late.example");
+    world.pass();
+    assert_eq!(world.status.reason, "UnplannedIngress");
+    world.edit(&json!({"ingresses": {"exclude": ["late", "web"]}}));
+    world.pass();
+    assert_eq!((world.status.reason.as_str(), deferred(&world)[0].0), ("HoldingStep", "spec.ingresses.exclude"));
+    world.edit(&json!({"ingresses": {"exclude": ["late"]}}));
+    world.run_until(Stage::Completed);
+}
