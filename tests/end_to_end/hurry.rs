@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use namespace_migration::api::status::{RequestKind, RequestOutcome};
-use namespace_migration::api::{PAUSED_ANNOTATION, RETRY_ANNOTATION, ROLLBACK_ANNOTATION, Stage};
+use namespace_migration::api::{NamespaceMigration, PAUSED_ANNOTATION, RETRY_ANNOTATION, ROLLBACK_ANNOTATION, Stage};
 use rig::proxy::{ApiRequest, Held, Phase};
 use serde_json::json;
 
@@ -103,8 +103,13 @@ async fn a_token_is_handled_once_when_the_operator_is_killed_in_the_middle() -> 
 
     shop.change(json!({"traffic": {"steps": [{"weight": 50, "hold": "1s"}, {"weight": 100, "hold": "1s"}]}})).await?;
     let name = shop.name().to_owned();
-    let status = move |request: &ApiRequest| request.subresource == "status" && request.namespace == name;
-    crash_at(&shop, status, Phase::AfterCommit, shop.annotate(RETRY_ANNOTATION, Some("once-more"))).await?;
+    let begins = move |request: &ApiRequest| {
+        let attempt = request.object.pointer("/status/attempt").and_then(serde_json::Value::as_i64);
+        request.subresource == "status" && request.namespace == name && attempt == Some(2)
+    };
+    crash_at(&shop, begins, Phase::AfterCommit, shop.annotate(RETRY_ANNOTATION, Some("once-more"))).await?;
+    let second = |found: &NamespaceMigration| found.status.as_ref().is_some_and(|status| status.attempt == 2);
+    shop.until("the second attempt", second).await?;
     let ended = shop.ends(Stage::Completed).await?;
     let status = ended.status.context("a status")?;
     ensure!((status.attempt, status.history.len()) == (2, 1), "attempt {}: {:?}", status.attempt, status.history);
