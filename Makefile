@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help demo up down tools build test lint crds crds-check reference doc release release-check
+.PHONY: help demo up down tools build test lint crds crds-check reference transcript doc release release-check
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -39,6 +39,9 @@ crds: ## Write the CustomResourceDefinitions in crds/ from src/api
 reference: ## Write docs/status.md, the reference of stages, conditions and reasons, from src/machine
 	cargo run -q --locked -- reference > target/status.md
 	mv target/status.md docs/status.md
+
+transcript: tools ## Write docs/transcript.md: what kubectl shows of migrations that wait
+	cargo run -q -p rig --locked -- transcript docs/transcript.md
 
 crds-check: ## Fail when crds/ is not what src/api says
 	@rm -rf target/crds && mkdir -p target/crds
