@@ -34,6 +34,7 @@ pub mod pause;
 pub mod permit;
 pub mod reason;
 mod recheck;
+pub mod reference;
 pub mod requests;
 pub mod resume;
 pub mod run;

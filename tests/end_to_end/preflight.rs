@@ -103,12 +103,11 @@ async fn a_kubeconfig_that_is_missing_or_would_run_a_command_is_refused_and_noth
     // The operator has connected to nothing yet: connections are made for migrations.
     let shop = scene.migration("kubeconfig-shop").begin().await?;
     let missing = format!("there is no Secret {name} in the operator's namespace {OPERATOR_NAMESPACE}");
-    waits_and_writes_nothing(&shop, "TargetUnreachable", &missing).await?;
+    waits_and_writes_nothing(&shop, "ClusterRefused", &missing).await?;
 
     let canary = scene.world.folder().join("exec-canary");
     put_text(&secrets, name, &running_kubeconfig(&good, &canary)?).await?;
-    waits_and_writes_nothing(&shop, "TargetUnreachable", &format!("the kubeconfig in Secret {name} is refused"))
-        .await?;
+    waits_and_writes_nothing(&shop, "ClusterRefused", &format!("the kubeconfig in Secret {name} is refused")).await?;
     ensure!(shop.now().await?.status.is_some_and(|status| status.message.contains("exec")), "exec is not named");
     ensure!(!canary.exists(), "the kubeconfig's command was run");
 
