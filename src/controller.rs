@@ -172,7 +172,7 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     };
 
     // Requests only where the stage needs Secrets.
-    let observed = observe(&site, &order.namespace, &needs, &operator.digest_key).await;
+    let observed = observe(&site, &order, &needs, &operator.digest_key).await;
 
     // No request needed.
     let mut decision = machine::decide(&order, &known.status, &observed, crate::cluster::now());

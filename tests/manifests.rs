@@ -15,6 +15,8 @@ use std::process::Command;
 
 use kube::core::cel::validate_cel;
 use namespace_migration::api::{ClusterPair, NamespaceMigration, crds};
+use namespace_migration::machine::Side;
+use namespace_migration::machine::right::Right;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -136,6 +138,25 @@ fn on_the_source_ingresses_are_patched_and_nothing_is_created_or_deleted() {
         }
     }
     assert_eq!(writes, [(vec!["ingresses"], "patch")]);
+}
+
+/// What the preflight asks for is what is installed, so neither can be changed without the other.
+#[test]
+fn the_roles_of_source_and_target_are_those_that_the_preflight_asks_for() {
+    for (side, folder) in [(Side::Source, "deploy/source"), (Side::Target, "deploy/target")] {
+        let manifests = manifests(folder);
+        let mut granted = BTreeSet::new();
+        for (_, rule) in rules(&manifests) {
+            assert!(rule["resourceNames"].is_null(), "the preflight asks for every object: {rule}");
+            for resource in list(&rule["resources"]) {
+                let group = list(&rule["apiGroups"])[0];
+                granted.extend(list(&rule["verbs"]).into_iter().map(|verb| (group, resource, verb)));
+            }
+        }
+        let asked: BTreeSet<_> =
+            Right::all(side).into_iter().map(|right| (right.group, right.resource, right.verb)).collect();
+        assert_eq!(granted, asked, "{folder} and src/machine/right.rs differ");
+    }
 }
 
 #[test]

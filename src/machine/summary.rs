@@ -49,7 +49,7 @@ pub fn write_wait(status: &mut NamespaceMigrationStatus, wait: &Wait, now: Times
 }
 
 fn write_findings(run: &mut Run<'_>) {
-    if run.status.stage <= Stage::Preflight && run.cluster_trouble().is_none() {
+    if run.status.stage <= Stage::Preflight && stages::trouble_before_checks(run).is_none() {
         run.status.preflight = preflight::findings(run.order, run.observed);
     }
 }

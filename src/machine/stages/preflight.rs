@@ -1,13 +1,19 @@
 //! Preflight (guide: prerequisites): read-only checks, and the plan that is agreed when they pass.
 
+use jiff::SignedDuration;
+
 use super::super::observed::Side;
 use super::super::reason::Reason;
+use super::super::right::Rights;
 use super::super::run::{Memo, Move, Run, Wait, words};
-use crate::api::status::{Plan, PlannedIngress, PlannedStep, Severity};
+use crate::api::status::{Finding, Plan, PlannedIngress, PlannedStep, Severity};
 use crate::preflight;
 
+/// A right that is given is noticed within this time.
+const RIGHTS_ASKED_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+
 pub(super) fn visit(run: &Run<'_>) -> Move {
-    if let Some(wait) = run.cluster_trouble() {
+    if let Some(wait) = trouble_before_checks(run) {
         return wait.into();
     }
     let blockers: Vec<_> = preflight::findings(run.order, run.observed)
@@ -21,12 +27,34 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
             String::new()
         };
         let message = format!("{}: {}{more}", first.check, first.message);
-        return Wait::new(Reason::PreflightBlocked, message).unblocked_by(&first.fix).stalled().into();
+        let wait = Wait::new(Reason::PreflightBlocked, message).unblocked_by(&first.fix).stalled();
+        return look_again(run, &blockers, wait).into();
     }
     if run.status.plan.is_none() {
         return Move::Remember(Memo::Plan(plan(run)));
     }
     Move::Advance { message: "No blocker was found.".to_owned() }
+}
+
+/// What keeps the checks from being made. That the operator may not look is what a check says best.
+pub(in super::super) fn trouble_before_checks(run: &Run<'_>) -> Option<Wait> {
+    if preflight::lacks_rights(run.order, run.observed) {
+        return None;
+    }
+    run.cluster_trouble().or_else(|| rights_not_asked(run))
+}
+
+fn rights_not_asked(run: &Run<'_>) -> Option<Wait> {
+    let is_open = |side| run.view(side).rights == Rights::NotAsked;
+    let message = "The clusters are being asked what the operator may do there.";
+    let wait = Wait::new(Reason::ConnectingToClusters, message).until(run.now);
+    [Side::Source, Side::Target].into_iter().any(is_open).then_some(wait)
+}
+
+/// Nothing tells that a right was given.
+fn look_again(run: &Run<'_>, blockers: &[Finding], wait: Wait) -> Wait {
+    let is_about_rights = blockers.iter().any(|finding| finding.check == preflight::PERMISSIONS);
+    if is_about_rights { wait.looking_again_at(run.now + RIGHTS_ASKED_AGAIN) } else { wait }
 }
 
 /// What this attempt will do. It is frozen: later edits of the spec take effect with the next attempt.
