@@ -6,6 +6,7 @@ use super::super::observed::Side;
 use super::super::reason::Reason;
 use super::super::right::Rights;
 use super::super::run::{Memo, Move, Run, Wait, words};
+use super::pending::moved_by_another;
 use crate::api::status::{Finding, Plan, PlannedIngress, PlannedStep, Severity};
 use crate::preflight;
 
@@ -14,6 +15,9 @@ const RIGHTS_ASKED_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
     if let Some(wait) = trouble_before_checks(run) {
+        return wait.into();
+    }
+    if let Some(wait) = moved_by_another(run) {
         return wait.into();
     }
     let blockers: Vec<_> = preflight::findings(run.order, run.observed)
