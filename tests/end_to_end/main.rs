@@ -19,6 +19,7 @@ mod drain;
 mod in_flight;
 mod ingresses;
 mod migration;
+mod permissions;
 mod preflight;
 mod quiescence;
 mod rollback;
