@@ -4,14 +4,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::api::PostParams;
 use kube::{Api, Client};
-use tokio::time::Instant;
 
 use super::call::{CallError, timed};
 use super::client::CALL_TIMEOUT;
@@ -114,17 +113,100 @@ pub struct About {
 
 impl LastAnswer {
     /// The answer to this question, if it is a fresh one.
-    pub fn get(&self, about: &About) -> Option<[Rights; 2]> {
+    pub fn get(&self, about: &About, now: Instant) -> Option<[Rights; 2]> {
         let answer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let good = answer.as_ref().filter(|answer| answer.about == *about && answer.at.elapsed() < GOOD_FOR);
+        let good = answer.as_ref().filter(|answer| answer.about == *about && now.duration_since(answer.at) < GOOD_FOR);
         good.map(|answer| answer.rights.clone())
     }
 
     /// Remembers an answer that is complete, and returns it.
-    pub fn remember(&self, about: About, rights: [Rights; 2]) -> [Rights; 2] {
+    pub fn remember(&self, about: About, at: Instant, rights: [Rights; 2]) -> [Rights; 2] {
         let is_complete = rights.iter().all(|rights| matches!(rights, Rights::Known { .. }));
-        let answer = is_complete.then(|| Answer { at: Instant::now(), about, rights: rights.clone() });
+        let answer = is_complete.then(|| Answer { at, about, rights: rights.clone() });
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = answer;
         rights
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::Router;
+    use axum::routing::post;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cluster::client::connect;
+    use crate::cluster::local_api::serve;
+    use crate::machine::Side;
+    use crate::metrics::{ClusterSide, Metrics};
+
+    /// An API server that allows what `allows` says, and remembers what it was asked.
+    async fn asked(allows: fn(&Value) -> bool, secrets: &[&str]) -> (Rights, Vec<Value>) {
+        let questions = Arc::new(Mutex::new(vec![]));
+        let kept = Arc::clone(&questions);
+        let review = post(move |body: String| async move {
+            let mut review: Value = serde_json::from_str(&body).unwrap();
+            let attributes = review["spec"]["resourceAttributes"].clone();
+            review["status"] = json!({"allowed": allows(&attributes)});
+            kept.lock().unwrap().push(attributes);
+            review.to_string()
+        });
+        let who = post(|| async { json!({"status": {"userInfo": {"username": "mover"}}}).to_string() });
+        let router = Router::new()
+            .route("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+            .route("/apis/authentication.k8s.io/v1/selfsubjectreviews", who);
+        let config = kube::Config::new(format!("http://{}", serve(router).await).parse().unwrap());
+        let client = connect(&config, ClusterSide::Target, &Metrics::default()).unwrap().requests;
+        let secrets = secrets.iter().map(|name| (*name).to_owned()).collect();
+        let rights =
+            Asker { client: &client, namespace: "shop", secrets: &secrets }.ask(Right::all(Side::Target)).await;
+        let questions = questions.lock().unwrap().clone();
+        (rights.unwrap(), questions)
+    }
+
+    #[tokio::test]
+    async fn each_right_is_asked_for_once_as_the_request_itself_will_be_seen() {
+        let (rights, questions) = asked(|_| true, &["a"]).await;
+        assert_eq!(rights, Rights::Known { refused: BTreeSet::new(), account: String::new() });
+        assert_eq!(questions.len(), Right::all(Side::Target).len());
+        let about = |verb: &str, resource: &str| {
+            let found = questions.iter().find(|asked| asked["verb"] == verb && asked["resource"] == resource);
+            let asked = found.unwrap();
+            (asked["group"].clone(), asked["namespace"].clone(), asked["name"].clone())
+        };
+        assert_eq!(about("get", "namespaces"), (json!(""), json!("shop"), json!("shop")));
+        assert_eq!(about("watch", "namespaces"), (json!(""), json!(""), json!("shop")));
+        assert_eq!(about("patch", "ingresses"), (json!("networking.k8s.io"), json!("shop"), json!("")));
+    }
+
+    #[tokio::test]
+    async fn a_secret_may_be_granted_by_name_and_what_is_refused_comes_with_the_account() {
+        let by_name =
+            |asked: &Value| asked["resource"] != "secrets" || (asked["verb"] == "get" && asked["name"] == "a");
+        let refused_to = |rights: Rights| match rights {
+            Rights::Known { refused, account } => (refused.iter().map(|right| right.verb).collect::<Vec<_>>(), account),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(refused_to(asked(by_name, &["a"]).await.0), (vec!["create", "delete"], "mover".to_owned()));
+        assert_eq!(
+            refused_to(asked(by_name, &["a", "b"]).await.0),
+            (vec!["create", "delete", "get"], "mover".to_owned())
+        );
+        assert_eq!(refused_to(asked(by_name, &[]).await.0), (vec!["create", "delete", "get"], "mover".to_owned()));
+    }
+
+    #[test]
+    fn an_answer_is_good_for_its_question_and_for_a_short_time() {
+        let about = About { generations: [1, 1], secrets: BTreeSet::new() };
+        let known = Rights::Known { refused: BTreeSet::new(), account: String::new() };
+        let (last, now) = (LastAnswer::default(), Instant::now());
+        last.remember(about.clone(), now, [known.clone(), Rights::Unknown { why: "it hung".into() }]);
+        assert_eq!(last.get(&about, now), None, "what is not known is asked again");
+        last.remember(about.clone(), now, [known.clone(), known.clone()]);
+        assert!(last.get(&about, now).is_some());
+        assert_eq!(last.get(&About { generations: [1, 2], ..about.clone() }, now), None, "the credentials are others");
+        assert_eq!(last.get(&about, now + GOOD_FOR), None);
     }
 }

@@ -1,5 +1,7 @@
 //! What the operator may do on both sides: asked before the move, when both have been seen or refuse to be.
 
+use std::time::Instant;
+
 use crate::cluster::namespace_watch::NamespaceWatch;
 use crate::cluster::rights::{About, Asker};
 use crate::machine::observed::{ClusterView, Observed, Side};
@@ -15,11 +17,11 @@ pub(super) async fn add(site: &Site, order: &Order, observed: &mut Observed) {
     let generation = |watch: &NamespaceWatch| watch.connection().state().generation;
     let about =
         About { generations: [generation(&site.source), generation(&site.target)], secrets: order.secrets.clone() };
-    let rights = if let Some(rights) = site.rights.get(&about) {
+    let rights = if let Some(rights) = site.rights.get(&about, Instant::now()) {
         rights
     } else {
         let asked = futures::join!(ask(site, Side::Source, order), ask(site, Side::Target, order));
-        site.rights.remember(about, asked.into())
+        site.rights.remember(about, Instant::now(), asked.into())
     };
     [observed.source.rights, observed.target.rights] = rights;
     // A question that was not answered may have shown that a cluster is out of reach.

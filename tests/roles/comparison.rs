@@ -123,7 +123,9 @@ impl fmt::Display for Comparison {
         let mut lines: BTreeMap<(&str, String), Vec<String>> = BTreeMap::new();
         for (grant, uses) in &self.uses {
             let verbs = lines.entry((&grant.role, grant.object())).or_default();
-            verbs.push(format!("{} {}", grant.verb, uses.all));
+            let needed =
+                if uses.needed < uses.all { format!(" ({} by this alone)", uses.needed) } else { String::new() };
+            verbs.push(format!("{} {}{needed}", grant.verb, uses.all));
         }
         let role_width = lines.keys().map(|(role, _)| role.len()).max().unwrap_or_default();
         let width = lines.keys().map(|(_, object)| object.len()).max().unwrap_or_default();
