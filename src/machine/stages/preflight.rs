@@ -7,6 +7,7 @@ use super::super::reason::Reason;
 use super::super::right::Rights;
 use super::super::run::{Memo, Move, Run, Wait, words};
 use super::pending::moved_by_another;
+use crate::api::Stage;
 use crate::api::status::{Finding, Plan, PlannedIngress, PlannedStep, Severity};
 use crate::preflight;
 
@@ -20,19 +21,8 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
     if let Some(wait) = moved_by_another(run) {
         return wait.into();
     }
-    let blockers: Vec<_> = preflight::findings(run.order, run.observed)
-        .into_iter()
-        .filter(|finding| finding.severity == Severity::Blocker)
-        .collect();
-    if let Some(first) = blockers.first() {
-        let more = if blockers.len() > 1 {
-            format!(" ({} more in status.preflight.)", blockers.len() - 1)
-        } else {
-            String::new()
-        };
-        let message = format!("{}: {}{more}", first.check, first.message);
-        let wait = Wait::new(Reason::PreflightBlocked, message).unblocked_by(&first.fix).stalled();
-        return look_again(run, &blockers, wait).into();
+    if let Some(wait) = blocked(run) {
+        return wait.into();
     }
     if run.status.plan.is_none() {
         return Move::Remember(Memo::Plan(plan(run)));
@@ -48,8 +38,9 @@ pub(in super::super) fn trouble_before_checks(run: &Run<'_>) -> Option<Wait> {
     run.cluster_trouble().or_else(|| rights_not_asked(run))
 }
 
+/// Nobody asks once the move has begun.
 fn rights_not_asked(run: &Run<'_>) -> Option<Wait> {
-    let is_open = |side| run.view(side).rights == Rights::NotAsked;
+    let is_open = |side| run.status.stage <= Stage::Preflight && run.view(side).rights == Rights::NotAsked;
     let message = "The clusters are being asked what the operator may do there.";
     let wait = Wait::new(Reason::ConnectingToClusters, message).until(run.now);
     [Side::Source, Side::Target].into_iter().any(is_open).then_some(wait)
@@ -59,6 +50,28 @@ fn rights_not_asked(run: &Run<'_>) -> Option<Wait> {
 fn look_again(run: &Run<'_>, blockers: &[Finding], wait: Wait) -> Wait {
     let is_about_rights = blockers.iter().any(|finding| finding.check == preflight::PERMISSIONS);
     if is_about_rights { wait.looking_again_at(run.now + RIGHTS_ASKED_AGAIN) } else { wait }
+}
+
+/// What the checks find in this stage.
+pub(in super::super) fn findings(run: &Run<'_>) -> Vec<Finding> {
+    if run.status.stage <= Stage::Preflight {
+        preflight::findings(run.order, run.observed)
+    } else {
+        preflight::findings_under_way(run.order, run.observed)
+    }
+}
+
+/// The first blocker that is not acknowledged, if there is one.
+pub(in super::super) fn blocked(run: &Run<'_>) -> Option<Wait> {
+    let blockers: Vec<_> = findings(run).into_iter().filter(|finding| finding.severity == Severity::Blocker).collect();
+    let first = blockers.first()?;
+    let more = match blockers.len() {
+        0 | 1 => String::new(),
+        count => format!(" ({} more in status.preflight.)", count - 1),
+    };
+    let message = format!("{}: {}{more}", first.check, first.message);
+    let wait = Wait::new(Reason::PreflightBlocked, message).unblocked_by(&first.fix).stalled();
+    Some(look_again(run, &blockers, wait))
 }
 
 /// What this attempt will do. It is frozen: later edits of the spec take effect with the next attempt.
