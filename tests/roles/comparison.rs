@@ -6,7 +6,7 @@ use std::fmt;
 use anyhow::Result;
 
 use crate::deploy::{Deploy, Grant};
-use crate::exceptions::{Everybodys, Unused};
+use crate::exceptions::{Everybodys, OtherNames, Unused};
 use crate::requests::{Request, Requests};
 
 /// How often a right was used.
@@ -22,6 +22,7 @@ pub struct Uses {
 #[derive(Clone, Copy, Default)]
 pub struct Exceptions<'a> {
     pub everybodys: &'a [Everybodys],
+    pub other_names: &'a [OtherNames],
     pub unused: &'a [Unused],
 }
 
@@ -56,7 +57,13 @@ pub fn compare(deploy: &Deploy, requests: &Requests, exceptions: Exceptions<'_>)
 
 impl Comparison {
     fn attribute(&mut self, grants: &[Grant], request: &Request, count: usize, exceptions: Exceptions<'_>) {
-        let allowing: Vec<_> = grants.iter().filter(|grant| grant.allows(request)).collect();
+        let mut allowing: Vec<_> = grants.iter().filter(|grant| grant.allows(request)).collect();
+        if allowing.is_empty()
+            && let Some(known) = exceptions.other_names.iter().find(|other| other.is(request))
+        {
+            allowing.extend(grants.iter().filter(|grant| grant.would_allow_named(request)));
+            self.notes.insert(format!("{}: {}", known.name(), known.reason));
+        }
         for grant in &allowing {
             let uses = self.uses.entry((*grant).clone()).or_default();
             uses.all += count;
@@ -79,8 +86,6 @@ impl Comparison {
                 "{request} was refused {count} times: add the right to deploy/, or take it away from an account of the test's own"
             ));
         }
-        let refused: usize = requests.refused_on_purpose.values().sum();
-        self.notes.extend(requests.purposes.iter().map(|why| format!("refused on purpose, {refused} requests: {why}")));
     }
 
     fn judge_unused(&mut self, exceptions: Exceptions<'_>) {
@@ -101,6 +106,8 @@ impl Comparison {
     fn judge_exceptions(&mut self, exceptions: Exceptions<'_>) {
         let needed = |start: &str| self.notes.iter().any(|note| note.starts_with(start));
         let names = exceptions.everybodys.iter().map(Everybodys::name);
+        let is_granted = |known: &&OtherNames| self.uses.keys().any(|grant| grant.resource == known.resource);
+        let names = names.chain(exceptions.other_names.iter().filter(is_granted).map(OtherNames::name));
         let names = names.chain(exceptions.unused.iter().map(|known| format!("unused: {}", known.grant)));
         let stale: Vec<_> = names.filter(|name| !needed(&format!("{name}: "))).collect();
         self.problems.extend(stale.iter().map(|name| format!("the exception `{name}` is not needed: remove it")));
@@ -114,6 +121,16 @@ impl Everybodys {
 
     fn name(&self) -> String {
         format!("{} {}.{}", self.verb, self.resource, self.group)
+    }
+}
+
+impl OtherNames {
+    fn is(&self, request: &Request) -> bool {
+        (self.group, self.resource) == (&*request.group, &*request.resource)
+    }
+
+    fn name(&self) -> String {
+        format!("{}.{} of other names", self.resource, self.group)
     }
 }
 

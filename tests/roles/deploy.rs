@@ -30,9 +30,14 @@ impl Grant {
     /// Whether it allows a request. As in Kubernetes, nothing that has no name yet is allowed by name.
     pub fn allows(&self, request: &Request) -> bool {
         let named = self.names.is_empty() || (request.verb != "create" && self.names.contains(&request.name));
+        named && self.would_allow_named(request)
+    }
+
+    /// Whether it allows the same request of the objects that it names.
+    pub fn would_allow_named(&self, request: &Request) -> bool {
         let within = self.namespace.as_ref().is_none_or(|namespace| *namespace == request.namespace);
         let same = self.group == request.group && self.resource == request.resource && self.verb == request.verb;
-        same && named && within
+        same && within
     }
 
     /// The resource in words: `leases.coordination.k8s.io named a in b`.

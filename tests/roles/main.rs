@@ -30,7 +30,11 @@ fn every_right_in_deploy_is_used_and_every_request_is_granted() -> Result<()> {
     let named = std::env::var(recording::FOLDER).unwrap_or_else(|_| recording::USUAL_FOLDER.to_owned());
     let requests = Requests::read(&root.join(&named))?;
     let deploy = Deploy::read(&root.join("deploy"))?;
-    let exceptions = Exceptions { everybodys: &exceptions::EVERYBODYS, unused: &exceptions::UNUSED };
+    let exceptions = Exceptions {
+        everybodys: &exceptions::EVERYBODYS,
+        other_names: &exceptions::OTHER_NAMES,
+        unused: &exceptions::UNUSED,
+    };
     let comparison = compare(&deploy, &requests, exceptions)?;
     println!("\nwhat operators asked {} API servers for, recorded in {named}\n\n{comparison}", requests.logs);
     if comparison.problems.is_empty() {

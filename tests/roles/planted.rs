@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::comparison::{Comparison, Exceptions, Uses, compare};
 use crate::deploy::Deploy;
-use crate::exceptions::{Everybodys, Unused};
+use crate::exceptions::{Everybodys, OtherNames, Unused};
 use crate::requests::Requests;
 
 /// Files of one test, removed with it.
@@ -157,19 +157,28 @@ fn a_request_that_is_refused_or_granted_by_nothing_in_deploy_is_a_problem() {
 }
 
 #[test]
-fn what_is_refused_on_purpose_and_accounts_of_tests_are_named_and_no_problem() {
+fn accounts_of_tests_are_named_and_not_judged() {
     let folder = used();
-    folder.record("world-3-source", &[event("remote", ("watch", "pods", "shop"), "forbid")]);
-    folder.put("recording/world-3.refused-on-purpose", "the role is taken away in mid-run\n");
-    folder.record(
-        "world-4-source",
-        &[event("of-a-test", ("watch", "pods", "shop"), "forbid"), event("of-a-test", IDENTITY, "allow")],
-    );
+    let lines = [event("of-a-test", ("watch", "pods", "shop"), "forbid"), event("of-a-test", IDENTITY, "allow")];
+    folder.record("world-4-source", &lines);
     let found = folder.compare(Exceptions::default());
     assert_eq!(found.problems, BTreeSet::new());
-    let notes: Vec<_> = found.notes.into_iter().collect();
-    let purpose = "refused on purpose, 1 requests: world-3: the role is taken away in mid-run";
-    assert_eq!(notes, ["not judged: of-a-test is an account of a test's own", purpose]);
+    assert_eq!(found.notes.into_iter().collect::<Vec<_>>(), ["not judged: of-a-test is an account of a test's own"]);
+}
+
+#[test]
+fn a_right_by_name_is_used_by_the_other_names_that_a_test_gives_only_where_that_is_an_exception() {
+    let folder = used();
+    let leases = "[{apiGroups: [\"\"], resources: [leases], resourceNames: [one], verbs: [get]}]";
+    folder.put("deploy/base/lease.yaml", &(role("lease", leases) + &binding("lease", "operator")));
+    folder.record("world-3-home", &[event("operator", ("get", "leases", "another"), "allow")]);
+    assert_eq!(folder.problems().len(), 2, "{:?}", folder.problems());
+    let other_names = [OtherNames { group: "", resource: "leases", reason: "a reason" }];
+    let exceptions = Exceptions { other_names: &other_names, ..Exceptions::default() };
+    assert_eq!(folder.compare(exceptions).problems, BTreeSet::new());
+    folder.record("world-3-home", &[event("operator", ("get", "leases", "one"), "allow")]);
+    let said = "the exception `leases. of other names` is not needed: remove it";
+    assert_eq!(folder.compare(exceptions).problems.into_iter().collect::<Vec<_>>(), [said]);
 }
 
 #[test]

@@ -48,10 +48,6 @@ pub struct Requests {
     pub allowed: BTreeMap<Request, usize>,
     /// Those that were refused for want of a right, and how often.
     pub refused: BTreeMap<Request, usize>,
-    /// Those of worlds where rights are taken away on purpose.
-    pub refused_on_purpose: BTreeMap<Request, usize>,
-    /// Why they are.
-    pub purposes: Vec<String>,
     /// The API servers that were recorded.
     pub logs: usize,
 }
@@ -73,21 +69,15 @@ impl Requests {
     }
 
     fn read_log(&mut self, log: &Path) -> Result<()> {
-        let (world, cluster) = place(log)?;
-        let purpose = log.with_file_name(format!("{world}.refused-on-purpose"));
-        let on_purpose = purpose.exists();
-        if on_purpose && self.purposes.iter().all(|known| !known.starts_with(&world)) {
-            self.purposes.push(format!("{world}: {}", fs::read_to_string(&purpose)?.trim()));
-        }
+        let cluster = cluster(log)?;
         self.logs += 1;
-        let refused = if on_purpose { &mut self.refused_on_purpose } else { &mut self.refused };
         for line in BufReader::new(File::open(log).with_context(|| format!("opening {}", log.display()))?).lines() {
             let line = line.with_context(|| format!("reading {}", log.display()))?;
             let Some(event) = parse(&line).with_context(|| format!("{}: a line is no audit Event", log.display()))?
             else {
                 continue;
             };
-            let counts = if event.is_allowed() { &mut self.allowed } else { &mut *refused };
+            let counts = if event.is_allowed() { &mut self.allowed } else { &mut self.refused };
             *counts.entry(event.into_request(&cluster)).or_default() += 1;
         }
         Ok(())
@@ -102,11 +92,11 @@ fn logs(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths.into_iter().filter(|path| path.extension().is_some_and(|end| end == "log")).collect())
 }
 
-/// The world and the cluster of `<world>-<cluster>.log`.
-fn place(log: &Path) -> Result<(String, String)> {
+/// The cluster of `<world>-<cluster>.log`.
+fn cluster(log: &Path) -> Result<String> {
     let name = log.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
-    let (world, cluster) = name.rsplit_once('-').with_context(|| format!("{} names no cluster", log.display()))?;
-    Ok((world.to_owned(), cluster.to_owned()))
+    let (_, cluster) = name.rsplit_once('-').with_context(|| format!("{} names no cluster", log.display()))?;
+    Ok(cluster.to_owned())
 }
 
 /// A request of an operator, once: a watch when it begins, because one that lasts until the API server is killed never ends;

@@ -3,9 +3,10 @@
 //!
 //! Each log is there under a second name from the moment its cluster is ready. So nothing has to be written at the end: what
 //! a test recorded that crashed, or that was killed, is there like all the rest.
+//!
+//! A test that takes rights away does so from an account of its own: refusals of the accounts of `deploy/` are failures.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -33,16 +34,6 @@ pub fn keep(world: &Path, cluster: &ControlPlane) -> Result<()> {
             kept.display()
         )
     })
-}
-
-/// Says that operators of the world in `world` are refused on purpose from now on, and why: rights are taken away from the
-/// accounts of `deploy/`. Only in a world of the test's own; elsewhere a test uses an account of its own, which is not judged.
-pub fn refused_on_purpose(world: &Path, why: &str) -> Result<()> {
-    let Some(folder) = folder_for(world)? else { return Ok(()) };
-    let mark = folder.join(format!("{}.refused-on-purpose", world_name(world)));
-    let file = OpenOptions::new().create(true).append(true).open(&mark);
-    let written = file.and_then(|mut file| writeln!(file, "{why}"));
-    written.with_context(|| format!("writing {}", mark.display()))
 }
 
 fn folder_for(world: &Path) -> Result<Option<PathBuf>> {
