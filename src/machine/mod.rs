@@ -30,6 +30,7 @@ pub mod order;
 pub mod permit;
 pub mod reason;
 mod recheck;
+pub mod reference;
 pub mod resume;
 pub mod right;
 pub mod run;
