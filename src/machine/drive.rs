@@ -44,6 +44,8 @@ pub struct Needs {
     pub probes: bool,
     /// These Secrets are read on both sides.
     pub secrets: Vec<String>,
+    /// Both sides are asked what the operator may do.
+    pub rights: bool,
 }
 
 /// What must be looked at before [`decide`], from the status alone. An ended migration needs nothing.
@@ -60,7 +62,9 @@ pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
         Stage::RollingBack | Stage::RollbackBlocked if removes && status.written_since.is_some() => planned.collect(),
         _ => vec![],
     };
-    Needs { clusters: true, probes: is_watched(status.stage), secrets }
+    // A pass that begins in Pending may walk on.
+    let rights = restarts || status.stage <= Stage::Preflight;
+    Needs { clusters: true, probes: is_watched(status.stage), secrets, rights }
 }
 
 /// Decides what to do about one migration, given everything that is known at `now`.

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | What is asked for, parsed once? | [`order`], [`controls`] |
 //! | What has been seen? | [`observed`], [`health`] |
+//! | What must the operator be allowed to do? | [`right`] |
 //! | What does each stage do and wait for? | [`stages`] |
 //! | What changes the world, and what takes it back? | [`effect`] |
 //! | May this weight be written now? | [`permit`], [`stamp`] |
@@ -37,6 +38,7 @@ mod recheck;
 pub mod reference;
 pub mod requests;
 pub mod resume;
+pub mod right;
 pub mod run;
 pub mod side;
 pub mod stages;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::health::HealthView;
+use super::right::Rights;
 pub use super::side::Side;
 use super::stamp::Stamp;
 use super::traffic::Weight;
@@ -89,6 +90,8 @@ pub struct ClusterView {
     pub synced: bool,
     /// What may not be watched, and why: what is below is old, or was never seen.
     pub unwatchable: Option<String>,
+    /// What the operator may do there, asked before the move.
+    pub rights: Rights,
     /// The namespace that moves.
     pub namespace: Option<NamespaceFacts>,
     /// Its Ingresses by name.

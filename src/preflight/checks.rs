@@ -2,12 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::{Check, Facts, Found, identifier, moving};
+use super::permissions::permissions;
+use super::{Check, Facts, Found, PERMISSIONS, identifier, moving};
 use crate::machine::observed::{IngressFacts, Side};
 use crate::machine::traffic::Weight;
 use crate::replicate;
 
-pub(super) const CHAIN: [Check; 12] = [
+/// Those that need to see neither side.
+pub(super) const BLIND: [Check; 1] = [(PERMISSIONS, permissions)];
+
+pub(super) const CHAIN: [Check; 13] = [
+    (PERMISSIONS, permissions),
     ("ProtectedNamespace", protected_namespace),
     ("SourceNamespace", source_namespace),
     ("NoIngressWithHost", no_ingress_with_host),

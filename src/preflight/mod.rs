@@ -1,10 +1,16 @@
 //! PURE. The checks before the move: an ordered chain of small questions about what was observed.
 
 mod checks;
+mod permissions;
 
 use crate::api::status::{Finding, Severity};
 use crate::machine::observed::{IngressFacts, Observed, Side};
 use crate::machine::order::Order;
+
+pub use permissions::lacks_rights;
+
+/// The name of the check of the operator's rights.
+pub const PERMISSIONS: &str = "Permissions";
 
 /// What every check may look at.
 #[derive(Clone, Copy, Debug)]
@@ -27,8 +33,14 @@ type Check = (&'static str, fn(Facts<'_>) -> Option<Found>);
 /// Everything that the checks found, in the order in which it should be read.
 pub fn findings(order: &Order, observed: &Observed) -> Vec<Finding> {
     let facts = Facts { order, observed };
-    let found = checks::CHAIN.iter().filter_map(|(name, check)| Some(finding(order, name, check(facts)?)));
+    // What cannot be seen is no finding: of a side that shows nothing, only the missing right is told.
+    let chain = if is_seen(observed) { checks::CHAIN.as_slice() } else { checks::BLIND.as_slice() };
+    let found = chain.iter().filter_map(|(name, check)| Some(finding(order, name, check(facts)?)));
     found.chain(unknown_acknowledgements(order)).collect()
+}
+
+fn is_seen(observed: &Observed) -> bool {
+    [&observed.source, &observed.target].into_iter().all(|view| view.synced && view.unwatchable.is_none())
 }
 
 /// The same once the move has begun: what speaks of the weights that it began with is not asked any more.

@@ -22,6 +22,7 @@ mod hurry;
 mod in_flight;
 mod ingresses;
 mod migration;
+mod permissions;
 mod preflight;
 mod quiescence;
 mod rollback;

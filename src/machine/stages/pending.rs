@@ -3,10 +3,11 @@
 use super::super::observed::Side;
 use super::super::reason::Reason;
 use super::super::run::{Move, Run, Wait};
+use super::preflight;
 use crate::api::STAMP_ANNOTATION;
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
-    if let Some(wait) = run.cluster_trouble() {
+    if let Some(wait) = preflight::trouble_before_checks(run) {
         return wait.into();
     }
     if let Some(wait) = moved_by_another(run) {
