@@ -279,7 +279,16 @@ fn end(world: &mut World, happenings: &[Happening]) -> Result<(), String> {
         }
     }
     drain(world)?;
+    too_many_attempts(world, happenings).map_or(Ok(()), Err)?;
     unanswered(world).or_else(|| broken_promise(&world.writes)).map_or(Ok(()), Err)
+}
+
+/// Each attempt was asked for: a token that were handled twice would begin one too many.
+fn too_many_attempts(world: &World, happenings: &[Happening]) -> Option<String> {
+    let asked =
+        happenings.iter().filter(|what| matches!(what, Happening::RaiseAttempt | Happening::RequestRetry)).count();
+    let (made, asked) = (world.status.attempt, i32::try_from(asked).unwrap_or(i32::MAX));
+    (made > asked + 1).then(|| format!("{made} attempts were made, {} were asked for", asked + 1))
 }
 
 /// At the end every token has been answered.
