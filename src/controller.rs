@@ -209,7 +209,7 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     let hurried = operator.hurry.pass(migration);
 
     // Requests only where the stage needs Secrets.
-    let observe = observe(&site, &order, &needs, &operator.digest_key);
+    let observe = Box::pin(observe(&site, &order, &needs, &operator.digest_key));
     let Some(observed) = hurried.unless_back(stages::is_rollback(known.status.stage), observe).await else {
         return Ok(hurry::interrupted(&order));
     };
