@@ -2,6 +2,7 @@
 //!
 //! `reconcile` reads like a table of contents: remember, order, needs, site, observe, decide, execute, publish, tell.
 
+mod claims;
 mod memory;
 mod pairs;
 mod readable;
@@ -59,6 +60,7 @@ pub struct Operator {
     sites: Mutex<HashMap<ObjectRef<NamespaceMigration>, Arc<Site>>>,
     memory: Memory,
     waits: Waits,
+    claims: claims::Claims,
     teller: Teller,
     trigger: UnboundedSender<ObjectRef<NamespaceMigration>>,
     /// Key of the hashes by which Secrets are compared. A new one for each process, stored nowhere.
@@ -172,9 +174,10 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     };
 
     // Requests only where the stage needs Secrets.
-    let observed = observe(&site, &order.namespace, &needs, &operator.digest_key).await;
+    let mut observed = observe(&site, &order.namespace, &needs, &operator.digest_key).await;
 
     // No request needed.
+    observed.in_front = operator.claim(migration, &order, &known.status, &observed);
     let mut decision = machine::decide(&order, &known.status, &observed, crate::cluster::now());
     watch_health(&site, migration, &pair, &order, &decision, &observed);
     events::log(migration, &known.status.reason, &decision);
@@ -213,6 +216,7 @@ impl Operator {
             sites: Mutex::default(),
             memory: Memory::new(home.metrics.clone()),
             waits: Waits::default(),
+            claims: claims::Claims::default(),
             teller,
             trigger,
             digest_key: hmac::Key::new(hmac::HMAC_SHA256, &crate::random::bytes::<32>()),
@@ -239,6 +243,7 @@ impl Operator {
         let mut sites = locked(&self.sites);
         if !needs.clusters {
             sites.remove(&key);
+            self.release_claim(&key);
             return None;
         }
         let uid = uid(migration);
@@ -264,6 +269,9 @@ impl Operator {
         known: &Known,
         error: &OrderError,
     ) -> Result<Action, ReconcileError> {
+        if known.status.stage <= Stage::Preflight {
+            self.release_claim(&ObjectRef::from_obj(migration.as_ref()));
+        }
         let asked = (migration.metadata.generation.unwrap_or_default(), migration.spec.attempt);
         self.finish(migration, known, machine::reject(&known.status, asked, error, crate::cluster::now())).await
     }
@@ -346,6 +354,7 @@ impl Operator {
 
     fn forget(&self, gone: &ObjectRef<NamespaceMigration>) {
         locked(&self.sites).remove(gone);
+        self.release_claim(gone);
         let uid = self.memory.forget(gone);
         self.waits.reset(&uid.unwrap_or_default());
     }

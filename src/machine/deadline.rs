@@ -78,7 +78,12 @@ fn held(effects: &[Effect], wait: Wait) -> Move {
 fn stops_the_clock(run: &Run<'_>, reason: Reason) -> bool {
     let reachable = |side: Side| run.view(side).reach.is_reachable();
     match reason {
-        Reason::HealthUnknown | Reason::WeightContested | Reason::SourceUnhealthyToo | Reason::Held => true,
+        Reason::HealthUnknown
+        | Reason::WeightContested
+        | Reason::SourceUnhealthyToo
+        | Reason::Held
+        | Reason::NotAllowed
+        | Reason::OwnedByAnother => true,
         // Both out of reach in one moment is our own network.
         Reason::SourceUnreachable | Reason::TargetUnreachable => !reachable(Side::Source) && !reachable(Side::Target),
         _ => false,
@@ -95,6 +100,8 @@ fn stood_still(reason_before: &str) -> bool {
         Reason::WeightContested,
         Reason::SourceUnhealthyToo,
         Reason::Held,
+        Reason::NotAllowed,
+        Reason::OwnedByAnother,
     ];
     still.into_iter().any(|reason| reason.as_str() == reason_before)
 }

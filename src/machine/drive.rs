@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::allowed;
 use super::claim;
 use super::contest;
 use super::deadline;
@@ -48,6 +49,10 @@ pub struct Needs {
 pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
     let restarts = order.attempt > status.attempt && status.stage != Stage::Completed;
     if is_terminal(status.stage) && !restarts {
+        return Needs::default();
+    }
+    // What is in a namespace is not told to whom it does not concern.
+    if order.not_allowed.is_some() && status.stage <= Stage::Preflight {
         return Needs::default();
     }
     let planned = status.plan.iter().flat_map(|plan| plan.secrets.iter().cloned());
@@ -111,7 +116,7 @@ pub fn reject(
         Some(source) => format!("{error}: {source}."),
         None => format!("{error}."),
     };
-    let wait = Wait::new(Reason::InvalidSpec, message).unblocked_by("Mend the spec.").stalled();
+    let wait = Wait::new(Reason::InvalidSpec, message).unblocked_by(error.fix()).stalled();
     summary::write_wait(&mut status, &wait, now);
     Decision { effects: vec![], status, events: vec![], wake_at: None }
 }
@@ -165,11 +170,14 @@ fn next_move(run: &Run<'_>) -> Move {
     }
 }
 
-/// A contest never blocks a rollback for health.
+/// Neither a contest nor a revoked permission blocks a rollback for health.
 fn overruled(run: &Run<'_>) -> Option<Move> {
     match contest::respond(run) {
         Some(rollback @ Move::RollBack { .. }) => Some(rollback),
-        contest => unhealthy(run).or(contest).or_else(|| claim::missing(run)),
+        contest => {
+            let refused = || allowed::refused(run).map(Move::from);
+            unhealthy(run).or_else(refused).or(contest).or_else(|| claim::missing(run))
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 #[allow(missing_docs, reason = "each variant is described by `meaning`, which the documentation prints")]
 pub enum Reason {
     InvalidSpec,
+    NotAllowed,
     ConnectingToClusters,
     SourceUnreachable,
     TargetUnreachable,
@@ -29,6 +30,7 @@ pub enum Reason {
     WeightContested,
     Terminating,
     WriteRefused,
+    ForeignStatus,
     TargetUnhealthy,
     SourceUnhealthyToo,
     Held,
@@ -51,8 +53,9 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for the documentation and for tests.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 45] = [
         Self::InvalidSpec,
+        Self::NotAllowed,
         Self::ConnectingToClusters,
         Self::SourceUnreachable,
         Self::TargetUnreachable,
@@ -77,6 +80,7 @@ impl Reason {
         Self::WeightContested,
         Self::Terminating,
         Self::WriteRefused,
+        Self::ForeignStatus,
         Self::TargetUnhealthy,
         Self::SourceUnhealthyToo,
         Self::Held,
@@ -111,11 +115,12 @@ impl Reason {
     fn entry(self) -> (&'static str, &'static str) {
         match self {
             Self::InvalidSpec => ("InvalidSpec", "The spec or its ClusterPair cannot be used as it is."),
+            Self::NotAllowed => ("NotAllowed", "The ClusterPair does not let this namespace or host move, or not by this migration."),
             Self::ConnectingToClusters => ("ConnectingToClusters", "The clusters are being reached and their namespaces listed."),
             Self::SourceUnreachable => ("SourceUnreachable", "The source's API server does not answer; weights stay as they are."),
             Self::TargetUnreachable => ("TargetUnreachable", "The target's API server does not answer; weights stay as they are."),
             Self::WrongCluster => ("WrongCluster", "A cluster has another identity than the ClusterPair says; nothing is written to it."),
-            Self::OwnedByAnother => ("OwnedByAnother", "Another migration moves an Ingress of this namespace."),
+            Self::OwnedByAnother => ("OwnedByAnother", "Another migration that came first moves this namespace or one of its hosts."),
             Self::PreflightBlocked => ("PreflightBlocked", "A check before the move found a blocker that is not acknowledged."),
             Self::WritingWeights => ("WritingWeights", "Weights are being written to Ingresses."),
             Self::WaitingForDns => ("WaitingForDNS", "The weights are written; DNS needs time to follow."),
@@ -135,6 +140,7 @@ impl Reason {
             Self::WeightContested => ("WeightContested", "Somebody else changed an Ingress that we move; the clock stands still."),
             Self::Terminating => ("Terminating", "A namespace or Ingress is being deleted; it is never given users."),
             Self::WriteRefused => ("WriteRefused", "An API server refuses a write; its words are in the message. It is tried again."),
+            Self::ForeignStatus => ("ForeignStatus", "Somebody else wrote the status; it was not believed and is written anew."),
             Self::TargetUnhealthy => ("TargetUnhealthy", "A check of the target failed."),
             Self::SourceUnhealthyToo => ("SourceUnhealthyToo", "Both sides fail; users are not moved from one broken side to another."),
             Self::Held => ("Held", "The target is unhealthy and onFailure is Hold; a person must decide."),

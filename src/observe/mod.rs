@@ -15,5 +15,5 @@ pub async fn observe(site: &Site, namespace: &str, needs: &Needs, key: &hmac::Ke
         [] => None,
         names => Some(secrets::read(site, namespace, names, key).await),
     };
-    Observed { source: site.source.view(), target: site.target.view(), secrets, health: site.health() }
+    Observed { source: site.source.view(), target: site.target.view(), secrets, health: site.health(), in_front: None }
 }

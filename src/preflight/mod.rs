@@ -28,7 +28,7 @@ type Check = (&'static str, fn(Facts<'_>) -> Option<Found>);
 pub fn findings(order: &Order, observed: &Observed) -> Vec<Finding> {
     let facts = Facts { order, observed };
     let found = checks::CHAIN.iter().filter_map(|(name, check)| Some(finding(order, name, check(facts)?)));
-    found.chain(unknown_acknowledgements(order)).collect()
+    found.chain(unknown_acknowledgements(order)).chain(home_on_target(order)).collect()
 }
 
 fn finding(order: &Order, name: &str, found: Found) -> Finding {
@@ -48,6 +48,20 @@ fn unknown_acknowledgements(order: &Order) -> impl Iterator<Item = Finding> {
         severity: Severity::Info,
         message: format!("There is no check named {name}; the acknowledgement does nothing."),
         fix: "Take it out of spec.preflight.acknowledge, or mend the name.".to_owned(),
+    })
+}
+
+/// Allowed, but a person must know what is lost.
+fn home_on_target(order: &Order) -> Option<Finding> {
+    (order.home == order.target.identity).then(|| Finding {
+        check: "HomeOnTarget".to_owned(),
+        severity: Severity::Info,
+        message: "The operator and this object live on the target. If the target dies, the operator dies with it: nothing rolls back by \
+                  itself, and this object cannot be read."
+            .to_owned(),
+        fix: "Install the operator on the source or on a third cluster. If the target dies before, take the traffic back by hand: \
+              weight 100 on the source's Ingresses."
+            .to_owned(),
     })
 }
 

@@ -3,11 +3,16 @@
 use super::super::observed::Side;
 use super::super::reason::Reason;
 use super::super::run::{Memo, Move, Run, Wait, words};
+use super::pending;
 use crate::api::status::{Plan, PlannedIngress, PlannedStep, Severity};
 use crate::preflight;
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
     if let Some(wait) = run.cluster_trouble() {
+        return wait.into();
+    }
+    // Hosts may have come since, and a new process stands in line again.
+    if let Some(wait) = pending::locked(run) {
         return wait.into();
     }
     let blockers: Vec<_> = preflight::findings(run.order, run.observed)
