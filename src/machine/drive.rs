@@ -272,7 +272,7 @@ fn enter(run: &mut Run<'_>, stage: Stage) {
 }
 
 fn highest_epoch(run: &Run<'_>) -> i64 {
-    resume::newest_stamp(run).map_or(0, |stamp| stamp.epoch).max(run.status.epoch)
+    resume::highest_epoch(run).max(run.status.epoch)
 }
 
 /// Everything goes back, under a new epoch: every older write in flight fails from the first write on.

@@ -76,6 +76,12 @@ pub(super) fn newest_stamp(run: &Run<'_>) -> Option<Stamp> {
     ours.max_by_key(|stamp| (stamp.epoch, stamp.direction.is_back())).cloned()
 }
 
+/// The highest epoch on any Ingress of either side, whoever wrote it: it grows from one migration of a namespace to the next.
+pub(super) fn highest_epoch(run: &Run<'_>) -> i64 {
+    let all = [Side::Source, Side::Target].into_iter().flat_map(|side| run.view(side).ingresses.values());
+    all.filter_map(|facts| facts.stamp.as_ref()).map(|stamp| stamp.epoch).max().unwrap_or(0)
+}
+
 /// Nothing is remembered, but the Ingresses carry our stamps: take it up where it stands. A run that has not ended is
 /// ended first, whatever attempt is asked for by now; one that was rolled back may be followed by another.
 fn adopt_lost_status(run: &mut Run<'_>, newest: &Stamp) {

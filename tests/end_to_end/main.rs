@@ -11,6 +11,7 @@
     reason = "a test that cannot go on has failed; measurements are printed"
 )]
 
+mod bad_input;
 mod contested;
 mod crash;
 mod dead_source;
@@ -18,7 +19,9 @@ mod dead_target;
 mod drain;
 mod in_flight;
 mod ingresses;
+mod kubeconfig_attacks;
 mod migration;
+mod namespaces;
 mod preflight;
 mod quiescence;
 mod rollback;

@@ -52,6 +52,8 @@ pub struct Migration<'a> {
     pub scene: &'a Scene,
     pub sample: SampleNamespace,
     spec: Value,
+    /// The delegate's namespace that holds the migration object, if it is not its own.
+    delegate: Option<Box<str>>,
     /// Its namespace was not there before.
     since: [Mark; 2],
 }
@@ -90,6 +92,7 @@ impl Scene {
         match self.home {
             Home::Source => Ok(self.world.source()),
             Home::Third => self.world.home().await,
+            Home::Target => Ok(self.world.target()),
         }
     }
 
@@ -110,7 +113,7 @@ impl Scene {
 }
 
 impl Migration<'_> {
-    /// The name of the namespace, and of the migration in it.
+    /// The name of the namespace that moves, and of the migration.
     pub fn name(&self) -> &str {
         &self.sample.name
     }
@@ -120,9 +123,14 @@ impl Migration<'_> {
         &self.sample.hosts()[0]
     }
 
-    /// The migrations of the namespace.
+    /// The namespace of the migration object.
+    pub fn object_namespace(&self) -> &str {
+        self.delegate.as_deref().unwrap_or(self.name())
+    }
+
+    /// The migrations of the object's namespace.
     pub async fn api(&self) -> Result<Api<NamespaceMigration>> {
-        Ok(Api::namespaced(self.scene.home().await?.admin_client()?, self.name()))
+        Ok(Api::namespaced(self.scene.home().await?.admin_client()?, self.object_namespace()))
     }
 
     /// The migration as it is now.
@@ -187,7 +195,7 @@ impl Migration<'_> {
 
     /// Waits until an event with this reason is told: events come after the status.
     pub async fn event(&self, reason: &str) -> Result<()> {
-        let events: Api<Event> = Api::namespaced(self.scene.home().await?.admin_client()?, self.name());
+        let events: Api<Event> = Api::namespaced(self.scene.home().await?.admin_client()?, self.object_namespace());
         let told = || async {
             let events = events.list(&ListParams::default()).await;
             events.is_ok_and(|events| events.iter().any(|event| event.reason.as_deref() == Some(reason)))

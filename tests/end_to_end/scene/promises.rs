@@ -40,7 +40,7 @@ impl Migration<'_> {
         let metrics = if operator.is_running() { operator.metrics().await? } else { String::new() };
         let mut places = vec![("log".to_owned(), operator.log()?), ("metrics".to_owned(), metrics)];
         drop(operator);
-        let events: Api<Event> = Api::namespaced(self.scene.home().await?.admin_client()?, self.name());
+        let events: Api<Event> = Api::namespaced(self.scene.home().await?.admin_client()?, self.object_namespace());
         places.push(("events".to_owned(), serde_json::to_string(&events.list(&ListParams::default()).await?)?));
         let writes = self.writes().await?.into_iter().filter(|write| write.namespace == self.name());
         places.extend(writes.map(|write| {
