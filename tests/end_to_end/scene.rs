@@ -29,7 +29,6 @@ use rig::world::World;
 use serde_json::Value;
 
 pub use draft::Draft;
-pub use promises::is_by_operator;
 pub use watching::{rollback_write, written};
 
 /// How long anything may take on a busy machine.
@@ -37,6 +36,9 @@ pub const LIMIT: Duration = Duration::from_secs(120);
 
 /// Namespaces of this process that a migration was created for: the only ones that an operator may write to.
 static MOVING: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// Namespaces of this process that hold a migration object: an operator may write its status and tell events there.
+static WITH_OBJECTS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// One operator with its surroundings.
 pub struct Scene {
@@ -272,4 +274,13 @@ fn remember_moving(namespace: &str) {
 
 fn is_moving(namespace: &str) -> bool {
     MOVING.lock().unwrap_or_else(PoisonError::into_inner).contains(namespace)
+}
+
+/// From now on an operator may report about migration objects in this namespace.
+pub fn remember_object(namespace: &str) {
+    WITH_OBJECTS.lock().unwrap_or_else(PoisonError::into_inner).insert(namespace.to_owned());
+}
+
+fn has_object(namespace: &str) -> bool {
+    WITH_OBJECTS.lock().unwrap_or_else(PoisonError::into_inner).contains(namespace)
 }

@@ -8,7 +8,7 @@ use rig::sample_namespace::{SECRET, SampleNamespace};
 use rig::setup::{Home, LABEL};
 use serde_json::{Value, json};
 
-use super::{LIMIT, Migration, Scene, marks, remember_moving};
+use super::{LIMIT, Migration, Scene, marks, remember_moving, remember_object};
 
 /// What will be there when it begins.
 pub struct Draft<'a> {
@@ -111,6 +111,7 @@ impl Migration<'_> {
             "metadata": {"name": self.name(), "labels": {LABEL: self.scene.setup.name()}},
             "spec": self.spec,
         }))?;
+        remember_object(self.object_namespace());
         let created = self.api().await?.create(&PostParams::default(), &object).await;
         created.with_context(|| format!("creating NamespaceMigration {}", self.name())).map(|_| ())
     }
