@@ -3,6 +3,7 @@
 //! `reconcile` reads like a table of contents: remember, order, needs, site, observe, decide, execute, publish, tell.
 
 mod claims;
+mod forged;
 mod memory;
 mod pairs;
 mod readable;
@@ -295,12 +296,13 @@ impl Operator {
         &self,
         migration: &Arc<NamespaceMigration>,
         known: &Known,
-        decision: Decision,
+        mut decision: Decision,
     ) -> Result<bool, ReconcileError> {
         self.memory.measure(migration, known, &decision.status);
-        if !memory::is_same(&decision.status, &known.status) || migration.status.is_none() {
-            let written =
-                status::publish(&self.home.clients.requests, migration, &known.version, &decision.status).await;
+        let forged = known.forged.is_some();
+        if forged || !memory::is_same(&decision.status, &known.status) || migration.status.is_none() {
+            let Some(version) = self.clear_forged(migration, known, &mut decision).await? else { return Ok(false) };
+            let written = status::publish(&self.home.clients.requests, migration, &version, &decision.status).await;
             match written {
                 Ok(version) => {
                     self.home.metrics.status_writes.inc();

@@ -17,6 +17,7 @@ mod crash;
 mod dead_source;
 mod dead_target;
 mod drain;
+mod forged_status;
 mod in_flight;
 mod ingresses;
 mod kubeconfig_attacks;

@@ -7,8 +7,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use rig::control_plane::wait_until;
 use tokio::net::TcpListener;
 
 /// Listens, and counts who comes.
@@ -80,6 +82,15 @@ impl Drop for Pipe {
         // Both ways at once never waits, and lets the thread go.
         let _both_ends = OpenOptions::new().read(true).write(true).open(&self.path);
     }
+}
+
+/// Goes into both traps, and fails unless they notice: then what went before was noticed as well.
+pub(super) async fn snap(visitors: &Visitors, pipe: &Pipe) -> Result<()> {
+    let limit = Duration::from_secs(10);
+    drop(tokio::net::TcpStream::connect(visitors.address()).await?);
+    let path = pipe.path().to_owned();
+    drop(tokio::task::spawn_blocking(move || OpenOptions::new().read(true).open(path)).await??);
+    wait_until("both traps to notice", limit, || async { visitors.count() == 1 && pipe.was_opened() }).await
 }
 
 /// The most memory that a process has had, in KiB.
