@@ -23,6 +23,7 @@ mod world;
 mod interleavings;
 mod journey;
 mod lost_status;
+mod permission;
 mod planted;
 mod preflight;
 mod purity;
