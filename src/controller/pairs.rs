@@ -75,7 +75,7 @@ impl Pairs {
     ) -> Arc<Connection> {
         let key = (address.pair.clone(), address.side);
         let mut connections = locked(&self.connections);
-        if let Some(connection) = connections.get(&key).filter(|connection| connection.address == address) {
+        if let Some(connection) = connections.get(&key).filter(|known| known.address == address && !known.is_broken()) {
             return Arc::clone(connection);
         }
         let (migrations, trigger, pair) = (locked(&self.migrations).clone(), trigger.clone(), address.pair.clone());

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::glob;
-use super::observed::{Observed, Side};
+use super::observed::Observed;
 use super::order::Order;
 use super::reason::Reason;
 use super::run::{Run, Wait};
@@ -148,12 +148,10 @@ pub fn host(order: &Order, observed: &Observed) -> Option<NotAllowed> {
     })
 }
 
-/// The wait of a migration that is not allowed, or not any more. What a Preflight finds of hosts is a finding of its own.
+/// The wait of a migration that is not allowed, or not any more. Hosts are a finding of the checks (`preflight`).
 pub(super) fn refused(run: &Run<'_>) -> Option<Wait> {
-    let begun = run.status.plan.is_some();
-    let not_allowed =
-        run.order.not_allowed.clone().or_else(|| begun.then(|| host(run.order, run.observed)).flatten())?;
-    let stands = if begun && run.view(Side::Source).synced { " The weights stay as they are." } else { "" };
+    let not_allowed = run.order.not_allowed.as_ref()?;
+    let stands = if run.status.plan.is_some() { " The weights stay as they are." } else { "" };
     let wait = Wait::new(Reason::NotAllowed, format!("{not_allowed}.{stands}"));
     Some(wait.unblocked_by(not_allowed.fix()).stalled())
 }
@@ -244,9 +242,9 @@ mod tests {
         let (said, fix) = refused(json!({"traffic": {"steps": [{"weight": 50}, {"weight": 50}]}}));
         assert_eq!(
             said,
-            "spec.traffic.steps of NamespaceMigration shop-dev/shop must rise from step to step and end at 100, but the weights are [50, 50]"
+            "NamespaceMigration shop-dev/shop has spec.traffic.steps with the weights [50, 50], which must rise from step to step and end at 100"
         );
-        assert_eq!(fix, "Mend spec.traffic.steps, for example weights 10, 50, 100.");
+        assert_eq!(fix, "Mend spec.traffic.steps of NamespaceMigration shop-dev/shop.");
         for weights in [
             json!([{"weight": 0}, {"weight": 100}]),
             json!([{"weight": 101}]),
@@ -256,16 +254,16 @@ mod tests {
             assert!(
                 refused(json!({"traffic": {"steps": weights}}))
                     .0
-                    .contains("must rise from step to step and end at 100")
+                    .contains("which must rise from step to step and end at 100")
             );
         }
         let (said, fix) = refused(json!({"bake": {"for": "-5m"}}));
-        let expected = "spec.bake.for of NamespaceMigration shop-dev/shop: \"-5m\" is not a duration; write one like 90s, 10m or 1h30m";
+        let expected = "NamespaceMigration shop-dev/shop has a spec.bake.for that cannot be read: \"-5m\" is not a duration; write one like 90s, 10m or 1h30m";
         assert_eq!(
             (said.as_str(), fix.as_str()),
             (expected, "Mend spec.bake.for of NamespaceMigration shop-dev/shop.")
         );
         let (said, _) = refused(json!({"traffic": {"steps": [{"weight": 100, "hold": "10"}]}}));
-        assert!(said.starts_with("spec.traffic.steps[].hold of NamespaceMigration shop-dev/shop: \"10\""), "{said}");
+        assert!(said.contains("has a spec.traffic.steps[].hold that cannot be read: \"10\""), "{said}");
     }
 }

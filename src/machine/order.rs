@@ -96,13 +96,13 @@ pub struct SideRules {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
     /// The pair is not there.
-    #[error("there is no ClusterPair named {pair}, which spec.clusterPair names")]
+    #[error("there is no ClusterPair named {pair}")]
     NoSuchPair {
         /// The name.
         pair: String,
     },
     /// A duration is not one.
-    #[error("{field} of {object}")]
+    #[error("{object} has a {field} that cannot be read")]
     Duration {
         /// The object.
         object: String,
@@ -113,7 +113,9 @@ pub enum OrderError {
         source: NotADuration,
     },
     /// The steps do not rise to 100.
-    #[error("spec.traffic.steps of {object} must rise from step to step and end at 100, but the weights are {found:?}")]
+    #[error(
+        "{object} has spec.traffic.steps with the weights {found:?}, which must rise from step to step and end at 100"
+    )]
     Steps {
         /// The object.
         object: String,
@@ -131,16 +133,18 @@ pub enum OrderError {
 }
 
 impl OrderError {
-    /// What a person can do.
+    /// What a person can do about it.
     pub fn fix(&self) -> String {
         match self {
             Self::NoSuchPair { pair } => format!(
-                "Ask the platform admins to create ClusterPair {pair}: this migration then goes on by itself. Or delete this migration \
-                 and create one that names a pair of kubectl get clusterpairs."
+                "Create ClusterPair {pair}; or, if the name is wrong, delete this object and create it again with the right one (kubectl \
+                 get clusterpairs)."
             ),
             Self::Duration { object, field, .. } => format!("Mend {field} of {object}."),
-            Self::Steps { .. } => "Mend spec.traffic.steps, for example weights 10, 50, 100.".to_owned(),
-            Self::SameCluster { pair, .. } => format!("Mend the identities in ClusterPair {pair}."),
+            Self::Steps { object, .. } => format!("Mend spec.traffic.steps of {object}."),
+            Self::SameCluster { pair, .. } => {
+                format!("Mend spec.source or spec.target of ClusterPair {pair}: they are two clusters.")
+            }
         }
     }
 }

@@ -148,7 +148,7 @@ async fn what_is_found_in_the_clusters_is_told_with_what_to_do_and_nothing_is_wr
             draft: scene.migration("bad-nobody").spec("/clusterPair", json!("nobody")),
             spoil: as_it_is,
             reason: "InvalidSpec",
-            words: "there is no ClusterPair named nobody, which spec.clusterPair names.",
+            words: "There is no ClusterPair named nobody.",
         },
         Case {
             asked: "an Ingress without a host",

@@ -229,7 +229,7 @@ async fn told(scene: &Scene, attack: &Attack) -> Result<String> {
     migrations.create(&PostParams::default(), &serde_json::from_value(migration)?).await?;
     let look = async || {
         let status = migrations.get(&name).await?.status.unwrap_or_default();
-        let said = status.stage == Stage::Pending && status.reason == "TargetUnreachable";
+        let said = status.stage == Stage::Pending && status.reason == "ClusterRefused";
         Ok((said && status.message.contains(attack.words)).then(|| format!("{} {}", status.message, status.unblock)))
     };
     let found = scene.eventually(&format!("{name} being told {:?}", attack.words), look).await;

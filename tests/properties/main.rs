@@ -31,3 +31,5 @@ mod rollback;
 mod secrets;
 mod stages;
 mod steps;
+mod two_owners;
+mod under_way;

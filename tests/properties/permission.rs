@@ -78,8 +78,9 @@ fn a_host_that_came_in_the_middle_and_is_not_allowed_freezes_the_weights() {
     world.ingress_mut(Side::Source, "web").hosts.insert("foreign.example".into());
     let writes = world.writes.len();
     world.step();
-    assert_eq!((world.status.reason.as_str(), world.writes.len()), ("NotAllowed", writes));
-    assert!(world.status.message.starts_with("Ingress web has the host foreign.example"), "{}", world.status.message);
+    assert_eq!((world.status.reason.as_str(), world.writes.len()), ("PreflightBlocked", writes));
+    let said = "HostNotAllowed: Ingress web has the host foreign.example";
+    assert!(world.status.message.starts_with(said), "{}", world.status.message);
 }
 
 #[test]
