@@ -54,7 +54,7 @@ impl Operator {
                 decision.events.push(Event { reason: Reason::ForeignStatus, note, warning: true });
                 Ok(Some(version))
             }
-            Err(error) if error.is_conflict() => Ok(None),
+            Err(error) if error.is_conflict() || error.not_found() => Ok(None),
             Err(source) => Err(ReconcileError::Status { stage: decision.status.stage, source }),
         }
     }
