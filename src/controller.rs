@@ -127,7 +127,8 @@ pub async fn run(
     let api = Api::<DeserializeGuard<NamespaceMigration>>::all(operator.home.clients.watches.clone());
     // Not `Store::wait_until_ready`: of several that wait only the last is woken, and the controller itself waits there.
     let (listed, store) = (Arc::clone(&operator), migrations.clone());
-    let watched = readable::only(watch_objects(api, config).default_backoff(), operator.home.metrics.clone());
+    let watched =
+        readable::only(watch_objects(api, config).default_backoff(), migrations.clone(), operator.home.metrics.clone());
     let watched = watched.reflect(writer).inspect_ok(move |event| {
         if matches!(event, watcher::Event::InitDone) {
             health.beat(MIGRATIONS_LISTED);
@@ -303,9 +304,12 @@ impl Operator {
         known: &Known,
         error: &OrderError,
     ) -> Result<Action, ReconcileError> {
+        let key = ObjectRef::from_obj(migration.as_ref());
         if known.status.stage <= Stage::Preflight {
-            self.release_claim(&ObjectRef::from_obj(migration.as_ref()));
+            self.release_claim(&key);
         }
+        // What the pair allowed to watch and probe is not allowed any more.
+        locked(&self.sites).remove(&key);
         let asked = (migration.metadata.generation.unwrap_or_default(), migration.spec.attempt);
         self.finish(migration, known, machine::reject(&known.status, asked, error, crate::cluster::now())).await
     }

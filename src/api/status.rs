@@ -342,7 +342,7 @@ pub enum Severity {
 pub struct SecretStatus {
     /// Its name.
     pub name: String,
-    /// Copied, Identical, Conflict, Refused, MissingOnSource or Unknown.
+    /// Copied, Identical, Missing, Conflict, Refused, MissingOnSource or Unknown.
     pub state: String,
     /// What was found. Names of keys at most, never a value.
     #[serde(default, skip_serializing_if = "String::is_empty")]

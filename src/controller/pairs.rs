@@ -123,7 +123,11 @@ pub(super) async fn follow(
     let Some(writer) = locked(&operator.pairs.writer).take() else { return };
     *locked(&operator.pairs.migrations) = Some(migrations.clone());
     let api: Api<DeserializeGuard<ClusterPair>> = Api::all(operator.home.clients.watches.clone());
-    let watched = readable::only(watch_objects(api, config).default_backoff(), operator.home.metrics.clone());
+    let watched = readable::only(
+        watch_objects(api, config).default_backoff(),
+        operator.pairs.store.clone(),
+        operator.home.metrics.clone(),
+    );
     let mut events = reflector(writer, watched).boxed();
     while let Some(event) = events.next().await {
         let changed = match event {

@@ -54,6 +54,15 @@ pub enum ExecuteError {
     /// The object changed since it was decided on, so that creating or removing it would be wrong.
     #[error("{0}")]
     Changed(String),
+    /// The source's Ingress has a form of which no copy can be made.
+    #[error("cannot make Ingress {ingress} for the target from the source's")]
+    Copy {
+        /// Its name.
+        ingress: String,
+        /// What does not fit.
+        #[source]
+        source: serde_json::Error,
+    },
     /// A rollback's write to the target that waits for the source's.
     #[error("the target keeps its weight until the source has 100")]
     WaitsForSource,

@@ -255,7 +255,7 @@ fn steps(migration: &NamespaceMigration, object: &str) -> Result<Vec<Step>, Orde
     steps
         .iter()
         .map(|step| {
-            let hold = span(&step.hold, object, "spec.traffic.steps[].hold")?;
+            let hold = span(&step.hold, &format!("{object} at weight {}", step.weight), "spec.traffic.steps.hold")?;
             Ok(Step { weight: Weight::percent(step.weight), hold })
         })
         .collect()
@@ -264,10 +264,10 @@ fn steps(migration: &NamespaceMigration, object: &str) -> Result<Vec<Step>, Orde
 fn dns(pair: &ClusterPair) -> Result<DnsVerification, OrderError> {
     let object = format!("ClusterPair {}", pair.name_any());
     let spec = &pair.spec;
-    let interval =
-        |side: &cluster_pair::Side| span(&side.external_dns.interval, &object, "spec.*.externalDNS.interval");
+    let source = span(&spec.source.external_dns.interval, &object, "spec.source.externalDNS.interval")?;
+    let target = span(&spec.target.external_dns.interval, &object, "spec.target.externalDNS.interval")?;
     let follow = FollowTime {
-        interval: interval(&spec.source)?.max(interval(&spec.target)?),
+        interval: source.max(target),
         propagation: span(&spec.dns.propagation, &object, "spec.dns.propagation")?,
         record_ttl: span(&spec.dns.record_ttl, &object, "spec.dns.recordTTL")?,
     };
