@@ -27,6 +27,7 @@ async fn a_delegate_moves_another_namespace_and_the_second_migration_of_it_waits
     let waits = told(&second, "OwnedByAnother", "The namespace delegates-shop is claimed").await?;
     let message = &waits.status.as_ref().context("a status")?.message;
     ensure!(message.contains("by NamespaceMigration delegates-platform/delegates-shop, which came first"), "{message}");
+    second.change(json!({"traffic": {"steps": [{"weight": 50, "hold": "1s"}, {"weight": 100, "hold": "1s"}]}})).await?;
     // A new process learns from the status of the first that it had begun.
     scene.crash_and_restart().await?;
     first.until("the first step held again", |found| holds_step(found, 1)).await?;
@@ -35,7 +36,6 @@ async fn a_delegate_moves_another_namespace_and_the_second_migration_of_it_waits
     scene.setup.application().set("target", first.host(), Fault::Status(503));
     first.ends(Stage::RolledBack).await?;
     scene.setup.application().heal("target", first.host());
-    second.change(json!({"traffic": {"steps": [{"weight": 50, "hold": "1s"}, {"weight": 100, "hold": "1s"}]}})).await?;
     second.ends(Stage::Completed).await?;
     ensure!(
         first.now().await?.status.is_some_and(|status| status.stage == Stage::RolledBack),
