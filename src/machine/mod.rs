@@ -33,6 +33,7 @@ pub mod order;
 pub mod permit;
 pub mod reason;
 mod recheck;
+pub mod reference;
 pub mod resume;
 pub mod run;
 pub mod side;

@@ -2,6 +2,8 @@
 
 mod conditions;
 
+pub use conditions::CONDITIONS;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 

@@ -234,3 +234,11 @@ fn a_wait_says_since_when_and_starts_anew_only_with_another_reason() {
     world.run_until(Stage::SmokeTest);
     assert!(world.status.reason != reason && world.status.waiting_since > since);
 }
+
+#[test]
+fn the_conditions_are_those_of_the_reference_from_the_first_visit_on() {
+    let mut world = World::new();
+    world.pass();
+    let kinds: Vec<_> = world.status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
+    assert_eq!(kinds, namespace_migration::machine::summary::CONDITIONS.map(|(kind, _)| kind));
+}
