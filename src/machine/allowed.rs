@@ -264,6 +264,6 @@ mod tests {
             (expected, "Mend spec.bake.for of NamespaceMigration shop-dev/shop.")
         );
         let (said, _) = refused(json!({"traffic": {"steps": [{"weight": 100, "hold": "10"}]}}));
-        assert!(said.contains("has a spec.traffic.steps[].hold that cannot be read: \"10\""), "{said}");
+        assert!(said.contains("has a spec.traffic.steps.hold that cannot be read: \"10\""), "{said}");
     }
 }
