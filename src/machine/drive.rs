@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::allowed;
 use super::claim;
 use super::contest;
 use super::deadline;
@@ -52,6 +53,10 @@ pub struct Needs {
 pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
     let restarts = order.attempt > status.attempt && status.stage != Stage::Completed;
     if is_terminal(status.stage) && !restarts && !requests::wakes(order, status) {
+        return Needs::default();
+    }
+    // What is in a namespace is not told to whom it does not concern.
+    if order.not_allowed.is_some() && status.stage <= Stage::Preflight {
         return Needs::default();
     }
     let planned = status.plan.iter().flat_map(|plan| plan.secrets.iter().cloned());
@@ -192,12 +197,14 @@ fn next_move(run: &Run<'_>) -> Move {
     }
 }
 
-/// A contest never blocks a rollback for health.
+/// Neither a contest nor a revoked permission blocks a rollback for health.
 fn overruled(run: &Run<'_>) -> Option<Move> {
     match contest::respond(run) {
         Some(rollback @ Move::RollBack { .. }) => Some(rollback),
         contest => {
-            unhealthy(run).or(contest).or_else(|| claim::missing(run)).or_else(|| recheck::broken(run).map(Move::from))
+            let refused = || allowed::refused(run).map(Move::from);
+            let broken = || recheck::broken(run).map(Move::from);
+            unhealthy(run).or_else(refused).or(contest).or_else(|| claim::missing(run)).or_else(broken)
         }
     }
 }

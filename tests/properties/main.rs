@@ -25,6 +25,7 @@ mod edits;
 mod interleavings;
 mod journey;
 mod lost_status;
+mod permission;
 mod permissions;
 mod planted;
 mod preflight;

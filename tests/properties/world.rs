@@ -216,7 +216,7 @@ impl World {
             (source.rights, target.rights) = (Rights::NotAsked, Rights::NotAsked);
         }
         let secrets = (!needs.secrets.is_empty()).then(|| self.secret_views(&needs.secrets));
-        Observed { source, target, secrets, health: self.health(needs.probes) }
+        Observed { source, target, secrets, health: self.health(needs.probes), in_front: None }
     }
 
     fn secret_views(&self, names: &[String]) -> BTreeMap<String, SecretView> {
