@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::claim;
 use super::contest;
 use super::deadline;
+use super::deletion;
 use super::effect::Effect;
 use super::health::{HealthView, Verdict};
 use super::observed::{Observed, Side};
@@ -46,7 +47,11 @@ pub struct Needs {
 
 /// What must be looked at before [`decide`], from the status alone. An ended migration needs nothing.
 pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
-    let restarts = order.attempt > status.attempt && status.stage != Stage::Completed;
+    let again = deletion::may_try_again(order) && status.stage != Stage::Completed;
+    let restarts = again && order.attempt > status.attempt;
+    if order.deletion.is_orphaned() {
+        return Needs::default();
+    }
     if is_terminal(status.stage) && !restarts {
         return Needs::default();
     }
@@ -71,6 +76,9 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
     resume::adopt(&mut run);
     summary::remember_created(&mut run);
     let (effects, wait) = drive(&mut run);
+    let effects = deletion::frame(&run, effects);
+    let wait = deletion::explain(&run, &effects, wait);
+    deletion::announce(&mut run, &status.reason, &effects, &wait);
     call_for_help(&mut run, status, &wait);
     summary::write(&mut run, &wait);
     // A deadline that has passed has had its effect: waking for it again would never end.
@@ -148,8 +156,11 @@ fn drive(run: &mut Run<'_>) -> (Vec<Effect>, Wait) {
     )
 }
 
-/// What overrules the stage comes first: somebody else's writes and health; then the stage, within its deadline.
+/// What overrules the stage comes first: a deletion; somebody else's writes and health; then the stage, within its deadline.
 fn next_move(run: &Run<'_>) -> Move {
+    if let Some(answer) = deletion::respond(run) {
+        return answer;
+    }
     let stage = run.status.stage;
     if is_terminal(stage) || is_rollback(stage) {
         return stages::visit(run);
@@ -205,6 +216,10 @@ fn remember(run: &mut Run<'_>, memo: Memo) {
         Memo::WrittenNow => run.status.written_since = Some(micro(run.now)),
         Memo::NotWritten => run.status.written_since = None,
         Memo::DeadlineAnew => restart_deadline(run),
+        Memo::Frozen => {
+            run.status.epoch = highest_epoch(run) + 1;
+            run.status.frozen_epoch = Some(run.status.epoch);
+        }
         Memo::Step(step) => {
             let entered = run.status.step.as_ref().is_none_or(|old| old.index != step.index);
             run.status.step = Some(step);

@@ -12,12 +12,14 @@
 //! | May this weight be written now? | [`permit`], [`stamp`] |
 //! | Is it served? | [`gate`] |
 //! | Who else writes our weights? | [`contest`]; what they give back is taken up by `claim` |
+//! | What does deleting the object in mid-way do? | [`deletion`]; what it leaves over, [`debt`] |
 //! | What if status is lost, or a rollback began elsewhere? | [`resume`] |
 //! | What does a person read? | [`summary`], [`reason`]; of effects that fail, [`failure`] |
 
 mod claim;
 pub mod contest;
 pub mod deadline;
+pub mod deletion;
 pub mod drive;
 pub mod effect;
 pub mod failure;

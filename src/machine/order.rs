@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 use kube::ResourceExt;
 
+use super::deletion::Deletion;
 use super::gate::{DnsVerification, FollowTime};
 use super::observed::Side;
 use super::stamp::{Direction, Stamp};
@@ -51,6 +52,8 @@ pub struct Order {
     pub dns: DnsVerification,
     /// Ingress classes that have another name on the target.
     pub classes: BTreeMap<String, String>,
+    /// What is said about the object's deletion.
+    pub deletion: Deletion,
     identifier_template: String,
 }
 
@@ -154,6 +157,7 @@ impl Order {
                 .map(|class| (class.source.clone(), class.target.clone()))
                 .collect(),
             identifier_template: pair.spec.identifier_template.clone(),
+            deletion: Deletion::of(migration, deletion_allowance(pair)?),
             namespace,
         })
         .and_then(Self::with_two_clusters)
@@ -200,7 +204,8 @@ pub fn owner_label(owner: &str) -> String {
 }
 
 impl SideRules {
-    fn of(side: &cluster_pair::Side) -> Self {
+    /// Rules of a side of a pair.
+    pub fn of(side: &cluster_pair::Side) -> Self {
         Self {
             identity: side.identity.clone(),
             colour: side.colour.clone(),
@@ -224,6 +229,10 @@ fn steps(migration: &NamespaceMigration, object: &str) -> Result<Vec<Step>, Orde
             Ok(Step { weight: Weight::percent(step.weight), hold })
         })
         .collect()
+}
+
+fn deletion_allowance(pair: &ClusterPair) -> Result<SignedDuration, OrderError> {
+    span(&pair.spec.deletion_deadline, &format!("ClusterPair {}", pair.name_any()), "spec.deletionDeadline")
 }
 
 fn dns(pair: &ClusterPair) -> Result<DnsVerification, OrderError> {

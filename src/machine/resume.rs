@@ -1,5 +1,6 @@
 //! What is on the Ingresses overrules what status remembers: status may be lost, old or forged; the stamps are the fence.
 
+use super::deletion;
 use super::observed::{IngressFacts, Reach, Side};
 use super::reason::Reason;
 use super::run::{Event, Run, micro, seconds};
@@ -44,7 +45,7 @@ fn forget_what_has_no_plan(run: &mut Run<'_>) {
 /// A higher attempt after an end that may be tried again starts from the beginning; the epoch only ever grows.
 fn next_attempt(run: &mut Run<'_>) {
     let ended = matches!(run.status.stage, Stage::RolledBack | Stage::Failed);
-    if ended && run.order.attempt > run.status.attempt {
+    if ended && run.order.attempt > run.status.attempt && deletion::may_try_again(run.order) {
         let old = std::mem::take(&mut run.status);
         run.status = fresh(&old, run.order.attempt);
         run.status.history = history(old, run);

@@ -85,6 +85,8 @@ pub enum Memo {
     DeadlineAnew,
     /// Where the shift is.
     Step(StepProgress),
+    /// A deletion freezes the weights under a new epoch.
+    Frozen,
 }
 
 /// What is waited for.
