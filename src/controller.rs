@@ -3,6 +3,7 @@
 //! `reconcile` reads like a table of contents: remember, order, needs, site, observe, decide, execute, publish, tell.
 
 mod memory;
+mod pair_pass;
 mod pairs;
 mod readable;
 mod rest;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use futures::channel::mpsc::UnboundedSender;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use kube::core::DeserializeGuard;
-use kube::{Api, ResourceExt as _};
+use kube::{Api, Resource as _, ResourceExt as _};
 use kube_runtime::controller::{Action, Controller};
 use kube_runtime::reflector::{self, ObjectRef};
 use kube_runtime::{WatchStreamExt as _, watcher, watcher as watch_objects};
@@ -28,8 +29,10 @@ use crate::api::{ClusterPair, NamespaceMigration, Stage};
 use crate::cluster::call::CallError;
 use crate::cluster::connection::HomeAccess;
 use crate::events::{self, Teller};
-use crate::execute::{Report, execute};
+use crate::execute::{self, ExecuteError, HomeObject, Report, execute};
+use crate::machine::deletion::{self, Deletion};
 use crate::machine::drive::{Decision, Needs};
+use crate::machine::effect::Effect;
 use crate::machine::order::{Home, Order, OrderError};
 use crate::machine::{self, Observed};
 use crate::metrics::{ErrorLabels, ReconcileLabels, ReconcileResult};
@@ -79,6 +82,9 @@ pub enum ReconcileError {
         #[source]
         source: CallError,
     },
+    /// Our finalizer could not be taken off. The status was written before.
+    #[error("cannot let the object go")]
+    Release(#[source] ExecuteError),
     /// A pass panicked: a bug, but one that must not stop the other migrations.
     #[error("the pass panicked: {0}")]
     Panicked(String),
@@ -88,6 +94,7 @@ impl ReconcileError {
     fn category(&self) -> &'static str {
         match self {
             Self::Status { .. } => "status",
+            Self::Release(_) => "release",
             Self::Panicked(_) => "panic",
         }
     }
@@ -96,14 +103,16 @@ impl ReconcileError {
 /// Runs the controller until `stop`; then lets every pass in progress come to its end.
 pub async fn run(home: HomeAccess, identity: Home, selector: Option<String>, health: Health, stop: CancellationToken) {
     let (trigger, triggers) = futures::channel::mpsc::unbounded();
+    let (pair_trigger, pair_triggers) = futures::channel::mpsc::unbounded();
     let config = selector.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(&labels));
     let (migrations, writer) = reflector::store();
-    let operator = Arc::new(Operator::new(home, identity, trigger));
-    let pairs = pairs::follow(Arc::clone(&operator), config.clone(), migrations.clone(), health.clone());
-    let pairs = tokio::spawn(stop.clone().run_until_cancelled_owned(pairs));
+    let operator = Arc::new(Operator::new(home, identity, trigger, pair_trigger));
+    let (listed, store) = (Arc::clone(&operator), migrations.clone());
+    let pairs =
+        pairs::follow(Arc::clone(&listed), config.clone(), store.clone(), pair_triggers, health.clone(), stop.clone());
+    let pairs = tokio::spawn(pairs);
     let api = Api::<DeserializeGuard<NamespaceMigration>>::all(operator.home.clients.watches.clone());
     // Not `Store::wait_until_ready`: of several that wait only the last is woken, and the controller itself waits there.
-    let (listed, store) = (Arc::clone(&operator), migrations.clone());
     let watched = readable::only(watch_objects(api, config).default_backoff(), operator.home.metrics.clone());
     let watched = watched.reflect(writer).inspect_ok(move |event| {
         if matches!(event, watcher::Event::InitDone) {
@@ -121,7 +130,9 @@ pub async fn run(home: HomeAccess, identity: Home, selector: Option<String>, hea
         })
         .await;
     rest::stop_clocks(&operator, &migrations).await;
-    pairs.abort();
+    if let Err(error) = pairs.await {
+        tracing::error!(%error, "the passes over the ClusterPairs ended badly");
+    }
 }
 
 /// One pass, of which a panic is caught and counted: one object's trouble is not the others'.
@@ -136,7 +147,7 @@ async fn caught(migration: Arc<NamespaceMigration>, operator: Arc<Operator>) -> 
     let metrics = &operator.home.metrics;
     let label = match &result {
         Ok(_) => ReconcileResult::Success,
-        Err(ReconcileError::Status { .. }) => ReconcileResult::Failure,
+        Err(ReconcileError::Status { .. } | ReconcileError::Release(_)) => ReconcileResult::Failure,
         Err(ReconcileError::Panicked(_)) => {
             metrics.panics.inc();
             ReconcileResult::Panic
@@ -160,29 +171,37 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     }
 
     // No request needed: what is remembered, what is asked for, what must be looked at.
-    let known = operator.memory.latest(migration);
+    let mut known = operator.memory.latest(migration);
     let (order, pair) = match operator.order(migration) {
         Ok(parsed) => parsed,
         Err(error) => return operator.reject(migration, &known, &error).await,
     };
     let needs = machine::needs(&order, &known.status);
-    let Some(site) = operator.site(migration, &order, &pair, &needs) else {
-        let decision = machine::decide(&order, &known.status, &Observed::default(), crate::cluster::now());
-        return operator.finish(migration, &known, decision).await;
-    };
+    let site = operator.site(migration, &order, &pair, &needs);
 
     // Requests only where the stage needs Secrets.
-    let observed = observe(&site, &order.namespace, &needs, &operator.digest_key).await;
+    let observed = match &site {
+        Some(site) => observe(site, &order.namespace, &needs, &operator.digest_key).await,
+        None => Observed::default(),
+    };
 
     // No request needed.
     let mut decision = machine::decide(&order, &known.status, &observed, crate::cluster::now());
-    watch_health(&site, migration, &pair, &order, &decision, &observed);
+    if let Some(site) = &site {
+        watch_health(site, migration, &pair, &order, &decision, &observed);
+    }
     events::log(migration, &known.status.reason, &decision);
 
     // Requests needed: the world first, then what people read of it.
-    let report = execute(&order, &site, &decision.effects).await;
+    let home = HomeObject { client: &operator.home.clients.requests, migration, version: &known.version };
+    let report = execute(&order, &home, site.as_deref(), &decision.effects).await;
     let failures = report.to_tell(operator.waits.has_failed(&uid(migration)));
     machine::failure::tell(&mut decision, &known.status, &failures, crate::cluster::now());
+    if !report.failures.is_empty() {
+        // What could not be noted must not be let go.
+        decision.effects.retain(|effect| *effect != Effect::Release);
+    }
+    known.version = report.version.clone().unwrap_or(known.version);
     let next = operator.next(migration, &decision, &report);
     let stands = operator.conclude(migration, &known, decision).await?;
     Ok(if stands { next } else { Action::requeue(LOOK_AGAIN) })
@@ -206,10 +225,15 @@ fn watch_health(
 }
 
 impl Operator {
-    fn new(home: HomeAccess, identity: Home, trigger: UnboundedSender<ObjectRef<NamespaceMigration>>) -> Self {
+    fn new(
+        home: HomeAccess,
+        identity: Home,
+        trigger: UnboundedSender<ObjectRef<NamespaceMigration>>,
+        pair_trigger: UnboundedSender<ObjectRef<ClusterPair>>,
+    ) -> Self {
         let teller = Teller::new(home.clients.requests.clone());
         Self {
-            pairs: Pairs::default(),
+            pairs: Pairs::new(pair_trigger),
             sites: Mutex::default(),
             memory: Memory::new(home.metrics.clone()),
             waits: Waits::default(),
@@ -238,7 +262,9 @@ impl Operator {
         let key = ObjectRef::from_obj(migration.as_ref());
         let mut sites = locked(&self.sites);
         if !needs.clusters {
-            sites.remove(&key);
+            if sites.remove(&key).is_some() {
+                self.pairs.wake(&order.pair);
+            }
             return None;
         }
         let uid = uid(migration);
@@ -249,6 +275,7 @@ impl Operator {
         }
         let site = Arc::new(Site::open(uid, order, source, target, wake, self.home.metrics.clone()));
         sites.insert(key, Arc::clone(&site));
+        self.pairs.wake(&order.pair);
         Some(site)
     }
 
@@ -265,7 +292,11 @@ impl Operator {
         error: &OrderError,
     ) -> Result<Action, ReconcileError> {
         let asked = (migration.metadata.generation.unwrap_or_default(), migration.spec.attempt);
-        self.finish(migration, known, machine::reject(&known.status, asked, error, crate::cluster::now())).await
+        let now = crate::cluster::now();
+        let decision = machine::reject(&known.status, asked, error, now);
+        let owner = Order::owner_of(migration, &self.identity);
+        let decision = deletion::without_order(&Deletion::of(migration, deletion::ALLOWANCE), &owner, decision, now);
+        self.finish(migration, known, decision).await
     }
 
     /// The end of a pass that changes nothing but the status.
@@ -303,8 +334,22 @@ impl Operator {
                 Err(source) => return Err(ReconcileError::Status { stage: decision.status.stage, source }),
             }
         }
-        self.teller.tell(migration, &decision.events).await;
+        self.teller.tell(&migration.object_ref(&()), &decision.events).await;
+        if decision.effects.contains(&Effect::Release) {
+            return self.release(migration).await;
+        }
         Ok(true)
+    }
+
+    /// Lets the object go. False if somebody has changed it since.
+    async fn release(&self, migration: &Arc<NamespaceMigration>) -> Result<bool, ReconcileError> {
+        let version = self.memory.latest(migration).version;
+        let home = HomeObject { client: &self.home.clients.requests, migration, version: &version };
+        match execute::release(&home).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_conflict() => Ok(false),
+            Err(error) => Err(ReconcileError::Release(error)),
+        }
     }
 
     /// When to look again.
@@ -345,7 +390,9 @@ impl Operator {
     }
 
     fn forget(&self, gone: &ObjectRef<NamespaceMigration>) {
-        locked(&self.sites).remove(gone);
+        if let Some(site) = locked(&self.sites).remove(gone) {
+            self.pairs.wake(&site.source.connection().address.pair);
+        }
         let uid = self.memory.forget(gone);
         self.waits.reset(&uid.unwrap_or_default());
     }
@@ -366,7 +413,7 @@ fn retry(migration: Arc<NamespaceMigration>, error: &ReconcileError, operator: A
     operator.home.metrics.reconcile_errors.get_or_create(&ErrorLabels { reason: error.category() }).inc();
     let stage = match error {
         ReconcileError::Status { stage, .. } => *stage,
-        ReconcileError::Panicked(_) => operator.memory.latest(&migration).status.stage,
+        ReconcileError::Release(_) | ReconcileError::Panicked(_) => operator.memory.latest(&migration).status.stage,
     };
     Action::requeue(operator.waits.failed(&uid(&migration), stage))
 }

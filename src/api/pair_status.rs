@@ -39,7 +39,7 @@ pub struct ClusterFacts {
 }
 
 /// A weight that a deleted migration could not write in time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Leftover {
     /// The namespace that was moving.

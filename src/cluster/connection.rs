@@ -61,6 +61,8 @@ pub struct State {
     pub reach: Reach,
     /// Clients, once there were any. They stay while the cluster is out of reach.
     pub clients: Option<Clients>,
+    /// Version of the API server, once it has said so.
+    pub version: Option<String>,
     /// Raised with each new set of clients: watches start anew.
     pub generation: u64,
 }

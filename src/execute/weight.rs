@@ -10,8 +10,8 @@ use crate::cluster::call::timed;
 use crate::cluster::client::WRITE_TIMEOUT;
 use crate::machine::effect::WeightWrite;
 use crate::machine::observed::IngressFacts;
-use crate::machine::order::Order;
-use crate::machine::permit::{Live, Permit, permit};
+use crate::machine::order::{Order, SideRules};
+use crate::machine::permit::{Live, Permit, keeps, permit};
 use crate::observe::facts;
 use crate::site::Site;
 
@@ -21,11 +21,14 @@ pub(super) async fn write(order: &Order, site: &Site, write: &WeightWrite) -> Re
     match permit(write, &order.rules(write.side).identity, &live) {
         Permit::AlreadyDone => Ok(()),
         Permit::Refused(refusal) => Err(ExecuteError::Refused(refusal)),
-        Permit::Write { uid, resource_version } => apply(order, &cluster, write, &uid, &resource_version).await,
+        Permit::Write { uid, resource_version } => {
+            apply(order.rules(write.side), &cluster, write, &uid, &resource_version).await
+        }
     }
 }
 
-/// What the permit needs, all at once. A rollback reads only what it writes.
+/// What the permit needs, all at once. A rollback reads only what it writes, and a write that changes nothing but the stamp can
+/// do without the other side.
 async fn read(order: &Order, site: &Site, cluster: &Cluster<'_>, write: &WeightWrite) -> Result<Live, ExecuteError> {
     let other = async {
         if write.stamp.direction.is_back() {
@@ -36,12 +39,12 @@ async fn read(order: &Order, site: &Site, cluster: &Cluster<'_>, write: &WeightW
     let (identity, namespace, ingress, other) =
         futures::join!(cluster.identity(), cluster.namespace(), cluster.ingress(&write.ingress), other);
     let prefix = &order.rules(write.side).annotation_prefix;
-    Ok(Live {
-        identity: identity?,
-        namespace: namespace?,
-        ingress: ingress?.map(|object| facts::ingress(&object, prefix)),
-        other: other?,
-    })
+    let ingress = ingress?.map(|object| facts::ingress(&object, prefix));
+    let other = match other {
+        Err(ExecuteError::OutOfReach { .. }) if ingress.as_ref().is_some_and(|facts| keeps(write, facts)) => None,
+        other => other?,
+    };
+    Ok(Live { identity: identity?, namespace: namespace?, ingress, other })
 }
 
 async fn other_side(order: &Order, site: &Site, write: &WeightWrite) -> Result<Option<IngressFacts>, ExecuteError> {
@@ -50,20 +53,20 @@ async fn other_side(order: &Order, site: &Site, write: &WeightWrite) -> Result<O
     Ok(object.map(|object| facts::ingress(&object, &order.rules(side).annotation_prefix)))
 }
 
-async fn apply(
-    order: &Order,
+pub(super) async fn apply(
+    rules: &SideRules,
     cluster: &Cluster<'_>,
     write: &WeightWrite,
     uid: &str,
     version: &str,
 ) -> Result<(), ExecuteError> {
-    let prefix = &order.rules(write.side).annotation_prefix;
+    let (prefix, namespace) = (&rules.annotation_prefix, cluster.namespace);
     let set = json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
         "metadata": {
             "name": write.ingress,
-            "namespace": order.namespace,
+            "namespace": namespace,
             "uid": uid,
             "resourceVersion": version,
             "annotations": {
@@ -77,7 +80,7 @@ async fn apply(
     let written = timed(WRITE_TIMEOUT, cluster.ingresses().patch(&write.ingress, &params, &Patch::Apply(set))).await;
     written.map_err(|source| cluster.failed(format!("write the weight of Ingress {}", write.ingress), source))?;
     tracing::info!(
-        namespace = order.namespace, ingress = write.ingress, side = write.side.name(), weight = write.weight.get(),
+        namespace, ingress = write.ingress, side = write.side.name(), weight = write.weight.get(),
         epoch = write.stamp.epoch, direction = ?write.stamp.direction, "weight written"
     );
     Ok(())

@@ -14,11 +14,13 @@
 //! | Who else writes our weights? | [`contest`]; what they give back is taken up by `claim` |
 //! | What does deleting the object in mid-way do? | [`deletion`]; what it leaves over, [`debt`] |
 //! | What if status is lost, or a rollback began elsewhere? | [`resume`] |
+//! | What does a `ClusterPair` tell? | [`pair`] |
 //! | What does a person read? | [`summary`], [`reason`]; of effects that fail, [`failure`] |
 
 mod claim;
 pub mod contest;
 pub mod deadline;
+pub mod debt;
 pub mod deletion;
 pub mod drive;
 pub mod effect;
@@ -27,6 +29,7 @@ pub mod gate;
 pub mod health;
 pub mod observed;
 pub mod order;
+pub mod pair;
 pub mod permit;
 pub mod reason;
 pub mod resume;

@@ -135,7 +135,7 @@ impl Order {
         let object = format!("NamespaceMigration {namespace}/{}", migration.name_any());
         let excluded: BTreeSet<_> = spec.secrets.exclude.iter().collect();
         Ok(Self {
-            owner: format!("{}/{namespace}/{}", home.identity, migration.name_any()),
+            owner: Self::owner_of(migration, home),
             operator_namespace: home.operator_namespace.clone(),
             generation: migration.metadata.generation.unwrap_or_default(),
             attempt: spec.attempt,
@@ -161,6 +161,11 @@ impl Order {
             namespace,
         })
         .and_then(Self::with_two_clusters)
+    }
+
+    /// How stamps name a migration: UID of its home cluster, its namespace and its name.
+    pub fn owner_of(migration: &NamespaceMigration, home: &Home) -> String {
+        format!("{}/{}/{}", home.identity, migration.namespace().unwrap_or_default(), migration.name_any())
     }
 
     fn with_two_clusters(self) -> Result<Self, OrderError> {

@@ -155,11 +155,15 @@ fn refusal<'a>(write: &WeightWrite, expected_identity: &str, live: &'a Live) -> 
     Ok(found)
 }
 
+/// Whether a write changes nothing but the stamp: it takes the weight back from nobody and gives nobody anything.
+pub fn keeps(write: &WeightWrite, ingress: &IngressFacts) -> bool {
+    ingress.weight() == Some(write.weight) && ingress.identifier.as_ref() == Some(&write.identifier)
+}
+
 /// What only a forward write is refused for: what is live on either side is not as we left it.
 fn forward(write: &WeightWrite, found: &IngressFacts, other: Option<&IngressFacts>) -> Result<(), Refusal> {
     fence(write, other.and_then(|other| other.stamp.as_ref()))?;
-    // A write that keeps the weight takes it back from nobody and gives nobody anything.
-    let keeps = found.weight() == Some(write.weight) && found.identifier.as_ref() == Some(&write.identifier);
+    let keeps = keeps(write, found);
     if !keeps {
         uncontested(write, write.side, Some(found))?;
         uncontested(write, write.side.other(), other)?;
@@ -167,7 +171,7 @@ fn forward(write: &WeightWrite, found: &IngressFacts, other: Option<&IngressFact
     // Without a weight the other side is a simple record, or not there: it serves, or it never did.
     let other_is_zero = other.and_then(IngressFacts::weight) == Some(Weight::ZERO);
     let other_serves = other.and_then(IngressFacts::weight).is_some_and(|weight| weight > Weight::ZERO);
-    let allowed = if write.is_claim() { !other_is_zero } else { other_serves };
+    let allowed = if write.is_claim() || keeps { !other_is_zero } else { other_serves };
     if write.weight == Weight::ZERO && !allowed {
         return Err(Refusal::BothZero { side: write.side, ingress: write.ingress.clone() });
     }
@@ -191,7 +195,7 @@ fn uncontested(write: &WeightWrite, side: Side, facts: Option<&IngressFacts>) ->
 }
 
 /// Refuses a write that is older than a stamp: another owner's running one, or a newer epoch of our own.
-fn fence(write: &WeightWrite, stamp: Option<&Stamp>) -> Result<(), Refusal> {
+pub(super) fn fence(write: &WeightWrite, stamp: Option<&Stamp>) -> Result<(), Refusal> {
     let Some(stamp) = stamp else { return Ok(()) };
     if stamp.owner != write.stamp.owner {
         if stamp.direction.is_final() {
