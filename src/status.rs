@@ -5,7 +5,9 @@ use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::json;
 
-use crate::api::{ClusterPair, ClusterPairStatus, FIELD_MANAGER, GROUP, NamespaceMigration, NamespaceMigrationStatus, VERSION};
+use crate::api::{
+    ClusterPair, ClusterPairStatus, FIELD_MANAGER, GROUP, NamespaceMigration, NamespaceMigrationStatus, VERSION,
+};
 use crate::cluster::call::{CallError, timed};
 use crate::cluster::client::CALL_TIMEOUT;
 
@@ -38,7 +40,11 @@ pub async fn publish(
 ///
 /// # Errors
 /// A conflict when the pair has changed since: read and decide again. Anything else: try again later.
-pub async fn publish_pair(client: &Client, pair: &ClusterPair, status: &ClusterPairStatus) -> Result<String, CallError> {
+pub async fn publish_pair(
+    client: &Client,
+    pair: &ClusterPair,
+    status: &ClusterPairStatus,
+) -> Result<String, CallError> {
     let (name, metadata) = (pair.name_any(), &pair.metadata);
     let body = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),

@@ -138,9 +138,11 @@ fn note(
             return;
         }
         Settlement::Paid => (Reason::LeftoverWritten, "paid", format!("{about}, which was left over, is written.")),
-        Settlement::Cancelled { why } => {
-            (Reason::LeftoverCancelled, "cancelled", format!("{about}, which was left over, is not owed any more: {why}."))
-        }
+        Settlement::Cancelled { why } => (
+            Reason::LeftoverCancelled,
+            "cancelled",
+            format!("{about}, which was left over, is not owed any more: {why}."),
+        ),
     };
     settled.left.retain(|left| left != debt);
     tracing::info!(pair = pair.name_any(), reason = reason.as_str(), "{note}");
@@ -154,7 +156,8 @@ fn view(operator: &Operator, pair: &ClusterPair, owes: bool) -> PairView {
     // A site is opened under the same lock: no connection is taken away beneath it.
     let sites = locked(&operator.sites);
     let in_use = owes || sites.values().any(|site| site.source.connection().address.pair == name);
-    let known = if in_use { operator.pairs.known(&name) } else { operator.pairs.disconnect(&name, &operator.home.metrics) };
+    let known =
+        if in_use { operator.pairs.known(&name) } else { operator.pairs.disconnect(&name, &operator.home.metrics) };
     drop(sites);
     let [source, target] = known.map(|state| ClusterReach { reach: state.reach, version: state.version });
     PairView { generation: pair.metadata.generation.unwrap_or_default(), in_use, source, target }

@@ -57,8 +57,13 @@ pub(super) async fn owe(object: &HomeObject<'_>, leftovers: &[Leftover]) -> Resu
     status::publish_pair(object.client, &pair, &wanted).await.map_err(home)?;
     for leftover in leftovers {
         tracing::warn!(
-            pair = name, namespace = leftover.namespace, ingress = leftover.ingress,
-            side = leftover.cluster().name(), weight = leftover.weight, epoch = leftover.epoch, "a weight is left over"
+            pair = name,
+            namespace = leftover.namespace,
+            ingress = leftover.ingress,
+            side = leftover.cluster().name(),
+            weight = leftover.weight,
+            epoch = leftover.epoch,
+            "a weight is left over"
         );
     }
     Ok(())

@@ -48,12 +48,8 @@ async fn attempt(clusters: &Clusters<'_>, debt: &Leftover) -> Result<Settlement,
     let side = debt.cluster();
     let (rules, connection) = clusters.at(side);
     let cluster = Cluster::at(connection, side, &debt.namespace)?;
-    let (identity, namespace, ingress, other) = futures::join!(
-        cluster.identity(),
-        cluster.namespace(),
-        cluster.ingress(&debt.ingress),
-        other(clusters, debt)
-    );
+    let (identity, namespace, ingress, other) =
+        futures::join!(cluster.identity(), cluster.namespace(), cluster.ingress(&debt.ingress), other(clusters, debt));
     let live = Live {
         identity: identity?,
         namespace: namespace?,

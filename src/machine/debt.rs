@@ -89,9 +89,9 @@ pub fn look(write: &WeightWrite, identity: &str, live: &Live, other: &Other) -> 
     match permit(write, identity, live) {
         Permit::Write { uid, resource_version } => Ok((uid, resource_version)),
         Permit::AlreadyDone => Err(Settlement::Paid),
-        Permit::Refused(
-            refusal @ (Refusal::Fenced { .. } | Refusal::OwnedByAnother { .. } | Refusal::Gone { .. }),
-        ) => Err(Settlement::Cancelled { why: refusal.to_string() }),
+        Permit::Refused(refusal @ (Refusal::Fenced { .. } | Refusal::OwnedByAnother { .. } | Refusal::Gone { .. })) => {
+            Err(Settlement::Cancelled { why: refusal.to_string() })
+        }
         Permit::Refused(refusal) => Err(Settlement::Waits { why: refusal.to_string() }),
     }
 }

@@ -83,8 +83,7 @@ pub(super) fn respond(run: &Run<'_>) -> Option<Move> {
 }
 
 fn roll_back(run: &Run<'_>) -> Move {
-    let message =
-        format!("The migration was deleted in {}, and spec.deletionPolicy is Rollback.", run.status.stage);
+    let message = format!("The migration was deleted in {}, and spec.deletionPolicy is Rollback.", run.status.stage);
     Move::RollBack { reason: Reason::Deleted, message }
 }
 
@@ -124,7 +123,8 @@ fn unlisted(run: &Run<'_>) -> Move {
                        what this migration had written stays as it is.";
         return let_go(run, Reason::LeftOver, message, vec![]);
     }
-    let unlisted = Wait::new(Reason::ConnectingToClusters, "The clusters are listed first: something may have been written.");
+    let unlisted =
+        Wait::new(Reason::ConnectingToClusters, "The clusters are listed first: something may have been written.");
     run.cluster_trouble().unwrap_or(unlisted).into()
 }
 
@@ -296,7 +296,10 @@ pub fn without_order(deletion: &Deletion, owner: &str, mut decision: Decision, n
         decision.events.push(Event { reason: Reason::LeftOver, note: message.clone(), warning: true });
         Wait::new(Reason::LeftOver, message)
     } else {
-        let message = format!("{said} The object is being deleted; it goes at the latest at {}, and all weights stay.", seconds(deadline).0);
+        let message = format!(
+            "{said} The object is being deleted; it goes at the latest at {}, and all weights stay.",
+            seconds(deadline).0
+        );
         let unblock = format!("{} {}", decision.status.unblock, override_by(owner));
         decision.wake_at = Some(deadline);
         Wait::new(Reason::InvalidSpec, message).unblocked_by(unblock).stalled()

@@ -31,7 +31,12 @@ pub struct ClusterReach {
 }
 
 /// The status to write, if it is another one than `before`.
-pub fn status(before: &ClusterPairStatus, view: &PairView, leftovers: Vec<Leftover>, now: Timestamp) -> ClusterPairStatus {
+pub fn status(
+    before: &ClusterPairStatus,
+    view: &PairView,
+    leftovers: Vec<Leftover>,
+    now: Timestamp,
+) -> ClusterPairStatus {
     let facts = |cluster: &ClusterReach, old: &Option<ClusterFacts>| {
         cluster.version.clone().map(|version| ClusterFacts { version }).or_else(|| old.clone())
     };
@@ -91,12 +96,7 @@ fn side(before: &ClusterPairStatus, view: &PairView, side: Side) -> Draft {
         // A new connection is no news: what was known stands until there is an answer.
         Reach::Unknown => condition(before, kind).map_or_else(
             || Draft::new(kind, "Unknown", Reason::ConnectingToClusters, trouble()),
-            |old| Draft {
-                kind,
-                status: old.status.clone(),
-                reason: old.reason.clone(),
-                message: old.message.clone(),
-            },
+            |old| Draft { kind, status: old.status.clone(), reason: old.reason.clone(), message: old.message.clone() },
         ),
         Reach::WrongCluster { .. } => Draft::new(kind, "False", Reason::WrongCluster, trouble()),
         Reach::Unreachable { .. } | Reach::Refused { .. } => Draft::new(kind, "False", unreachable, trouble()),
@@ -138,8 +138,11 @@ mod tests {
         assert_eq!(said(&well), all);
         let later = NOW + jiff::SignedDuration::from_mins(1);
         let sick = status(&well, &view(Reach::Reachable, away()), vec![], later);
-        let all =
-            ["SourceReachable True Reachable", "TargetReachable False TargetUnreachable", "Ready False TargetUnreachable"];
+        let all = [
+            "SourceReachable True Reachable",
+            "TargetReachable False TargetUnreachable",
+            "Ready False TargetUnreachable",
+        ];
         assert_eq!(said(&sick), all);
         assert_eq!(sick.conditions[2].message, "The target does not answer: connection refused.");
         let since: Vec<_> = sick.conditions.iter().map(|condition| condition.last_transition_time.0).collect();

@@ -1,7 +1,7 @@
 //! Random interleavings of everything that can go wrong. Whatever happens, the promises hold, and a fault-free end is reached.
 
 use jiff::SignedDuration;
-use namespace_migration::api::{RemovalPolicy, Stage};
+use namespace_migration::api::{DeletionPolicy, RemovalPolicy, Stage};
 use namespace_migration::machine::health::Verdict;
 use namespace_migration::machine::observed::{NamespaceFacts, SecretFacts};
 use namespace_migration::machine::{Side, decide, needs};
@@ -34,10 +34,20 @@ pub enum Happening {
     Terminating(Side, bool),
     LoseStatus,
     RaiseAttempt,
+    Delete(DeletionPolicy),
+    EditPolicy(DeletionPolicy),
+    StripFinalizer,
+    CreateAnew,
+    /// A pass over the pair, which pays what is owed.
+    Pay,
 }
 
 fn side() -> impl Strategy<Value = Side> {
     prop_oneof![Just(Side::Source), Just(Side::Target)]
+}
+
+fn policy() -> impl Strategy<Value = DeletionPolicy> {
+    prop_oneof![3 => Just(DeletionPolicy::Rollback), 1 => Just(DeletionPolicy::Freeze), 1 => Just(DeletionPolicy::Orphan)]
 }
 
 fn faults() -> impl Strategy<Value = Faults> {
@@ -72,6 +82,11 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => (side(), prop::bool::weighted(0.3)).prop_map(|(side, dying)| Happening::Terminating(side, dying)),
         1 => Just(Happening::LoseStatus),
         1 => Just(Happening::RaiseAttempt),
+        1 => policy().prop_map(Happening::Delete),
+        1 => policy().prop_map(Happening::EditPolicy),
+        1 => Just(Happening::StripFinalizer),
+        2 => Just(Happening::CreateAnew),
+        2 => Just(Happening::Pay),
     ]
 }
 
@@ -140,6 +155,14 @@ pub fn happen(world: &mut World, happening: &Happening) -> Option<String> {
             world.side_mut(*side).namespace = Some(NamespaceFacts { uid, terminating: *terminating });
         }
         Happening::LoseStatus => world.status = namespace_migration::api::NamespaceMigrationStatus::default(),
+        Happening::Delete(policy) => {
+            world.edit(&json!({"deletionPolicy": policy}));
+            world.delete();
+        }
+        Happening::EditPolicy(policy) => world.edit(&json!({"deletionPolicy": policy})),
+        Happening::StripFinalizer => world.strip_finalizer(),
+        Happening::CreateAnew => world.create_anew(),
+        Happening::Pay => world.pay(),
         Happening::RaiseAttempt => {
             let attempt = world.order.attempt + 1;
             world.edit(&json!({"attempt": attempt}));
@@ -150,7 +173,7 @@ pub fn happen(world: &mut World, happening: &Happening) -> Option<String> {
 
 /// Everything works again, and the target fails: in the end the source has everything.
 pub fn drain(world: &mut World) -> Result<(), String> {
-    if is_over(world) {
+    if world.gone || is_over(world) {
         // What happened after its end is not its work.
         return Ok(());
     }
@@ -164,6 +187,10 @@ pub fn drain(world: &mut World) -> Result<(), String> {
     world.in_flight.clear();
     for _ in 0..200 {
         world.pass();
+        world.pay();
+        if world.gone {
+            return paid(world);
+        }
         if is_over(world) {
             return back_on_the_source(world);
         }
@@ -175,6 +202,13 @@ pub fn drain(world: &mut World) -> Result<(), String> {
         world.advance(SignedDuration::from_secs(200));
     }
     Err(format!("it does not come back: {} {}: {}", world.status.stage, world.status.reason, world.status.message))
+}
+
+/// A deleted migration owes nothing once everything works again.
+fn paid(world: &World) -> Result<(), String> {
+    let left = world.leftovers.iter().map(|left| format!("{} {}", left.cluster(), left.ingress));
+    let left: Vec<_> = left.collect();
+    if left.is_empty() { Ok(()) } else { Err(format!("what was left over is not paid: {left:?}")) }
 }
 
 fn is_over(world: &World) -> bool {
@@ -204,8 +238,32 @@ fn back_on_the_source(world: &World) -> Result<(), String> {
     Ok(())
 }
 
+/// However dead the clusters are, a deleted object goes, and what is owed is paid when they are back.
+pub fn goes(world: &mut World) -> Result<(), String> {
+    for side in [Side::Source, Side::Target] {
+        world.unreachable(side);
+    }
+    world.delete();
+    for _ in 0..40 {
+        world.pass();
+        world.advance(SignedDuration::from_mins(5));
+    }
+    if !world.gone {
+        let status = &world.status;
+        return Err(format!("the object does not go: {} {}: {}", status.stage, status.reason, status.message));
+    }
+    for side in [Side::Source, Side::Target] {
+        world.reachable(side);
+    }
+    world.pay();
+    paid(world)
+}
+
 /// What is decided twice is the same the second time: a pass that changes nothing writes nothing.
 fn flutters(world: &World) -> Option<String> {
+    if world.gone {
+        return None;
+    }
     let order = &world.order;
     let observed = world.observe(&needs(order, &world.status), 0);
     let first = decide(order, &world.status, &observed, world.now);
@@ -231,6 +289,7 @@ fn end(world: &mut World, happenings: &[Happening]) -> Result<(), String> {
         }
     }
     drain(world)?;
+    goes(world)?;
     broken_promise(&world.writes).map_or(Ok(()), Err)
 }
 
