@@ -84,7 +84,7 @@ pub enum ReconcileError {
     },
     /// Our finalizer could not be taken off. The status was written before.
     #[error("cannot let the object go")]
-    Release(#[source] ExecuteError),
+    Release(#[source] Box<ExecuteError>),
     /// A pass panicked: a bug, but one that must not stop the other migrations.
     #[error("the pass panicked: {0}")]
     Panicked(String),
@@ -348,7 +348,7 @@ impl Operator {
         match execute::release(&home).await {
             Ok(()) => Ok(true),
             Err(error) if error.is_conflict() => Ok(false),
-            Err(error) => Err(ReconcileError::Release(error)),
+            Err(error) => Err(ReconcileError::Release(Box::new(error))),
         }
     }
 

@@ -112,7 +112,7 @@ fn due(left: &[Leftover], side: Side) -> Vec<Leftover> {
 }
 
 async fn settled_debt(clusters: &Clusters<'_>, debt: Leftover) -> (Leftover, Settlement) {
-    let settlement = settle(clusters, &debt).await;
+    let settlement = Box::pin(settle(clusters, &debt)).await;
     (debt, settlement)
 }
 

@@ -33,7 +33,7 @@ impl Clusters<'_> {
 
 /// Pays one debt, if it can and may be paid now.
 pub async fn settle(clusters: &Clusters<'_>, debt: &Leftover) -> Settlement {
-    match attempt(clusters, debt).await {
+    match Box::pin(attempt(clusters, debt)).await {
         Ok(settlement) => settlement,
         Err(error) => {
             if let Some((side, call)) = error.call() {
@@ -74,7 +74,8 @@ async fn other(clusters: &Clusters<'_>, debt: &Leftover) -> Other {
     let (identity, ingress) = futures::join!(cluster.identity(), cluster.ingress(&debt.ingress));
     match (identity, ingress) {
         (Ok(identity), Ok(ingress)) if identity == rules.identity => {
-            Other::Seen(ingress.map(|object| facts::ingress(&object, &rules.annotation_prefix)))
+            let facts = ingress.map(|object| facts::ingress(&object, &rules.annotation_prefix));
+            Other::Seen(facts.map(Box::new))
         }
         (Err(error), _) | (_, Err(error)) => {
             tracing::debug!(namespace = debt.namespace, error = whole(&error), "the other side could not be read");

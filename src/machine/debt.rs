@@ -32,7 +32,7 @@ pub enum Other {
     /// It could not be asked.
     Unknown,
     /// It was read live; None when it is not there.
-    Seen(Option<IngressFacts>),
+    Seen(Option<Box<IngressFacts>>),
 }
 
 impl Leftover {
@@ -178,15 +178,18 @@ mod tests {
         for (target, other) in [
             (Some(newer()), Other::Unknown),
             (Some(another()), Other::Unknown),
-            (old(), Other::Seen(Some(newer()))),
-            (old(), Other::Seen(Some(another()))),
+            (old(), Other::Seen(Some(Box::new(newer())))),
+            (old(), Other::Seen(Some(Box::new(another())))),
             (None, Other::Unknown),
             (old(), Other::Seen(None)),
         ] {
             assert!(matches!(seen(target, &other), Err(Settlement::Cancelled { .. })), "{other:?}");
         }
         let ended = facts("100", stamp("home/x/x", 1, Direction::RolledBack));
-        assert!(seen(old(), &Other::Seen(Some(ended))).is_ok(), "another migration that has ended owns nothing");
+        assert!(
+            seen(old(), &Other::Seen(Some(Box::new(ended)))).is_ok(),
+            "another migration that has ended owns nothing"
+        );
     }
 
     #[test]

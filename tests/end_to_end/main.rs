@@ -15,6 +15,7 @@ mod contested;
 mod crash;
 mod dead_source;
 mod dead_target;
+mod deletion;
 mod drain;
 mod in_flight;
 mod ingresses;

@@ -67,7 +67,7 @@ impl World {
             ingress: cluster.ingresses.get(&write.ingress).cloned(),
             other: None,
         };
-        let other = there.reach.is_reachable().then(|| there.ingresses.get(&write.ingress).cloned());
+        let other = there.reach.is_reachable().then(|| there.ingresses.get(&write.ingress).cloned().map(Box::new));
         let identity = self.order.rules(write.side).identity.clone();
         match look(write, &identity, &live, &other.map_or(Other::Unknown, Other::Seen)) {
             Ok((uid, resource_version)) => {
