@@ -209,6 +209,15 @@ impl Heard {
             }
             Event::Delete(pair) => {
                 pairs.forget_gone(&self.operator.home.metrics);
+                let owed = pair.status.as_ref().map_or(0, |status| status.leftovers.len());
+                if owed > 0 {
+                    let pair = pair.name_any();
+                    tracing::warn!(
+                        pair,
+                        owed,
+                        "the ClusterPair went with leftovers: nobody writes those weights any more"
+                    );
+                }
                 self.specs.remove(&pair.name_any());
                 self.wake_users(&pair.name_any());
             }

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use kube::api::{DeleteParams, Patch, PatchParams};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use kube_runtime::wait::{await_condition, conditions};
 use namespace_migration::api::pair_status::LeftoverSide;
@@ -61,11 +62,12 @@ async fn deleted_at(scene: &Scene, policy: &str, moment: Moment) -> Result<Strin
     ensure!(held == matches!(moment, Moment::ShiftTraffic | Moment::Bake), "held in {moment:?}: {held}");
     let (before, began) = (shop.weights().await?, Instant::now());
     gone(&shop, delete(&shop).await?).await?;
+    let took = began.elapsed();
     let after = shop.weights().await?;
     ensure!(after == expected(policy, moment), "expected {:?}, found {after:?}", expected(policy, moment));
     ensure!(epoch(&shop).await? == expected_epoch(policy, moment), "epoch {:?}", epoch(&shop).await?);
     shop.keeps_its_promises().await?;
-    Ok(format!("{policy}, {moment:?}, {before:?} -> {after:?}, {:.1}", began.elapsed().as_secs_f32()))
+    Ok(format!("{policy}, {moment:?}, {before:?} -> {after:?}, {:.1}", took.as_secs_f32()))
 }
 
 async fn comes_to(shop: &Migration<'_>, moment: Moment) -> Result<()> {
@@ -158,22 +160,33 @@ fn says(pair: &ClusterPairStatus, kind: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_dead_target_is_owed_is_noted_in_its_pair_and_paid_when_it_is_back() -> Result<()> {
-    owes_the_target("owed", false).await
+    owes_the_target(short("owed"), Faults::refuse, false).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_hung_target_is_owed_is_noted_in_its_pair_and_paid_when_it_is_back() -> Result<()> {
+    // Longer than the operator waits for an answer, so that there is a status to read.
+    let options = Options { deletion_deadline: "12s", ..short("owed-hung") };
+    owes_the_target(options, Faults::hang, false).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_dead_target_is_owed_is_paid_by_the_operators_next_process_too() -> Result<()> {
-    owes_the_target("owed-restart", true).await
+    owes_the_target(short("owed-restart"), Faults::refuse, true).await
 }
 
-async fn owes_the_target(name: &str, restart: bool) -> Result<()> {
-    let scene = Scene::open(short(name)).await?;
+async fn owes_the_target(options: Options, disturb: impl Fn(&Faults), restart: bool) -> Result<()> {
+    let scene = Scene::open(options).await?;
+    let name = scene.setup.name();
     until_pair(&scene, "an idle pair", |pair| says(pair, "Ready") == "Unknown NotInUse").await?;
     let shop = scene.migration(name).steps(&[(10, "10m"), (100, "1s")]).begin().await?;
     shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
-    until_pair(&scene, "a pair that is ready", |pair| says(pair, "Ready") == "True Reachable").await?;
+    let ready = until_pair(&scene, "a pair that is ready", |pair| says(pair, "Ready") == "True Reachable").await?;
+    for cluster in [&ready.source, &ready.target] {
+        ensure!(cluster.as_ref().is_some_and(|cluster| cluster.version.starts_with("v1.")), "{cluster:?}");
+    }
     let faults = scene.setup.target_faults().context("a proxy before the target")?;
-    faults.refuse();
+    disturb(&faults);
     let uid = delete(&shop).await?;
     let waiting = shop.waits("RollbackWaitsForTarget").await?;
     tells_the_way_out(&waiting)?;
@@ -207,7 +220,21 @@ async fn is_paid(scene: &Scene, shop: &Migration<'_>, count: usize) -> Result<()
         ensure!(written(last).1.contains("RolledBack"), "{cluster}: {:?}", written(last));
     }
     scene.until_metric(&format!(r#"nsmig_leftovers_settled_total{{outcome="paid"}} {count}"#)).await?;
+    told_about_the_pair(scene, &["LeftoverWritten"]).await?;
     shop.keeps_its_promises().await
+}
+
+/// Events about a cluster-scoped object are in the namespace `default`.
+async fn told_about_the_pair(scene: &Scene, reasons: &[&str]) -> Result<()> {
+    let events: Api<Event> = Api::namespaced(scene.home().await?.admin_client()?, "default");
+    let name = scene.setup.name();
+    let is_about = |event: &Event| event.regarding.as_ref().is_some_and(|about| about.name.as_deref() == Some(name));
+    let told = async || {
+        let events = events.list(&ListParams::default()).await?;
+        let found: Vec<_> = events.into_iter().filter(is_about).filter_map(|event| event.reason).collect();
+        Ok(reasons.iter().all(|reason| found.iter().any(|found| found == reason)).then_some(()))
+    };
+    scene.eventually(&format!("events {reasons:?} about ClusterPair {name}"), told).await
 }
 
 /// What it waits for, until when, and how to let it go.

@@ -85,7 +85,7 @@ fn the_summaries_follow_the_table() {
     rolled_back.run_until(Stage::RolledBack);
     let mut completed = World::new();
     completed.run_until(Stage::Completed);
-    for (situation, world, expected) in [
+    for (situation, world, expected) in vec![
         ("just created", created, ("UTFUF", "InProgress")),
         ("shifting", shifting, ("FTFUF", "InProgress")),
         ("the target's API is down", away, ("FTFUF", "InProgress")),
