@@ -178,11 +178,7 @@ pub fn drain(world: &mut World) -> Result<(), String> {
         return Ok(());
     }
     world.edit(&json!({"onFailure": "Rollback"}));
-    for side in [Side::Source, Side::Target] {
-        world.reachable(side);
-        let uid = world.side(side).identity.clone();
-        world.side_mut(side).namespace = Some(NamespaceFacts { uid, terminating: false });
-    }
+    mend(world);
     world.verdicts = [(Side::Source, Verdict::Pass), (Side::Target, Verdict::Fail)].into();
     world.in_flight.clear();
     for _ in 0..200 {
@@ -211,10 +207,28 @@ fn paid(world: &World) -> Result<(), String> {
     if left.is_empty() { Ok(()) } else { Err(format!("what was left over is not paid: {left:?}")) }
 }
 
+fn mend(world: &mut World) {
+    for side in [Side::Source, Side::Target] {
+        world.reachable(side);
+        let uid = world.side(side).identity.clone();
+        world.side_mut(side).namespace = Some(NamespaceFacts { uid, terminating: false });
+    }
+}
+
 fn is_over(world: &World) -> bool {
     let stage = world.status.stage;
     let again = world.order.attempt > world.status.attempt && stage != Stage::Completed;
     matches!(stage, Stage::Completed | Stage::RolledBack | Stage::Failed) && !again
+}
+
+fn all_on_the_source(world: &World) -> Result<(), String> {
+    for name in world.source.ingresses.keys() {
+        let weights = (world.source.weight(name), world.target.weight(name));
+        if weights.0 != Some(100) || weights.1.is_some_and(|weight| weight != 0) {
+            return Err(format!("{}, but Ingress {name} has the weights {weights:?}", world.status.stage));
+        }
+    }
+    Ok(())
 }
 
 fn back_on_the_source(world: &World) -> Result<(), String> {
@@ -223,12 +237,7 @@ fn back_on_the_source(world: &World) -> Result<(), String> {
         // What had ended well, or had never begun, stays as it is.
         return Ok(());
     }
-    for name in world.source.ingresses.keys() {
-        let weights = (world.source.weight(name), world.target.weight(name));
-        if weights.0 != Some(100) || weights.1.is_some_and(|weight| weight != 0) {
-            return Err(format!("{stage}, but Ingress {name} has the weights {weights:?}"));
-        }
-    }
+    all_on_the_source(world)?;
     let ours = Some(world.order.owner_label());
     let left = world.target.ingresses.values().any(|facts| facts.created_by == ours)
         || world.target.secrets.values().any(|facts| facts.created_by == ours);
@@ -243,6 +252,10 @@ pub fn goes(world: &mut World) -> Result<(), String> {
     for side in [Side::Source, Side::Target] {
         world.unreachable(side);
     }
+    let deletion = &world.order.deletion;
+    let goes_back =
+        deletion.held && deletion.policy == DeletionPolicy::Rollback && world.status.stage > Stage::Preflight;
+    let goes_back = goes_back && !is_over(world);
     world.delete();
     for _ in 0..40 {
         world.pass();
@@ -252,11 +265,10 @@ pub fn goes(world: &mut World) -> Result<(), String> {
         let status = &world.status;
         return Err(format!("the object does not go: {} {}: {}", status.stage, status.reason, status.message));
     }
-    for side in [Side::Source, Side::Target] {
-        world.reachable(side);
-    }
+    mend(world);
     world.pay();
-    paid(world)
+    paid(world)?;
+    if goes_back { all_on_the_source(world) } else { Ok(()) }
 }
 
 /// What is decided twice is the same the second time: a pass that changes nothing writes nothing.
@@ -288,8 +300,12 @@ fn end(world: &mut World, happenings: &[Happening]) -> Result<(), String> {
             return Err(broken);
         }
     }
+    let mut dead = world.clone();
+    goes(&mut dead)?;
+    if let Some(broken) = broken_promise(&dead.writes) {
+        return Err(format!("after a deletion with both clusters dead: {broken}"));
+    }
     drain(world)?;
-    goes(world)?;
     broken_promise(&world.writes).map_or(Ok(()), Err)
 }
 
