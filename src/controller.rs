@@ -16,12 +16,14 @@ use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::{Api, Resource as _, ResourceExt as _};
 use kube_runtime::controller::{Action, Controller};
 use kube_runtime::reflector::{self, ObjectRef};
 use kube_runtime::{WatchStreamExt as _, watcher, watcher as watch_objects};
 use ring::hmac;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -100,8 +102,25 @@ impl ReconcileError {
     }
 }
 
+/// Why the controller ended without being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Nothing tells of ClusterPairs any more, and old ones must not be acted on.
+    #[error("the watch of ClusterPairs ended, which is a bug; the process ends, so that it starts anew")]
+    PairsEnded,
+}
+
 /// Runs the controller until `stop`; then lets every pass in progress come to its end.
-pub async fn run(home: HomeAccess, identity: Home, selector: Option<String>, health: Health, stop: CancellationToken) {
+///
+/// # Errors
+/// When a part of it that the others rest on has ended by itself.
+pub async fn run(
+    home: HomeAccess,
+    identity: Home,
+    selector: Option<String>,
+    health: Health,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
     let (trigger, triggers) = futures::channel::mpsc::unbounded();
     let (pair_trigger, pair_triggers) = futures::channel::mpsc::unbounded();
     let config = selector.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(&labels));
@@ -110,29 +129,39 @@ pub async fn run(home: HomeAccess, identity: Home, selector: Option<String>, hea
     let (listed, store) = (Arc::clone(&operator), migrations.clone());
     let pairs =
         pairs::follow(Arc::clone(&listed), config.clone(), store.clone(), pair_triggers, health.clone(), stop.clone());
-    let pairs = tokio::spawn(pairs);
+    let pairs = until_asked(tokio::spawn(pairs), stop.clone());
     let api = Api::<DeserializeGuard<NamespaceMigration>>::all(operator.home.clients.watches.clone());
     // Not `Store::wait_until_ready`: of several that wait only the last is woken, and the controller itself waits there.
-    let watched = readable::only(watch_objects(api, config).default_backoff(), operator.home.metrics.clone());
+    let watched =
+        readable::only(watch_objects(api, config).default_backoff(), migrations.clone(), operator.home.metrics.clone());
     let watched = watched.reflect(writer).inspect_ok(move |event| {
         if matches!(event, watcher::Event::InitDone) {
             health.beat(MIGRATIONS_LISTED);
             listed.look_for_gone(&store);
         }
     });
-    Controller::for_stream(watched.touched_objects(), migrations.clone())
+    let controller = Controller::for_stream(watched.touched_objects(), migrations.clone())
         .reconcile_on(triggers)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(caught, retry, Arc::clone(&operator))
         .for_each(|result| {
             operator.note(result.map(drop));
             std::future::ready(())
-        })
-        .await;
+        });
+    let ((), pairs) = futures::join!(controller, pairs);
     rest::stop_clocks(&operator, &migrations).await;
-    if let Err(error) = pairs.await {
-        tracing::error!(%error, "the passes over the ClusterPairs ended badly");
+    pairs
+}
+
+/// The end of the task that follows the pairs. When nobody asked for it, it makes everything else stop as well.
+async fn until_asked(pairs: JoinHandle<()>, stop: CancellationToken) -> Result<(), RunError> {
+    // Whether it panicked or returned, nothing follows the pairs any more.
+    drop(pairs.await);
+    if stop.is_cancelled() {
+        return Ok(());
     }
+    stop.cancel();
+    Err(RunError::PairsEnded)
 }
 
 /// One pass, of which a panic is caught and counted: one object's trouble is not the others'.
@@ -202,9 +231,11 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
         decision.effects.retain(|effect| *effect != Effect::Release);
     }
     known.version = report.version.clone().unwrap_or(known.version);
-    let next = operator.next(migration, &decision, &report);
-    let stands = operator.conclude(migration, &known, decision).await?;
-    Ok(if stands { next } else { Action::requeue(LOOK_AGAIN) })
+    let (stage, wake_at) = (decision.status.stage, decision.wake_at);
+    if !operator.conclude(migration, &known, decision).await? {
+        return Ok(Action::requeue(LOOK_AGAIN));
+    }
+    Ok(operator.next(migration, stage, wake_at, &report))
 }
 
 /// Starts, directs or ends the prober, as the decision's stage needs it.
@@ -291,6 +322,8 @@ impl Operator {
         known: &Known,
         error: &OrderError,
     ) -> Result<Action, ReconcileError> {
+        // What the pair allowed to watch and probe is not allowed any more.
+        self.close_site(&ObjectRef::from_obj(migration.as_ref()));
         let asked = (migration.metadata.generation.unwrap_or_default(), migration.spec.attempt);
         let now = crate::cluster::now();
         let decision = machine::reject(&known.status, asked, error, now);
@@ -353,19 +386,25 @@ impl Operator {
     }
 
     /// When to look again.
-    fn next(&self, migration: &NamespaceMigration, decision: &Decision, report: &Report) -> Action {
+    fn next(
+        &self,
+        migration: &NamespaceMigration,
+        stage: Stage,
+        wake_at: Option<Timestamp>,
+        report: &Report,
+    ) -> Action {
         let uid = uid(migration);
         if report.is_conflict_only() && self.waits.conflict_is_normal(&uid) {
             return Action::requeue(Duration::ZERO);
         }
         if !report.failures.is_empty() {
-            return Action::requeue(self.waits.failed(&uid, decision.status.stage));
+            return Action::requeue(self.waits.failed(&uid, stage));
         }
         self.waits.reset(&uid);
         if report.done > 0 {
             return Action::requeue(AFTER_WRITE);
         }
-        until(decision.wake_at)
+        until(wake_at)
     }
 
     /// Wakes what is known of migrations that went while nobody watched, so that it is dropped.
@@ -389,10 +428,16 @@ impl Operator {
         }
     }
 
-    fn forget(&self, gone: &ObjectRef<NamespaceMigration>) {
-        if let Some(site) = locked(&self.sites).remove(gone) {
+    /// Whether the pair is still in use is told by the pass over it.
+    fn close_site(&self, of: &ObjectRef<NamespaceMigration>) {
+        let closed = locked(&self.sites).remove(of);
+        if let Some(site) = closed {
             self.pairs.wake(&site.source.connection().address.pair);
         }
+    }
+
+    fn forget(&self, gone: &ObjectRef<NamespaceMigration>) {
+        self.close_site(gone);
         let uid = self.memory.forget(gone);
         self.waits.reset(&uid.unwrap_or_default());
     }

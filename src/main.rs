@@ -21,6 +21,13 @@ use tokio_util::sync::CancellationToken;
 /// Wait between two tries to reach the home cluster at the start.
 const HOME_RETRY: Duration = Duration::from_secs(2);
 
+/// The part of the process whose silence `/livez` tells.
+const RUNTIME: &str = "runtime";
+/// Time between two beats of it.
+const BEAT: Duration = Duration::from_secs(5);
+/// Silence after which the process is of no use.
+const LONGEST_SILENCE: Duration = Duration::from_secs(60);
+
 #[tokio::main]
 async fn main() -> Result<()> {
     match CommandLine::from_process().into_command() {
@@ -57,20 +64,30 @@ async fn run(args: RunArgs) -> Result<()> {
 
     let stop = CancellationToken::new();
     let serving = tokio::spawn(server.serve(stop.clone()));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(beat(health.clone())));
     let source = args.home();
     let clients = home_clients(&source, ClusterSide::Home, &metrics)?;
     let home = HomeAccess { source, clients, namespace: args.namespace.clone(), metrics };
-    let draining = CancellationToken::new();
+    let (draining, mut ended) = (CancellationToken::new(), Ok(()));
     tokio::spawn(drain_on_signal(draining.clone())?);
     if let Some(identity) = home_identity(&home, &draining).await {
         let identity = Home { identity, operator_namespace: args.namespace };
-        controller::run(home, identity, args.selector, health, draining).await;
+        ended = controller::run(home, identity, args.selector, health, draining).await;
     }
 
     stop.cancel();
     serving.await.context("the server of /metrics ended badly")??;
     tracing::info!("ended; no write is in flight");
-    Ok(())
+    Ok(ended?)
+}
+
+/// A process whose tasks do not get their turn any more is restarted: `/livez` misses the beat.
+async fn beat(health: Health) {
+    health.expect(RUNTIME, Some(LONGEST_SILENCE));
+    loop {
+        health.beat(RUNTIME);
+        tokio::time::sleep(BEAT).await;
+    }
 }
 
 /// kube takes connections from these variables, past the kubeconfig that was checked.

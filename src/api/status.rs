@@ -121,6 +121,9 @@ pub struct NamespaceMigrationStatus {
     /// Since when all weights of this stage have been seen as wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_since: Option<MicroTime>,
+    /// How often somebody else undid what a rollback had written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone: Option<Undone>,
     /// Why everything goes or went back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
@@ -231,6 +234,15 @@ pub enum StepPhase {
     Holding,
 }
 
+/// Somebody else undid what a rollback had written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Undone {
+    /// How often.
+    pub times: i32,
+    /// When it was last seen.
+    pub last: MicroTime,
+}
+
 /// Why everything goes back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cause {
@@ -333,7 +345,7 @@ pub enum Severity {
 pub struct SecretStatus {
     /// Its name.
     pub name: String,
-    /// Copied, Identical, Conflict, Refused, MissingOnSource or Unknown.
+    /// Copied, Identical, Missing, Conflict, Refused, MissingOnSource or Unknown.
     pub state: String,
     /// What was found. Names of keys at most, never a value.
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -10,7 +10,6 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::call::{CallError, timed};
 use super::client::{Clients, ConnectError, HomeSource, connect, home_clients};
@@ -20,6 +19,7 @@ use crate::api::{Connection as Way, KubeconfigRef};
 use crate::machine::Side;
 use crate::machine::observed::Reach;
 use crate::metrics::{ClusterSide, Metrics, ReachableLabels};
+use crate::task::Tasks;
 
 /// How long the question for a cluster's identity may take.
 const IDENTITY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -73,7 +73,7 @@ pub struct Connection {
     pub address: Address,
     state: watch::Sender<State>,
     doubt: Arc<Notify>,
-    _keeper: DropGuard,
+    tasks: Tasks,
 }
 
 /// Why a cluster cannot be used.
@@ -121,7 +121,7 @@ impl Trouble {
 impl Connection {
     /// Starts to connect. `changed` is called whenever what is known has changed.
     pub fn open(address: Address, home: HomeAccess, changed: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
-        let stop = CancellationToken::new();
+        let tasks = Tasks::default();
         let (state, _) = watch::channel(State::default());
         let doubt = Arc::new(Notify::new());
         let keeper = Keeper {
@@ -129,10 +129,16 @@ impl Connection {
             home,
             state: state.clone(),
             doubt: Arc::clone(&doubt),
+            told: Reach::Unknown,
             changed: Box::new(changed),
         };
-        tokio::spawn(stop.clone().run_until_cancelled_owned(keeper.run()));
-        Arc::new(Self { address, state, doubt, _keeper: stop.drop_guard() })
+        tasks.spawn("keeper of a connection", keeper.home.metrics.clone(), keeper.run());
+        Arc::new(Self { address, state, doubt, tasks })
+    }
+
+    /// Whether its keeper has panicked: nothing that it says will change any more.
+    pub fn is_broken(&self) -> bool {
+        self.tasks.are_broken()
     }
 
     /// What is known now.
@@ -175,11 +181,13 @@ struct Keeper {
     home: HomeAccess,
     state: watch::Sender<State>,
     doubt: Arc<Notify>,
+    /// What everybody was last woken for.
+    told: Reach,
     changed: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Keeper {
-    async fn run(self) {
+    async fn run(mut self) {
         let mut retry = FIRST_RETRY;
         loop {
             match self.verify().await {
@@ -198,12 +206,10 @@ impl Keeper {
     }
 
     /// A call that found the cluster away is news; the mere doubt of a watch is not, and many of them cost one question.
-    async fn wait_for_doubt(&self) {
+    async fn wait_for_doubt(&mut self) {
         let verified = tokio::time::Instant::now();
         self.doubt.notified().await;
-        if !self.state.borrow().reach.is_reachable() {
-            (self.changed)();
-        }
+        self.wake();
         tokio::time::sleep_until(verified + FIRST_RETRY).await;
     }
 
@@ -279,10 +285,10 @@ impl Keeper {
         kubeconfig::parse(text).map_err(|source| Trouble::Kubeconfig { secret: secret_name, source })
     }
 
-    fn publish(&self, reach: Reach) {
+    fn publish(&mut self, reach: Reach) {
         let labels = ReachableLabels { pair: self.address.pair.clone(), side: cluster_side(self.address.side) };
         self.home.metrics.cluster_reachable.get_or_create(&labels).set(i64::from(reach.is_reachable()));
-        let changed = self.state.send_if_modified(|state| {
+        self.state.send_if_modified(|state| {
             let changed = !same_kind(&state.reach, &reach);
             if changed {
                 tell(&self.address, &reach);
@@ -290,7 +296,14 @@ impl Keeper {
             }
             changed
         });
-        if changed {
+        self.wake();
+    }
+
+    /// Wakes everybody, if they were last woken for another state: a failed call may have changed it in between.
+    fn wake(&mut self) {
+        let reach = self.state.borrow().reach.clone();
+        if !same_kind(&self.told, &reach) {
+            self.told = reach;
             (self.changed)();
         }
     }

@@ -12,12 +12,13 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, ResourceExt as _};
 use kube_runtime::watcher::{self, Event};
 use kube_runtime::{WatchStreamExt as _, watcher as watch_objects};
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::client::Clients;
 use super::connection::Connection;
 use crate::machine::observed::{ClusterView, IngressFacts, NamespaceFacts, WorkloadFacts};
+use crate::metrics::Metrics;
 use crate::observe::facts;
+use crate::task::Tasks;
 
 /// How long a refusal stands without another: longer than the watcher's longest back-off (30 s) and a try (30 s).
 const REFUSAL_STANDS: Duration = Duration::from_secs(90);
@@ -94,13 +95,18 @@ pub struct NamespaceWatch {
     connection: Arc<Connection>,
     scope: Scope,
     store: Arc<Mutex<Store>>,
-    _watches: DropGuard,
+    watches: Tasks,
 }
 
 impl NamespaceWatch {
     /// Starts to watch as soon as the cluster is connected. `changed` is called whenever a fact has changed.
-    pub fn start(connection: Arc<Connection>, scope: Scope, changed: impl Fn() + Send + Sync + 'static) -> Self {
-        let stop = CancellationToken::new();
+    pub fn start(
+        connection: Arc<Connection>,
+        scope: Scope,
+        metrics: &Metrics,
+        changed: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
+        let watches = Tasks::default();
         let store = Arc::new(Mutex::new(Store::default()));
         let changed: Arc<dyn Fn() + Send + Sync> = Arc::new(changed);
         for kind in Kind::ALL {
@@ -112,14 +118,19 @@ impl NamespaceWatch {
                 changed: Arc::clone(&changed),
                 refusal_stands: REFUSAL_STANDS,
             };
-            tokio::spawn(stop.clone().run_until_cancelled_owned(watch.run()));
+            watches.spawn("watch of a namespace", metrics.clone(), watch.run());
         }
-        Self { connection, scope, store, _watches: stop.drop_guard() }
+        Self { connection, scope, store, watches }
     }
 
     /// The connection that is watched through.
     pub fn connection(&self) -> &Arc<Connection> {
         &self.connection
+    }
+
+    /// Whether one of its watches has panicked: what it says is old.
+    pub fn is_broken(&self) -> bool {
+        self.watches.are_broken()
     }
 
     /// What is watched.
@@ -304,7 +315,7 @@ mod tests {
     use crate::cluster::client::{HomeSource, connect};
     use crate::cluster::connection::{Address, HomeAccess};
     use crate::machine::Side;
-    use crate::metrics::{ClusterSide, Metrics};
+    use crate::metrics::ClusterSide;
 
     fn unconnected() -> Arc<Connection> {
         let metrics = Metrics::default();

@@ -110,7 +110,7 @@ impl Pairs {
     ) -> Arc<Connection> {
         let key = (address.pair.clone(), address.side);
         let mut connections = locked(&self.connections);
-        if let Some(connection) = connections.get(&key).filter(|connection| connection.address == address) {
+        if let Some(connection) = connections.get(&key).filter(|known| known.address == address && !known.is_broken()) {
             return Arc::clone(connection);
         }
         let (migrations, trigger, pair) = (locked(&self.migrations).clone(), trigger.clone(), address.pair.clone());
@@ -170,7 +170,11 @@ pub(super) async fn follow(
     let Some(writer) = locked(&operator.pairs.writer).take() else { return };
     *locked(&operator.pairs.migrations) = Some(migrations.clone());
     let api: Api<DeserializeGuard<ClusterPair>> = Api::all(operator.home.clients.watches.clone());
-    let watched = readable::only(watch_objects(api, config).default_backoff(), operator.home.metrics.clone());
+    let watched = readable::only(
+        watch_objects(api, config).default_backoff(),
+        operator.pairs.store.clone(),
+        operator.home.metrics.clone(),
+    );
     let mut heard = Heard { operator: Arc::clone(&operator), migrations, health, specs: HashMap::new() };
     let watched = watched.reflect(writer).inspect_ok(move |event| heard.hear(event));
     Controller::for_stream(watched.touched_objects(), operator.pairs.store.clone())

@@ -185,11 +185,6 @@ mod tests {
         ] {
             assert!(matches!(seen(target, &other), Err(Settlement::Cancelled { .. })), "{other:?}");
         }
-        let ended = facts("100", stamp("home/x/x", 1, Direction::RolledBack));
-        assert!(
-            seen(old(), &Other::Seen(Some(Box::new(ended)))).is_ok(),
-            "another migration that has ended owns nothing"
-        );
     }
 
     #[test]

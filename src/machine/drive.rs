@@ -11,12 +11,13 @@ use super::health::{HealthView, Verdict};
 use super::observed::{Observed, Side};
 use super::order::{Order, OrderError};
 use super::reason::Reason;
+use super::recheck;
 use super::resume;
-use super::run::{Event, Memo, Move, Run, Wait, micro, seconds};
+use super::run::{Event, Memo, Move, Run, Wait, micro, seconds, sentence_case};
 use super::stages::{self, is_rollback, is_terminal, is_watched};
 use super::summary;
 use crate::api::namespace_migration::{OnFailure, RemovalPolicy};
-use crate::api::status::{Cause, NamespaceMigrationStatus, Stage};
+use crate::api::status::{Cause, NamespaceMigrationStatus, Stage, Undone};
 
 /// Stages passed in one pass at most: all of them, each with a few things to remember. More would be a loop.
 const MOVES_PER_PASS: usize = 64;
@@ -115,11 +116,15 @@ pub fn reject(
         // Nothing that the spec could say matters any more: how it ended stays to be read when its pair goes.
         return Decision { effects: vec![], status, events: vec![], wake_at: None };
     }
-    let message = match std::error::Error::source(error) {
+    let what = match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}."),
         None => format!("{error}."),
     };
-    let wait = Wait::new(Reason::InvalidSpec, message).unblocked_by("Mend the spec.").stalled();
+    let unguarded = (Stage::WeightSource..=Stage::Bake).contains(&status.stage) || is_rollback(status.stage);
+    // Without a spec and a pair nothing may be done, whatever happens to users meanwhile: that must be read.
+    let warning = if unguarded { " Until it is mended the weights stay, and nothing goes back by itself." } else { "" };
+    let message = format!("{}{warning}", sentence_case(&what));
+    let wait = Wait::new(Reason::InvalidSpec, message).unblocked_by(error.fix()).stalled();
     summary::write_wait(&mut status, &wait, now);
     Decision { effects: vec![], status, events: vec![], wake_at: None }
 }
@@ -150,10 +155,9 @@ fn drive(run: &mut Run<'_>) -> (Vec<Effect>, Wait) {
             Move::Fail { reason, message } => fail(run, reason, message),
         }
     }
-    (
-        vec![],
-        Wait::new(Reason::NotYet, "More was to be decided than one pass allows; it goes on at once.").until(run.now),
-    )
+    let message = "More was to be decided than one pass allows, which is a bug; it is looked at again.";
+    let again = run.now.saturating_add(jiff::SignedDuration::from_secs(10)).unwrap_or(run.now);
+    (vec![], Wait::new(Reason::NotYet, message).looking_again_at(again))
 }
 
 /// What overrules the stage comes first: a deletion; somebody else's writes and health; then the stage, within its deadline.
@@ -180,7 +184,9 @@ fn next_move(run: &Run<'_>) -> Move {
 fn overruled(run: &Run<'_>) -> Option<Move> {
     match contest::respond(run) {
         Some(rollback @ Move::RollBack { .. }) => Some(rollback),
-        contest => unhealthy(run).or(contest).or_else(|| claim::missing(run)),
+        contest => {
+            unhealthy(run).or(contest).or_else(|| claim::missing(run)).or_else(|| recheck::broken(run).map(Move::from))
+        }
     }
 }
 
@@ -192,7 +198,7 @@ fn unhealthy(run: &Run<'_>) -> Option<Move> {
     }
     let found = health
         .first(Side::Target, Verdict::Fail)
-        .map(|check| format!("{}: {}", check.name, check.message))
+        .map(|check| format!("{}: {}.", check.name, check.message.trim_end_matches('.')))
         .unwrap_or_default();
     if health.verdict(Side::Source) == Verdict::Fail {
         let message = format!("The target is unhealthy, and so is the source; nobody is moved. {found}");
@@ -214,7 +220,7 @@ fn remember(run: &mut Run<'_>, memo: Memo) {
     match memo {
         Memo::Plan(plan) => run.status.plan = Some(plan),
         Memo::WrittenNow => run.status.written_since = Some(micro(run.now)),
-        Memo::NotWritten => run.status.written_since = None,
+        Memo::Undone => undone(run),
         Memo::DeadlineAnew => restart_deadline(run),
         Memo::Frozen => {
             run.status.epoch = highest_epoch(run) + 1;
@@ -228,6 +234,12 @@ fn remember(run: &mut Run<'_>, memo: Memo) {
             }
         }
     }
+}
+
+fn undone(run: &mut Run<'_>) {
+    run.status.written_since = None;
+    let times = run.status.undone.as_ref().map_or(0, |undone| undone.times);
+    run.status.undone = Some(Undone { times: times.saturating_add(1), last: micro(run.now) });
 }
 
 fn restart_deadline(run: &mut Run<'_>) {
@@ -256,6 +268,7 @@ fn enter(run: &mut Run<'_>, stage: Stage) {
     run.status.stage = stage;
     run.status.stage_started_at = Some(seconds(run.now));
     run.status.written_since = None;
+    run.status.undone = None;
     if stage == Stage::WeightSource {
         run.status.epoch = highest_epoch(run) + 1;
     }
@@ -264,7 +277,8 @@ fn enter(run: &mut Run<'_>, stage: Stage) {
     let note = match stage {
         Stage::Completed => "The service has moved: the target serves everything.".to_owned(),
         Stage::RolledBack => format!("The source serves everything again. {cause}"),
-        Stage::RollingBack | Stage::Failed => format!("{stage} began. {cause}"),
+        Stage::RollingBack => format!("RollingBack began. {cause}"),
+        Stage::Failed => format!("It ended without a move. {cause}"),
         _ => format!("{stage} began."),
     };
     let reason = match stage {

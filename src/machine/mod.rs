@@ -11,6 +11,7 @@
 //! | What changes the world, and what takes it back? | [`effect`] |
 //! | May this weight be written now? | [`permit`], [`stamp`] |
 //! | Is it served? | [`gate`] |
+//! | Does what was checked before still hold? | `recheck` |
 //! | Who else writes our weights? | [`contest`]; what they give back is taken up by `claim` |
 //! | What does deleting the object in mid-way do? | [`deletion`]; what it leaves over, [`debt`] |
 //! | What if status is lost, or a rollback began elsewhere? | [`resume`] |
@@ -32,6 +33,7 @@ pub mod order;
 pub mod pair;
 pub mod permit;
 pub mod reason;
+mod recheck;
 pub mod resume;
 pub mod run;
 pub mod side;

@@ -2,12 +2,11 @@
 //!
 //! It runs outside of any reconcile, writes nothing, and wakes the reconcile when a verdict changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::asker::Asker;
 use super::http::Answer;
@@ -18,12 +17,16 @@ use crate::cluster::namespace_watch::NamespaceWatch;
 use crate::machine::Side;
 use crate::machine::health::{CheckReport, HealthView, Verdict};
 use crate::metrics::Metrics;
+use crate::task::Tasks;
+
+/// A prober begins at a random moment within this time, so that migrations that start together do not probe together.
+const LONGEST_DELAY: Duration = Duration::from_secs(1);
 
 /// A running prober. Dropped, it ends.
 pub struct Prober {
     plan: watch::Sender<ProbePlan>,
     shared: Arc<Shared>,
-    _task: DropGuard,
+    tasks: Tasks,
 }
 
 #[derive(Default)]
@@ -46,7 +49,7 @@ pub struct Surroundings {
 impl Prober {
     /// Starts to probe. `changed` is called whenever a verdict has changed.
     pub fn start(plan: ProbePlan, surroundings: Surroundings, changed: impl Fn() + Send + Sync + 'static) -> Self {
-        let stop = CancellationToken::new();
+        let (tasks, metrics) = (Tasks::default(), surroundings.metrics.clone());
         let shared = Arc::new(Shared::default());
         let (sender, plans) = watch::channel(plan);
         let task = Task {
@@ -58,8 +61,13 @@ impl Prober {
             expected: BTreeMap::new(),
             asker: None,
         };
-        tokio::spawn(stop.clone().run_until_cancelled_owned(task.run()));
-        Self { plan: sender, shared, _task: stop.drop_guard() }
+        tasks.spawn("prober of a migration", metrics, task.run());
+        Self { plan: sender, shared, tasks }
+    }
+
+    /// Whether it has panicked: another one is needed.
+    pub fn is_broken(&self) -> bool {
+        self.tasks.are_broken()
     }
 
     /// Probes by another plan from the next round on. Counts of questions that stay are kept.
@@ -112,9 +120,8 @@ struct Task {
 impl Task {
     async fn run(mut self) {
         lock(&self.shared.health).watched_since = Some(crate::cluster::now());
-        // Migrations that start together do not probe together for ever.
-        let spread = self.plans.borrow().interval.mul_f64(spread());
-        tokio::time::sleep(spread.min(Duration::from_millis(500))).await;
+        let longest = self.plans.borrow().interval.min(LONGEST_DELAY);
+        tokio::time::sleep(longest.mul_f64(spread())).await;
         loop {
             let plan = self.plans.borrow_and_update().clone();
             let began = tokio::time::Instant::now();
@@ -157,14 +164,26 @@ impl Task {
             None => Asker::new(plan, &self.surroundings.metrics)?,
         };
         let answers = self.asker.insert(asker).round(plan).await?;
-        let both = plan.targets.iter().zip(answers);
-        Ok(both.flat_map(|(target, (source, answer))| self.opinions(target, &source, &answer)).collect())
+        let both: Vec<_> = plan.targets.iter().zip(answers).collect();
+        let answered = both.iter().filter(|(_, (source, _))| matches!(source, Answer::Response { .. }));
+        let there: BTreeSet<&str> = answered.map(|(target, _)| target.host.as_str()).collect();
+        let opinions = both.iter().flat_map(|(target, (source, answer))| {
+            self.opinions(target, there.contains(target.host.as_str()), source, answer)
+        });
+        Ok(opinions.collect())
     }
 
-    fn opinions(&mut self, target: &ProbeTarget, source: &Answer, answer: &Answer) -> [((String, Side), Opinion); 2] {
+    fn opinions(
+        &mut self,
+        target: &ProbeTarget,
+        source_is_there: bool,
+        source: &Answer,
+        answer: &Answer,
+    ) -> [((String, Side), Opinion); 2] {
         let question = Question {
             scheme: target.scheme,
             has_certificate: target.has_certificate,
+            source_is_there,
             statuses: &target.statuses,
             remembered: self.expected.get(&target.name),
         };

@@ -108,7 +108,7 @@ fn a_spec_that_cannot_be_used_is_stalled_and_says_why() {
     let rejected = reject(&world.status, (1, 1), &error, world.now);
     world.save(&rejected.status);
     assert_eq!(row(&world), ("UFTUF".to_owned(), "Failed"));
-    let said = "spec.bake.for of NamespaceMigration shop/shop: \"ten minutes\" is not a duration; write one like 90s, 10m or 1h30m.";
+    let said = "NamespaceMigration shop/shop has a spec.bake.for that cannot be read: \"ten minutes\" is not a duration; write one like 90s, 10m or 1h30m.";
     assert_eq!(world.status.message, said);
     world.run_until(Stage::Completed);
     let rejected = reject(&world.status, (world.status.observed_generation, 1), &error, world.now);

@@ -20,7 +20,7 @@ fn a_foreign_weight_is_not_fought_and_the_cure_that_status_names_works() {
     let said = "The weight of Ingress web on the target was changed to 5 by helm; 10 is expected.";
     assert_eq!(says(&world), (Stage::ShiftTraffic, "WeightContested", said));
     let cure = "Stop the other writer. Argo CD: ignoreDifferences with managedFieldsManagers [namespace-migration]; \
-        Flux: spec.ignore for /metadata/annotations/external-dns.kubernetes.io~1aws-weight. Then give the Ingress back: \
+        Flux: spec.ignore for /metadata/annotations/external-dns.kubernetes.io~1aws-weight, /metadata/annotations/external-dns.kubernetes.io~1set-identifier and /metadata/annotations/namespacemigration.io~1stamp. Then give the Ingress back: \
         kubectl annotate ingress web -n shop --overwrite \
         external-dns.kubernetes.io/set-identifier=web-shop-green external-dns.kubernetes.io/aws-weight=10";
     assert_eq!(world.status.unblock, cure);
@@ -53,7 +53,7 @@ fn a_contest_past_its_deadline_stalls_and_moves_nobody() {
     assert_eq!(told(&world), 1, "nobody is called");
     world.pass();
     assert_eq!(told(&world), 0, "it is told again and again");
-    let said = "ShiftTraffic took longer than 1h: The weight of Ingress web on the target was changed to 5 by helm; 10 is expected.";
+    let said = "ShiftTraffic took longer than 1h3m: The weight of Ingress web on the target was changed to 5 by helm; 10 is expected.";
     assert_eq!(says(&world), (Stage::ShiftTraffic, "WeightContested", said));
     let stalled = world.status.conditions.iter().find(|condition| condition.type_ == "Stalled").unwrap();
     assert_eq!(stalled.status, "True");
@@ -97,7 +97,7 @@ fn a_weight_that_somebody_raised_to_the_next_steps_is_not_taken_for_ours() {
 
 #[test]
 fn a_source_without_its_annotations_beside_a_published_target_is_answered_by_a_rollback() {
-    let said = "The annotations of Ingress web on the source were removed or replaced by an unknown field manager. Without its weight the source's record may go, and with it every user to the target.";
+    let said = "The DNS set identifier of Ingress web on the source was changed to none; web-shop-blue is expected. Without its weight the source's record may disappear, and every user would go to the target.";
     assert_eq!(answered(1, Side::Source, 0, true), (Stage::RollingBack, said.to_owned()));
 }
 
@@ -147,4 +147,45 @@ fn an_ingress_that_goes_away_holds_and_one_made_anew_sends_everything_back() {
     world.recreate(Side::Source, "web");
     world.run_until(Stage::RolledBack);
     assert_eq!((world.source.weight("web"), world.target.weight("web")), (Some(100), Some(0)));
+}
+
+#[test]
+fn a_writer_against_a_rollback_is_answered_at_once_and_then_with_pauses_and_is_named() {
+    let mut world = at(1, StepPhase::Holding);
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    world.pass();
+    world.pass();
+    let mut answers = vec![];
+    for _ in 0..4 {
+        world.foreign_weight(Side::Target, "web", 50, false);
+        let began = world.now;
+        for _ in 0..20 {
+            world.pass();
+            if world.target.weight("web") == Some(0) {
+                break;
+            }
+            assert_eq!(world.status.reason, "RollbackContested");
+            world.advance(SignedDuration::from_secs(1));
+        }
+        answers.push(world.now.duration_since(began).as_secs());
+        world.pass();
+    }
+    assert_eq!(answers, [0, 1, 2, 4]);
+    world.foreign_weight(Side::Target, "web", 50, false);
+    world.pass();
+    let said = "The annotations of Ingress web on the target are changed by helm against this rollback; they are written again.";
+    assert!(world.status.message.starts_with(said), "{}", world.status.message);
+    let contested = world.status.conditions.iter().find(|found| found.type_ == "WeightContested").unwrap();
+    assert_eq!(contested.status, "True");
+    assert!(!world.status.unblock.contains("annotate"), "the rollback itself gives it back: {}", world.status.unblock);
+    world.run_until(Stage::RolledBack);
+}
+
+#[test]
+fn an_identifier_that_was_changed_is_named() {
+    let mut world = at(1, StepPhase::Holding);
+    world.ingress_mut(Side::Target, "web").identifier = Some("mine".into());
+    world.pass();
+    let said = "The DNS set identifier of Ingress web on the target was changed to mine; web-shop-green is expected.";
+    assert_eq!(says(&world), (Stage::ShiftTraffic, "WeightContested", said));
 }

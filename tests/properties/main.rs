@@ -33,3 +33,5 @@ mod rollback;
 mod secrets;
 mod stages;
 mod steps;
+mod two_owners;
+mod under_way;

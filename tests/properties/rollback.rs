@@ -53,7 +53,7 @@ fn an_unhealthy_target_goes_back_from_every_watched_stage_at_once() {
         let back = ["source web 100 RollingBack", "target web 0 RollingBack"];
         assert_eq!(since(&world, before), back, "from {stage}");
         let cause = world.status.cause.as_ref().unwrap();
-        let said = "The target is unhealthy. https shop.example /: it answered 503, expected 200";
+        let said = "The target is unhealthy. https shop.example /: it answered 503, expected 200.";
         assert_eq!((cause.reason.as_str(), cause.message.as_str()), ("TargetUnhealthy", said));
         assert_eq!(world.status.epoch, 2);
         world.run_until(Stage::RolledBack);
@@ -98,7 +98,7 @@ fn on_failure_hold_moves_nobody_and_goes_on_when_the_target_is_well_again() {
     world.edit(&json!({"onFailure": "Hold"}));
     let before = world.writes.len();
     world.pass();
-    let said = "The target is unhealthy. https shop.example /: it answered 503, expected 200";
+    let said = "The target is unhealthy. https shop.example /: it answered 503, expected 200.";
     assert_eq!(says(&world), (Stage::ShiftTraffic, "Held", said));
     let fix = "Mend the target, then it goes on by itself; or set spec.onFailure to Rollback to send everything back.";
     assert_eq!(world.status.unblock, fix);
@@ -116,7 +116,7 @@ fn users_are_not_moved_from_one_broken_side_to_another() {
     world.verdicts.insert(Side::Source, Verdict::Fail);
     let before = world.writes.len();
     world.pass();
-    let said = "The target is unhealthy, and so is the source; nobody is moved. https shop.example /: it answered 503, expected 200";
+    let said = "The target is unhealthy, and so is the source; nobody is moved. https shop.example /: it answered 503, expected 200.";
     assert_eq!(says(&world), (Stage::ShiftTraffic, "SourceUnhealthyToo", said));
     world.advance(SignedDuration::from_hours(30));
     world.pass();
@@ -344,4 +344,25 @@ fn after_any_prefix_of_a_migration_a_rollback_reaches_100_and_0() {
         world.step();
     }
     assert!(prefixes > 20, "only {prefixes} prefixes were rolled back");
+}
+
+#[test]
+fn an_object_whose_mark_a_person_took_off_is_kept_and_one_that_is_held_is_deleted_once() {
+    let failing = || {
+        let mut world = World::with(json!({"rollback": {"objects": "Remove"}}));
+        world.run_until(Stage::ShiftTraffic);
+        world.verdicts.insert(Side::Target, Verdict::Fail);
+        world
+    };
+    let mut kept = failing();
+    kept.ingress_mut(Side::Target, "web").created_by = None;
+    kept.run_until(Stage::RolledBack);
+    assert!(kept.target.ingresses.contains_key("web"));
+
+    let mut held = failing();
+    held.ingress_mut(Side::Target, "web").deleting = true;
+    held.run_while(|status| status.reason != "RemovingObjects");
+    let decision = held.look();
+    assert_eq!(decision.effects, []);
+    assert!(decision.status.message.starts_with("Ingress web on the target is being deleted, but something holds it"));
 }
