@@ -14,7 +14,7 @@ use namespace_migration::cluster::connection::HomeAccess;
 use namespace_migration::machine::order::Home;
 use namespace_migration::metrics::{ClusterSide, Metrics};
 use namespace_migration::server::{Health, Server};
-use namespace_migration::{api, controller, telemetry};
+use namespace_migration::{api, controller, machine, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +33,7 @@ async fn main() -> Result<()> {
     match CommandLine::from_process().into_command() {
         Command::Crds(CrdsArgs { directory: None }) => print_crds(),
         Command::Crds(CrdsArgs { directory: Some(folder) }) => write_crds(&folder),
+        Command::Reference => print_reference(),
         Command::Run(args) => run(args).await,
     }
 }
@@ -43,6 +44,11 @@ fn print_crds() -> Result<()> {
         write!(out, "---\n{yaml}").context("cannot print the definitions")?;
     }
     Ok(())
+}
+
+fn print_reference() -> Result<()> {
+    let text = machine::reference::markdown();
+    std::io::stdout().lock().write_all(text.as_bytes()).context("cannot print the reference")
 }
 
 fn write_crds(folder: &Path) -> Result<()> {

@@ -32,3 +32,9 @@ pub const OWNER_LABEL: &str = "namespacemigration.io/owner";
 pub const OWNER_ANNOTATION: &str = "namespacemigration.io/owner";
 /// Finalizer of a migration that has begun to write: its deletion is answered first, as spec.deletionPolicy says.
 pub const FINALIZER: &str = "namespacemigration.io/migration";
+/// Annotation on a migration: its weights are frozen while it is there with any value but `false`.
+pub const PAUSED_ANNOTATION: &str = "namespacemigration.io/paused";
+/// Annotation on a migration: everything goes back to the source, once for each new value.
+pub const ROLLBACK_ANNOTATION: &str = "namespacemigration.io/rollback-requested";
+/// Annotation on a migration: the next attempt begins, or the stage gets its time anew, once for each new value.
+pub const RETRY_ANNOTATION: &str = "namespacemigration.io/retry-requested";

@@ -145,18 +145,19 @@ impl Report {
     }
 }
 
-/// Carries out effects: the object is held before anything else, and what is left over is noted after it. It is released by
+/// Carries out effects: the object is held before what goes forward and after what goes back, and what is left over is noted after it. It is released by
 /// [`release`], when its status is written.
 pub async fn execute(order: &Order, home: &HomeObject<'_>, site: Option<&Site>, effects: &[Effect]) -> Report {
     let mut report = Report::default();
-    if effects.contains(&Effect::Hold) {
-        match object::hold(home).await {
-            Ok(version) => report.version = Some(version),
-            Err(error) => report.failures.push(noted_at_home(order, error)),
-        }
+    let hold_first = effects.first() == Some(&Effect::Hold);
+    if hold_first {
+        hold(order, home, &mut report).await;
     }
     if let Some(site) = site.filter(|_| report.failures.is_empty()) {
         remote(order, site, effects, &mut report).await;
+    }
+    if !hold_first && effects.contains(&Effect::Hold) {
+        hold(order, home, &mut report).await;
     }
     for effect in effects {
         let Effect::Owe(leftovers) = effect else { continue };
@@ -168,10 +169,17 @@ pub async fn execute(order: &Order, home: &HomeObject<'_>, site: Option<&Site>, 
     report
 }
 
+async fn hold(order: &Order, home: &HomeObject<'_>, report: &mut Report) {
+    match object::hold(home).await {
+        Ok(version) => report.version = Some(version),
+        Err(error) => report.failures.push(noted_at_home(order, error)),
+    }
+}
+
 /// Effects on the clusters, in their order; neighbours on one side at a time.
 ///
 /// Going forward, the first failure ends it: what comes after rests on what came before. A rollback's effects do not
-/// wait for each other, except a target's write that must not come before the source has 100.
+/// wait for each other, except a target's write that must not come before the source has 100; nor do fences.
 async fn remote(order: &Order, site: &Site, effects: &[Effect], report: &mut Report) {
     let mut source_failed = false;
     for batch in effects.chunk_by(|one, next| one.side() == next.side() && kind(one) == kind(next)) {
@@ -187,7 +195,7 @@ async fn remote(order: &Order, site: &Site, effects: &[Effect], report: &mut Rep
                 Err(error) => report.failures.push(noted(site, order, error)),
             }
         }
-        if failed && !batch.iter().all(Effect::is_rollback) {
+        if failed && !batch.iter().all(Effect::stands_alone) {
             break;
         }
     }

@@ -11,7 +11,7 @@ use crate::cluster::client::WRITE_TIMEOUT;
 use crate::machine::effect::WeightWrite;
 use crate::machine::observed::IngressFacts;
 use crate::machine::order::{Order, SideRules};
-use crate::machine::permit::{Live, Permit, keeps, permit};
+use crate::machine::permit::{Live, Permit, permit};
 use crate::observe::facts;
 use crate::site::Site;
 
@@ -27,11 +27,10 @@ pub(super) async fn write(order: &Order, site: &Site, write: &WeightWrite) -> Re
     }
 }
 
-/// What the permit needs, all at once. A rollback reads only what it writes, and a write that changes nothing but the stamp can
-/// do without the other side.
+/// What the permit needs, all at once. A rollback and a fence read only what they write.
 async fn read(order: &Order, site: &Site, cluster: &Cluster<'_>, write: &WeightWrite) -> Result<Live, ExecuteError> {
     let other = async {
-        if write.stamp.direction.is_back() {
+        if write.stamp.direction.is_back() || write.keeps_weight {
             return Ok(None);
         }
         other_side(order, site, write).await
@@ -39,12 +38,12 @@ async fn read(order: &Order, site: &Site, cluster: &Cluster<'_>, write: &WeightW
     let (identity, namespace, ingress, other) =
         futures::join!(cluster.identity(), cluster.namespace(), cluster.ingress(&write.ingress), other);
     let prefix = &order.rules(write.side).annotation_prefix;
-    let ingress = ingress?.map(|object| facts::ingress(&object, prefix));
-    let other = match other {
-        Err(ExecuteError::OutOfReach { .. }) if ingress.as_ref().is_some_and(|facts| keeps(write, facts)) => None,
-        other => other?,
-    };
-    Ok(Live { identity: identity?, namespace: namespace?, ingress, other })
+    Ok(Live {
+        identity: identity?,
+        namespace: namespace?,
+        ingress: ingress?.map(|object| facts::ingress(&object, prefix)),
+        other: other?,
+    })
 }
 
 async fn other_side(order: &Order, site: &Site, write: &WeightWrite) -> Result<Option<IngressFacts>, ExecuteError> {

@@ -65,6 +65,7 @@ impl Leftover {
             weight: Weight::percent(self.weight),
             stamp,
             after_source: self.after_source,
+            keeps_weight: false,
         }
     }
 }

@@ -10,11 +10,11 @@ use super::drive::Decision;
 use super::effect::{Effect, WeightWrite};
 use super::observed::{Reach, Side};
 use super::order::Order;
+use super::pause;
 use super::reason::Reason;
 use super::resume::newest_stamp;
 use super::run::{Event, Memo, Move, Run, Wait, seconds, words};
 use super::stages::{self, is_rollback, is_terminal};
-use super::stamp::Direction;
 use super::summary;
 use crate::api::pair_status::{Leftover, LeftoverSide};
 use crate::api::{DeletionPolicy, FINALIZER, NamespaceMigration, Stage};
@@ -144,7 +144,7 @@ fn freeze(run: &Run<'_>) -> Move {
     if run.status.frozen_epoch.is_none() {
         return Move::Remember(Memo::Frozen);
     }
-    let effects: Vec<_> = [Side::Source, Side::Target].into_iter().flat_map(|side| unfrozen(run, side)).collect();
+    let effects = pause::fences(run);
     let away = [Side::Source, Side::Target].into_iter().find_map(|side| run.side_trouble(side));
     if is_overdue(run) || (effects.is_empty() && away.is_none()) {
         let message = "The weights stay and the object is let go, as spec.deletionPolicy Freeze asks. A migration of the same \
@@ -160,19 +160,6 @@ fn freeze(run: &Run<'_>) -> Move {
         None => Wait::new(Reason::Freezing, message),
     };
     Move::Act { effects, wait }
-}
-
-fn unfrozen<'a>(run: &'a Run<'_>, side: Side) -> impl Iterator<Item = Effect> + 'a {
-    let reachable = run.side_trouble(side).is_none();
-    run.ingresses()
-        .iter()
-        .filter(move |_| reachable)
-        .filter_map(move |planned| {
-            let weight = run.ingress(side, planned)?.weight()?;
-            Some(run.write(side, planned, weight, run.stamp(Direction::Forward)))
-        })
-        .filter(|write| !run.is_seen(write))
-        .map(Effect::WriteWeight)
 }
 
 fn is_overdue(run: &Run<'_>) -> bool {
@@ -231,15 +218,17 @@ fn leftover(run: &Run<'_>, write: &WeightWrite) -> Leftover {
     }
 }
 
-/// Puts the object's own effects around those of the stage: held before the first write, released at an end.
+/// Puts the object's own effects around those of the stage: held before the first forward write, released at an end.
 pub(super) fn frame(run: &Run<'_>, mut effects: Vec<Effect>) -> Vec<Effect> {
     let deletion = &run.order.deletion;
     if is_terminal(run.status.stage) && deletion.held {
         effects.push(Effect::Release);
     }
-    let goes_forward = effects.iter().any(|effect| !effect.is_rollback());
-    if goes_forward && !deletion.held && !deletion.is_asked() {
-        effects.insert(0, Effect::Hold);
+    let changes_something = effects.iter().any(|effect| effect.side().is_some());
+    if changes_something && !deletion.held && !deletion.is_asked() {
+        // Nothing stands before a rollback's writes: one that was asked for after the end holds the object anew, behind them.
+        let first = if is_rollback(run.status.stage) { effects.len() } else { 0 };
+        effects.insert(first, Effect::Hold);
     }
     effects
 }

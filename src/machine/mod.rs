@@ -5,7 +5,7 @@
 //!
 //! | Question | Module |
 //! |---|---|
-//! | What is asked for, parsed once? | [`order`] |
+//! | What is asked for, parsed once? | [`order`], [`controls`] |
 //! | What has been seen? | [`observed`], [`health`] |
 //! | What does each stage do and wait for? | [`stages`] |
 //! | What changes the world, and what takes it back? | [`effect`] |
@@ -14,16 +14,20 @@
 //! | Does what was checked before still hold? | `recheck` |
 //! | Who else writes our weights? | [`contest`]; what they give back is taken up by `claim` |
 //! | What does deleting the object in mid-way do? | [`deletion`]; what it leaves over, [`debt`] |
+//! | What does a person stop, send back or try again? | [`pause`], [`requests`] |
+//! | What of an edit of the spec in mid-flight? | [`edits`] |
 //! | What if status is lost, or a rollback began elsewhere? | [`resume`] |
 //! | What does a `ClusterPair` tell? | [`pair`] |
 //! | What does a person read? | [`summary`], [`reason`]; of effects that fail, [`failure`] |
 
 mod claim;
 pub mod contest;
+pub mod controls;
 pub mod deadline;
 pub mod debt;
 pub mod deletion;
 pub mod drive;
+pub mod edits;
 pub mod effect;
 pub mod failure;
 pub mod gate;
@@ -31,9 +35,12 @@ pub mod health;
 pub mod observed;
 pub mod order;
 pub mod pair;
+pub mod pause;
 pub mod permit;
 pub mod reason;
 mod recheck;
+pub mod reference;
+pub mod requests;
 pub mod resume;
 pub mod run;
 pub mod side;

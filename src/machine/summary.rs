@@ -2,6 +2,8 @@
 
 mod conditions;
 
+pub use conditions::CONDITIONS;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -200,6 +202,20 @@ pub fn skip_to_stage(run: &mut Run<'_>) {
         if entry.state != PipelineState::Waiting {
             "It was done, or not, before the status was lost.".clone_into(&mut entry.message);
         }
+    }
+}
+
+/// The bake is over without an end: traffic is shifted again.
+pub fn reopen_shift(run: &mut Run<'_>) {
+    if let Some(bake) = stage_entry(&mut run.status, Stage::Bake) {
+        let name = Stage::Bake;
+        *bake = PipelineStage {
+            name,
+            state: PipelineState::Waiting,
+            started: None,
+            finished: None,
+            message: String::new(),
+        };
     }
 }
 

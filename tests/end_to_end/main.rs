@@ -11,12 +11,15 @@
     reason = "a test that cannot go on has failed; measurements are printed"
 )]
 
+mod ceiling;
 mod contested;
+mod controls;
 mod crash;
 mod dead_source;
 mod dead_target;
 mod deletion;
 mod drain;
+mod hurry;
 mod in_flight;
 mod ingresses;
 mod migration;

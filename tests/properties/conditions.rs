@@ -74,6 +74,9 @@ fn the_summaries_follow_the_table() {
         fails(world);
     });
     let contested = stopped(at(1, StepPhase::Holding), |world| world.foreign_weight(Side::Target, "web", 2, false));
+    let paused = stopped(at(1, StepPhase::Holding), |world| world.edit(&json!({"suspend": true})));
+    let mut at_ceiling = World::with(json!({"traffic": {"upTo": 0}}));
+    at_ceiling.run_while(|status| status.reason != "AtCeiling");
     let back = stopped(at(1, StepPhase::Holding), fails);
     let mut blocked = stopped(at(1, StepPhase::Holding), |world| {
         fails(world);
@@ -91,6 +94,8 @@ fn the_summaries_follow_the_table() {
         ("the target's API is down", away, ("FTFUF", "InProgress")),
         ("held", held, ("FFTUF", "Failed")),
         ("contested", contested, ("FTFUF", "InProgress")),
+        ("paused", paused, ("FTFUF", "InProgress")),
+        ("at the ceiling", at_ceiling, ("FTFUF", "InProgress")),
         ("rolling back", back, ("FTFUF", "InProgress")),
         ("rollback blocked", blocked, ("FFTUF", "Failed")),
         ("rolled back", rolled_back, ("FFTFT", "Failed")),
@@ -233,4 +238,12 @@ fn a_wait_says_since_when_and_starts_anew_only_with_another_reason() {
     assert_eq!((&world.status.reason, &world.status.waiting_since), (&reason, &since));
     world.run_until(Stage::SmokeTest);
     assert!(world.status.reason != reason && world.status.waiting_since > since);
+}
+
+#[test]
+fn the_conditions_are_those_of_the_reference_from_the_first_visit_on() {
+    let mut world = World::new();
+    world.pass();
+    let kinds: Vec<_> = world.status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
+    assert_eq!(kinds, namespace_migration::machine::summary::CONDITIONS.map(|(kind, _)| kind));
 }

@@ -15,6 +15,7 @@
 
 mod conditions;
 mod contests;
+mod controls;
 mod deadlines;
 mod ended;
 mod executor;
@@ -23,6 +24,7 @@ mod recording;
 mod world;
 
 mod deletion;
+mod edits;
 mod interleavings;
 mod journey;
 mod lost_status;

@@ -6,7 +6,7 @@ use namespace_migration::machine::permit::Live;
 use namespace_migration::machine::{Effect, Side};
 use serde_json::json;
 
-use crate::executor::{Bug, Faults, InFlight};
+use crate::executor::{Allowed, Bug, Faults, InFlight};
 use crate::world::World;
 
 impl World {
@@ -71,7 +71,7 @@ impl World {
         let identity = self.order.rules(write.side).identity.clone();
         match look(write, &identity, &live, &other.map_or(Other::Unknown, Other::Seen)) {
             Ok((uid, resource_version)) => {
-                let sent = InFlight { write: write.clone(), uid, resource_version, allowed: 0 };
+                let sent = InFlight { write: write.clone(), uid, resource_version, allowed: Allowed::default() };
                 self.land(&sent, false)
             }
             Err(settlement) => !matches!(settlement, Settlement::Waits { .. }),
