@@ -164,6 +164,7 @@ fn every_role_of_the_operator_is_bound_to_its_own_identity_alone() {
     let expected = [
         ("deploy/base", "namespace-migration-home", "namespace-migration"),
         ("deploy/home-on-source", "namespace-migration-source", "namespace-migration"),
+        ("deploy/home-on-target", "namespace-migration-target", "namespace-migration"),
         ("deploy/source", "namespace-migration-source", "namespace-migration-source"),
         ("deploy/target", "namespace-migration-target", "namespace-migration-target"),
     ];
@@ -181,7 +182,8 @@ fn every_role_of_the_operator_is_bound_to_its_own_identity_alone() {
 #[test]
 fn no_installation_takes_anothers_bindings_away() {
     let mut names = BTreeSet::new();
-    for directory in ["deploy/base", "deploy/home-on-source", "deploy/source", "deploy/target"] {
+    for directory in ["deploy/base", "deploy/home-on-source", "deploy/home-on-target", "deploy/source", "deploy/target"]
+    {
         for binding in manifests(directory).iter().filter(|m| m.is("ClusterRoleBinding")) {
             assert!(names.insert(binding.name().to_owned()), "{directory} replaces the binding {}", binding.name());
         }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::duration::DurationText;
+use super::pair_status::ClusterPairStatus;
 
 /// Two clusters between which namespaces may move. Users name it; they never name a kubeconfig.
 #[derive(CustomResource, kube::KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,6 +15,7 @@ use super::duration::DurationText;
     group = "namespacemigration.io",
     version = "v1alpha1",
     kind = "ClusterPair",
+    status = "ClusterPairStatus",
     derive = "PartialEq",
     category = "namespace-migration",
     doc = "Two clusters between which namespaces may move: how each is reached, which cluster it must be, and how its external-dns works.",
@@ -28,6 +30,18 @@ use super::duration::DurationText;
         type_ = "string",
         json_path = ".spec.target.identity",
         description = "UID of the target's kube-system namespace"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status",
+        description = "Whether both clusters answer and are the right ones; Unknown while no migration uses the pair"
+    ),
+    printcolumn(
+        name = "Leftovers",
+        type_ = "integer",
+        json_path = ".status.leftoverCount",
+        description = "Weights that deleted migrations could not write yet"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -63,6 +77,46 @@ pub struct ClusterPairSpec {
     /// What probes may reach and trust.
     #[serde(default)]
     pub probes: ProbeRules,
+
+    /// Namespaces that may move, as globs: * stands for any characters, also none. By default all; none when the list is empty.
+    #[serde(default = "everything")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 63), regex(pattern = "^[-a-z0-9*]+$")))]
+    pub allowed_namespaces: Vec<String>,
+
+    /// Hosts whose records may be shifted, as globs: * stands for any characters, dots too. By default all; none when the list is empty.
+    #[serde(default = "everything")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 253), regex(pattern = "^[-a-z0-9.*]+$")))]
+    pub allowed_hosts: Vec<String>,
+
+    /// Namespaces whose migrations may move other namespaces, by spec.namespace. Whoever may create migrations there moves those.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["namespace".into()]))]
+    pub delegates: Vec<Delegate>,
+
+    /// How long the deletion of a migration may wait for a cluster. Then what could not be written is noted in status.leftovers,
+    /// to be written when the cluster is back, and the object goes.
+    #[serde(default = "a_quarter_of_an_hour")]
+    pub deletion_deadline: DurationText,
+}
+
+/// A namespace whose migrations may move other namespaces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Delegate {
+    /// The namespace that the migrations are in.
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: String,
+    /// The namespaces that they may move, as globs: * stands for any characters, also none.
+    #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 63), regex(pattern = "^[-a-z0-9*]+$")))]
+    pub moves: Vec<String>,
+}
+
+fn everything() -> Vec<String> {
+    vec!["*".to_owned()]
+}
+
+fn a_quarter_of_an_hour() -> DurationText {
+    "15m".into()
 }
 
 fn identifier_template() -> String {

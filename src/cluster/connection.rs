@@ -61,6 +61,8 @@ pub struct State {
     pub reach: Reach,
     /// Clients, once there were any. They stay while the cluster is out of reach.
     pub clients: Option<Clients>,
+    /// Version of the API server, once it has said so.
+    pub version: Option<String>,
     /// Raised with each new set of clients: watches start anew.
     pub generation: u64,
 }
@@ -216,17 +218,34 @@ impl Keeper {
     async fn verify(&self) -> Result<(), Trouble> {
         let known = self.known_clients();
         if let Some(clients) = known
-            && self.ask_identity(&clients).await.is_ok()
+            && let Ok(version) = self.ask(&clients).await
         {
+            self.state.send_modify(|state| state.version = version);
             return Ok(());
         }
         let clients = self.connect().await?;
-        self.ask_identity(&clients).await?;
+        let version = self.ask(&clients).await?;
         self.state.send_modify(|state| {
             state.clients = Some(clients);
+            state.version = version;
             state.generation += 1;
         });
         Ok(())
+    }
+
+    /// Whether it is the right cluster; and its version, which is for people, so that a cluster that does not tell it is used.
+    async fn ask(&self, clients: &Clients) -> Result<Option<String>, Trouble> {
+        let (identity, version) =
+            futures::join!(self.ask_identity(clients), timed(IDENTITY_TIMEOUT, clients.requests.apiserver_version()));
+        identity?;
+        match version {
+            Ok(info) => Ok(Some(info.git_version)),
+            Err(error) => {
+                let (pair, side) = (&self.address.pair, self.address.side.name());
+                tracing::info!(%pair, side, %error, "the cluster does not tell its version");
+                Ok(self.state.borrow().version.clone())
+            }
+        }
     }
 
     fn known_clients(&self) -> Option<Clients> {

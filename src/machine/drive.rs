@@ -2,9 +2,11 @@
 
 use jiff::Timestamp;
 
+use super::allowed;
 use super::claim;
 use super::contest;
 use super::deadline;
+use super::deletion;
 use super::effect::Effect;
 use super::health::{HealthView, Verdict};
 use super::observed::{Observed, Side};
@@ -50,8 +52,14 @@ pub struct Needs {
 
 /// What must be looked at before [`decide`], from the status alone. An ended migration needs nothing.
 pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
+    let may_go_on = deletion::may_try_again(order);
     let restarts = order.attempt > status.attempt && status.stage != Stage::Completed;
-    if is_terminal(status.stage) && !restarts && !requests::wakes(order, status) {
+    let wakes = may_go_on && (restarts || requests::wakes(order, status));
+    if order.deletion.is_orphaned() || (is_terminal(status.stage) && !wakes) {
+        return Needs::default();
+    }
+    // What is in a namespace is not told to whom it does not concern.
+    if order.not_allowed.is_some() && status.stage <= Stage::Preflight {
         return Needs::default();
     }
     let planned = status.plan.iter().flat_map(|plan| plan.secrets.iter().cloned());
@@ -84,6 +92,9 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
         wait = wait.looking_again_at(now);
     }
     edits::tell(&mut run, order);
+    let effects = deletion::frame(&run, effects);
+    let wait = deletion::explain(&run, &effects, wait);
+    deletion::announce(&mut run, &status.reason, &effects, &wait);
     call_for_help(&mut run, status, &wait);
     summary::write(&mut run, &wait);
     // A deadline that has passed has had its effect: waking for it again would never end.
@@ -165,9 +176,12 @@ fn drive(run: &mut Run<'_>) -> (Vec<Effect>, Wait) {
     (vec![], Wait::new(Reason::NotYet, message).looking_again_at(again))
 }
 
-/// What overrules the stage comes first: a person's rollback, a pause, somebody else's writes and health; then the stage,
-/// within its deadline.
+/// What overrules the stage comes first: a deletion, a person's rollback, a pause, somebody else's writes and health; then the
+/// stage, within its deadline.
 fn next_move(run: &Run<'_>) -> Move {
+    if let Some(answer) = deletion::respond(run) {
+        return answer;
+    }
     let stage = run.status.stage;
     if let Some(requested) = requests::rollback(run) {
         return requested;
@@ -192,12 +206,14 @@ fn next_move(run: &Run<'_>) -> Move {
     }
 }
 
-/// A contest never blocks a rollback for health.
+/// Neither a contest nor a revoked permission blocks a rollback for health.
 fn overruled(run: &Run<'_>) -> Option<Move> {
     match contest::respond(run) {
         Some(rollback @ Move::RollBack { .. }) => Some(rollback),
         contest => {
-            unhealthy(run).or(contest).or_else(|| claim::missing(run)).or_else(|| recheck::broken(run).map(Move::from))
+            let refused = || allowed::refused(run).map(Move::from);
+            let broken = || recheck::broken(run).map(Move::from);
+            unhealthy(run).or_else(refused).or(contest).or_else(|| claim::missing(run)).or_else(broken)
         }
     }
 }
@@ -234,6 +250,10 @@ fn remember(run: &mut Run<'_>, memo: Memo) {
         Memo::WrittenNow => run.status.written_since = Some(micro(run.now)),
         Memo::Undone => undone(run),
         Memo::DeadlineAnew => restart_deadline(run),
+        Memo::Frozen => {
+            run.status.epoch = highest_epoch(run) + 1;
+            run.status.frozen_epoch = Some(run.status.epoch);
+        }
         Memo::Step(step) => take_step(run, step),
         Memo::BeforeFirstStep => {
             run.status.step = None;

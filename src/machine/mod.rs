@@ -6,6 +6,7 @@
 //! | Question | Module |
 //! |---|---|
 //! | What is asked for, parsed once? | [`order`], [`controls`] |
+//! | Does the ClusterPair allow it, and is nobody else at it? | [`allowed`], [`glob`], [`lock`] |
 //! | What has been seen? | [`observed`], [`health`] |
 //! | What must the operator be allowed to do? | [`right`] |
 //! | What does each stage do and wait for? | [`stages`] |
@@ -14,23 +15,31 @@
 //! | Is it served? | [`gate`] |
 //! | Does what was checked before still hold? | `recheck` |
 //! | Who else writes our weights? | [`contest`]; what they give back is taken up by `claim` |
+//! | What does deleting the object in mid-way do? | [`deletion`]; what it leaves over, [`debt`] |
 //! | What does a person stop, send back or try again? | [`pause`], [`requests`] |
 //! | What of an edit of the spec in mid-flight? | [`edits`] |
 //! | What if status is lost, or a rollback began elsewhere? | [`resume`] |
+//! | What does a `ClusterPair` tell? | [`pair`] |
 //! | What does a person read? | [`summary`], [`reason`]; of effects that fail, [`failure`] |
 
+pub mod allowed;
 mod claim;
 pub mod contest;
 pub mod controls;
 pub mod deadline;
+pub mod debt;
+pub mod deletion;
 pub mod drive;
 pub mod edits;
 pub mod effect;
 pub mod failure;
 pub mod gate;
+pub mod glob;
 pub mod health;
+pub mod lock;
 pub mod observed;
 pub mod order;
+pub mod pair;
 pub mod pause;
 pub mod permit;
 pub mod reason;

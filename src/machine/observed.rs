@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::health::HealthView;
+use super::lock::Holder;
 use super::right::Rights;
 pub use super::side::Side;
 use super::stamp::Stamp;
@@ -22,6 +23,8 @@ pub struct Observed {
     pub secrets: Option<BTreeMap<String, SecretView>>,
     /// The verdicts of the probes.
     pub health: HealthView,
+    /// Another migration that came first and moves the same namespace or host.
+    pub in_front: Option<Holder>,
 }
 
 impl Observed {

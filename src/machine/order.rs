@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 use kube::ResourceExt;
 
+use super::allowed::{self, Asked, NotAllowed};
 use super::controls::Controls;
+use super::deletion::Deletion;
 use super::gate::{DnsVerification, FollowTime};
 use super::observed::Side;
 use super::stamp::{Direction, Stamp};
@@ -22,8 +24,16 @@ pub struct Order {
     pub owner: String,
     /// Generation of the spec that this was parsed from.
     pub generation: i64,
+    /// The migration: its namespace and its name.
+    pub object: (String, String),
     /// The namespace that moves, in both clusters.
     pub namespace: String,
+    /// Why the ClusterPair does not let this migration move it, when it does not.
+    pub not_allowed: Option<NotAllowed>,
+    /// Globs of the hosts that may move.
+    pub allowed_hosts: Vec<String>,
+    /// UID of the home cluster's `kube-system` namespace.
+    pub home: String,
     /// The namespace that the operator runs in, which never moves.
     pub operator_namespace: String,
     /// The run.
@@ -56,6 +66,8 @@ pub struct Order {
     pub dns: DnsVerification,
     /// Ingress classes that have another name on the target.
     pub classes: BTreeMap<String, String>,
+    /// What is said about the object's deletion.
+    pub deletion: Deletion,
     identifier_template: String,
 }
 
@@ -133,7 +145,8 @@ impl OrderError {
     pub fn fix(&self) -> String {
         match self {
             Self::NoSuchPair { pair } => format!(
-                "Create ClusterPair {pair}; or, if the name is wrong, delete this object and create it again with the right one."
+                "Create ClusterPair {pair}; or, if the name is wrong, delete this object and create it again with the right one (kubectl \
+                 get clusterpairs)."
             ),
             Self::Duration { object, field, .. } => format!("Mend {field} of {object}."),
             Self::Steps { object, .. } => format!("Mend spec.traffic.steps of {object}."),
@@ -151,11 +164,18 @@ impl Order {
     /// [`OrderError`], in words for the person who wrote the spec.
     pub fn parse(migration: &NamespaceMigration, pair: &ClusterPair, home: &Home) -> Result<Self, OrderError> {
         let spec = &migration.spec;
-        let namespace = migration.namespace().unwrap_or_default();
-        let object = format!("NamespaceMigration {namespace}/{}", migration.name_any());
+        let from = migration.namespace().unwrap_or_default();
+        let namespace = spec.namespace.clone().unwrap_or_else(|| from.clone());
+        let place = format!("{from}/{}", migration.name_any());
+        let object = format!("NamespaceMigration {place}");
+        let asked = Asked { from: &from, object: &place, namespace: &namespace, pair: &pair.name_any() };
         let excluded: BTreeSet<_> = spec.secrets.exclude.iter().collect();
         Ok(Self {
-            owner: format!("{}/{namespace}/{}", home.identity, migration.name_any()),
+            owner: Self::owner_of(migration, home),
+            object: (from.clone(), migration.name_any()),
+            not_allowed: allowed::namespace(&asked, pair),
+            allowed_hosts: pair.spec.allowed_hosts.clone(),
+            home: home.identity.clone(),
             operator_namespace: home.operator_namespace.clone(),
             generation: migration.metadata.generation.unwrap_or_default(),
             attempt: spec.attempt,
@@ -179,9 +199,15 @@ impl Order {
                 .map(|class| (class.source.clone(), class.target.clone()))
                 .collect(),
             identifier_template: pair.spec.identifier_template.clone(),
+            deletion: Deletion::of(migration, deletion_allowance(pair)?),
             namespace,
         })
         .and_then(Self::with_two_clusters)
+    }
+
+    /// How stamps name a migration: UID of its home cluster, its namespace and its name.
+    pub fn owner_of(migration: &NamespaceMigration, home: &Home) -> String {
+        format!("{}/{}/{}", home.identity, migration.namespace().unwrap_or_default(), migration.name_any())
     }
 
     fn with_two_clusters(self) -> Result<Self, OrderError> {
@@ -225,7 +251,8 @@ pub fn owner_label(owner: &str) -> String {
 }
 
 impl SideRules {
-    fn of(side: &cluster_pair::Side) -> Self {
+    /// Rules of a side of a pair.
+    pub fn of(side: &cluster_pair::Side) -> Self {
         Self {
             identity: side.identity.clone(),
             colour: side.colour.clone(),
@@ -249,6 +276,10 @@ fn steps(migration: &NamespaceMigration, object: &str) -> Result<Vec<Step>, Orde
             Ok(Step { weight: Weight::percent(step.weight), hold })
         })
         .collect()
+}
+
+fn deletion_allowance(pair: &ClusterPair) -> Result<SignedDuration, OrderError> {
+    span(&pair.spec.deletion_deadline, &format!("ClusterPair {}", pair.name_any()), "spec.deletionDeadline")
 }
 
 fn dns(pair: &ClusterPair) -> Result<DnsVerification, OrderError> {

@@ -5,6 +5,7 @@
 #[allow(missing_docs, reason = "each variant is described by `meaning`, which the documentation prints")]
 pub enum Reason {
     InvalidSpec,
+    NotAllowed,
     ConnectingToClusters,
     SourceUnreachable,
     TargetUnreachable,
@@ -31,6 +32,7 @@ pub enum Reason {
     UnplannedIngress,
     Terminating,
     WriteRefused,
+    ForeignStatus,
     TargetUnhealthy,
     SourceUnhealthy,
     SourceUnhealthyToo,
@@ -59,12 +61,21 @@ pub enum Reason {
     EditDeferred,
     NotYet,
     Passed,
+    Deleted,
+    Freezing,
+    Orphaned,
+    LeftOver,
+    LeftoverWritten,
+    LeftoverCancelled,
+    Reachable,
+    NotInUse,
 }
 
 impl Reason {
     /// Every reason, for the documentation and for tests.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 65] = [
         Self::InvalidSpec,
+        Self::NotAllowed,
         Self::ConnectingToClusters,
         Self::SourceUnreachable,
         Self::TargetUnreachable,
@@ -91,6 +102,7 @@ impl Reason {
         Self::UnplannedIngress,
         Self::Terminating,
         Self::WriteRefused,
+        Self::ForeignStatus,
         Self::TargetUnhealthy,
         Self::SourceUnhealthy,
         Self::SourceUnhealthyToo,
@@ -119,6 +131,14 @@ impl Reason {
         Self::EditDeferred,
         Self::NotYet,
         Self::Passed,
+        Self::Deleted,
+        Self::Freezing,
+        Self::Orphaned,
+        Self::LeftOver,
+        Self::LeftoverWritten,
+        Self::LeftoverCancelled,
+        Self::Reachable,
+        Self::NotInUse,
     ];
 
     /// The word as users and programs read it.
@@ -135,12 +155,13 @@ impl Reason {
     fn entry(self) -> (&'static str, &'static str) {
         match self {
             Self::InvalidSpec => ("InvalidSpec", "The spec or its ClusterPair cannot be used as it is."),
+            Self::NotAllowed => ("NotAllowed", "The ClusterPair does not let this namespace move, or not by this migration."),
             Self::ConnectingToClusters => ("ConnectingToClusters", "The clusters are being reached and their namespaces listed."),
             Self::SourceUnreachable => ("SourceUnreachable", "The source's API server does not answer; nothing is decided without it."),
             Self::TargetUnreachable => ("TargetUnreachable", "The target's API server does not answer; nothing is decided without it."),
             Self::ClusterRefused => ("ClusterRefused", "A cluster answers, but the connection, the credentials or a right are refused."),
             Self::WrongCluster => ("WrongCluster", "A cluster has another identity than the ClusterPair says; nothing is written to it."),
-            Self::OwnedByAnother => ("OwnedByAnother", "Another migration moves an Ingress of this namespace."),
+            Self::OwnedByAnother => ("OwnedByAnother", "Another migration that came first moves this namespace or one of its hosts."),
             Self::PreflightBlocked => ("PreflightBlocked", "A check before the move found a blocker that is not acknowledged."),
             Self::WritingWeights => ("WritingWeights", "Weights are being written to Ingresses."),
             Self::WaitingForDns => ("WaitingForDNS", "The weights are written; DNS needs time to follow."),
@@ -161,6 +182,7 @@ impl Reason {
             Self::UnplannedIngress => ("UnplannedIngress", "An Ingress that is not part of the plan has appeared on the source; the clock stands still."),
             Self::Terminating => ("Terminating", "A namespace or Ingress is being deleted; it is never given users."),
             Self::WriteRefused => ("WriteRefused", "An API server refuses a write; its words are in the message. It is tried again."),
+            Self::ForeignStatus => ("ForeignStatus", "Somebody else wrote the status; it was not believed and is written anew."),
             Self::TargetUnhealthy => ("TargetUnhealthy", "A check of the target failed."),
             Self::SourceUnhealthy => ("SourceUnhealthy", "A check of the source failed."),
             Self::SourceUnhealthyToo => ("SourceUnhealthyToo", "Both sides fail; users are not moved from one broken side to another."),
@@ -189,6 +211,14 @@ impl Reason {
             Self::EditDeferred => ("EditDeferred", "An edit of the spec is not in force in this attempt, or not yet."),
             Self::NotYet => ("NotYet", "That part has not been reached."),
             Self::Passed => ("Passed", "That part has been seen to be done."),
+            Self::Deleted => ("Deleted", "The object was deleted in mid-way; what was begun is taken back."),
+            Self::Freezing => ("Freezing", "The object was deleted in mid-way; the weights stay, under a new stamp."),
+            Self::Orphaned => ("Orphaned", "The object was deleted in mid-way and let go at once; no cluster was called and all weights stay."),
+            Self::LeftOver => ("LeftOver", "A deleted migration could not write everything before its deadline; the ClusterPair has what is left over."),
+            Self::LeftoverWritten => ("LeftoverWritten", "What a deleted migration had left over was written."),
+            Self::LeftoverCancelled => ("LeftoverCancelled", "What a deleted migration had left over does not matter any more."),
+            Self::Reachable => ("Reachable", "The cluster answers and is the one that the ClusterPair names."),
+            Self::NotInUse => ("NotInUse", "No migration uses the ClusterPair, so its clusters are not connected."),
         }
     }
 }

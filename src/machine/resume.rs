@@ -1,5 +1,6 @@
 //! What is on the Ingresses overrules what status remembers: status may be lost, old or forged; the stamps are the fence.
 
+use super::deletion;
 use super::observed::{IngressFacts, Reach, Side};
 use super::reason::Reason;
 use super::run::{Event, Run, micro, seconds};
@@ -46,7 +47,7 @@ fn forget_what_has_no_plan(run: &mut Run<'_>) {
 fn next_attempt(run: &mut Run<'_>) {
     let ended = matches!(run.status.stage, Stage::RolledBack | Stage::Failed);
     let asked_again = requests::asks_for_another_attempt(&run.status);
-    if ended && (run.order.attempt > run.status.attempt || asked_again) {
+    if ended && deletion::may_try_again(run.order) && (run.order.attempt > run.status.attempt || asked_again) {
         let old = std::mem::take(&mut run.status);
         run.status = fresh(&old, run.order.attempt.max(old.attempt + 1));
         run.status.history = history(old, run);
@@ -79,9 +80,11 @@ pub(super) fn newest_stamp(run: &Run<'_>) -> Option<Stamp> {
     ours.max_by_key(|stamp| (stamp.epoch, stamp.direction.is_back())).cloned()
 }
 
-/// The highest epoch that is known of: the next one is newer than everything.
+/// The highest epoch that is known of, whoever wrote it: it grows from one migration of a namespace to the next.
 pub(super) fn highest_epoch(run: &Run<'_>) -> i64 {
-    newest_stamp(run).map_or(0, |stamp| stamp.epoch).max(run.status.epoch)
+    let all = [Side::Source, Side::Target].into_iter().flat_map(|side| run.view(side).ingresses.values());
+    let seen = all.filter_map(|facts| facts.stamp.as_ref()).map(|stamp| stamp.epoch).max();
+    seen.unwrap_or(0).max(run.status.epoch)
 }
 
 /// Nothing is remembered, but the Ingresses carry our stamps: take it up where it stands. A run that has not ended is

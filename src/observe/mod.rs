@@ -17,8 +17,8 @@ pub async fn observe(site: &Site, order: &Order, needs: &Needs, key: &hmac::Key)
         [] => None,
         names => Some(secrets::read(site, &order.namespace, names, key).await),
     };
-    let mut observed =
-        Observed { source: site.source.view(), target: site.target.view(), secrets, health: site.health() };
+    let (source, target) = (site.source.view(), site.target.view());
+    let mut observed = Observed { source, target, secrets, health: site.health(), in_front: None };
     if needs.rights {
         rights::add(site, order, &mut observed).await;
     }

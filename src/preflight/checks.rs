@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::permissions::permissions;
 use super::{Check, Facts, Found, PERMISSIONS, identifier, moving};
+use crate::machine::allowed;
 use crate::machine::observed::{IngressFacts, Side};
 use crate::machine::traffic::Weight;
 use crate::replicate;
@@ -11,7 +12,7 @@ use crate::replicate;
 /// Those that need to see neither side.
 pub(super) const BLIND: [Check; 1] = [(PERMISSIONS, permissions)];
 
-pub(super) const CHAIN: [Check; 13] = [
+pub(super) const CHAIN: [Check; 14] = [
     (PERMISSIONS, permissions),
     ("ProtectedNamespace", protected_namespace),
     ("SourceNamespace", source_namespace),
@@ -19,6 +20,7 @@ pub(super) const CHAIN: [Check; 13] = [
     ("UnknownExclusion", unknown_exclusion),
     ("SharedHost", shared_host),
     ("WildcardHost", wildcard_host),
+    ("HostNotAllowed", host_not_allowed),
     ("SourceWeightZero", source_weight_zero),
     ("TargetHosts", target_hosts),
     ("TargetHasUsers", target_has_users),
@@ -118,6 +120,11 @@ fn wildcard_host(facts: Facts<'_>) -> Option<Found> {
     let message =
         format!("Ingress {name} has the wildcard host {host}, which cannot be probed: no request can ask for it.");
     blocker(message, format!("Name the hosts, or exclude Ingress {name}."))
+}
+
+fn host_not_allowed(facts: Facts<'_>) -> Option<Found> {
+    let refused = allowed::host(facts.order, facts.observed)?;
+    blocker(format!("{refused}."), refused.fix())
 }
 
 /// A source at 0 serves nobody: the users are elsewhere, and taking the target to 0 first would leave both at 0.

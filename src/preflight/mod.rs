@@ -36,7 +36,7 @@ pub fn findings(order: &Order, observed: &Observed) -> Vec<Finding> {
     // What cannot be seen is no finding: of a side that shows nothing, only the missing right is told.
     let chain = if is_seen(observed) { checks::CHAIN.as_slice() } else { checks::BLIND.as_slice() };
     let found = chain.iter().filter_map(|(name, check)| Some(finding(order, name, check(facts)?)));
-    found.chain(unknown_acknowledgements(order)).collect()
+    found.chain(unknown_acknowledgements(order)).chain(home_on_target(order)).collect()
 }
 
 fn is_seen(observed: &Observed) -> bool {
@@ -67,6 +67,20 @@ fn unknown_acknowledgements(order: &Order) -> impl Iterator<Item = Finding> {
         severity: Severity::Info,
         message: format!("There is no check named {name}; the acknowledgement does nothing."),
         fix: "Take it out of spec.preflight.acknowledge, or mend the name.".to_owned(),
+    })
+}
+
+/// Allowed, but a person must know what is lost.
+fn home_on_target(order: &Order) -> Option<Finding> {
+    (order.home == order.target.identity).then(|| Finding {
+        check: "HomeOnTarget".to_owned(),
+        severity: Severity::Info,
+        message: "The operator and this object live on the target. If the target dies, the operator dies with it: nothing rolls back by \
+                  itself, and this object cannot be read."
+            .to_owned(),
+        fix: "Install the operator on the source or on a third cluster. If the target dies before, take the traffic back by hand: \
+              weight 100 on the source's Ingresses."
+            .to_owned(),
     })
 }
 

@@ -11,17 +11,22 @@
     reason = "a test that cannot go on has failed; measurements are printed"
 )]
 
+mod bad_input;
 mod ceiling;
 mod contested;
 mod controls;
 mod crash;
 mod dead_source;
 mod dead_target;
+mod deletion;
 mod drain;
+mod forged_status;
 mod hurry;
 mod in_flight;
 mod ingresses;
+mod kubeconfig_attacks;
 mod migration;
+mod namespaces;
 mod permissions;
 mod preflight;
 mod quiescence;

@@ -7,7 +7,7 @@ use super::super::observed::Side;
 use super::super::reason::Reason;
 use super::super::right::Rights;
 use super::super::run::{Memo, Move, Run, Wait, words};
-use super::pending::moved_by_another;
+use super::pending;
 use crate::api::Stage;
 use crate::api::status::{Finding, Plan, PlannedIngress, PlannedStep, Severity};
 use crate::preflight;
@@ -19,7 +19,8 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
     if let Some(wait) = trouble_before_checks(run) {
         return wait.into();
     }
-    if let Some(wait) = moved_by_another(run) {
+    // Hosts may have come since, and a new process stands in line again.
+    if let Some(wait) = pending::locked(run) {
         return wait.into();
     }
     if let Some(wait) = blocked(run) {

@@ -35,6 +35,8 @@ pub struct Options {
     pub selector: Option<String>,
     /// How it reaches its home cluster, and as whom; see [`home_access`].
     pub home: Access,
+    /// Environment variables besides the inherited ones.
+    pub environment: Vec<(String, String)>,
 }
 
 /// What `deploy/` gives the operator on its home cluster: a token of its `ServiceAccount`. Change `server` and `ca_pem`
@@ -70,6 +72,7 @@ impl Operator {
             .args(["--namespace", OPERATOR_NAMESPACE])
             .args(selector)
             .args(["--listen", &format!("127.0.0.1:{port}"), "--log-format", "json"]);
+        let program = options.environment.iter().fold(program, |program, (key, value)| program.env(key, value));
         let child = program.spawn()?;
         Ok(Self { program, child, port })
     }

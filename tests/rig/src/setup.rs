@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::certificate_authority::CertificateAuthority;
 use crate::control_plane::ControlPlane;
 use crate::deploy::{OPERATOR_NAMESPACE, SOURCE_ACCOUNT, TARGET_ACCOUNT};
-use crate::deploy::{identity, install_on_home, install_on_source, put_kubeconfig};
+use crate::deploy::{identity, install_on_home, install_on_source, install_on_target, put_kubeconfig};
 use crate::kubeconfig::Access;
 use crate::load_balancer::{self, LoadBalancer};
 use crate::operator::{self, Operator, home_access};
@@ -40,6 +40,8 @@ pub enum Home {
     Source,
     /// On a third cluster.
     Third,
+    /// On the target: allowed, with a warning.
+    Target,
 }
 
 /// What a setup looks like.
@@ -56,6 +58,8 @@ pub struct Options {
     pub dns: [&'static str; 3],
     /// The prefixes of external-dns's annotations on source and target.
     pub annotation_prefixes: [&'static str; 2],
+    /// How long the deletion of a migration may wait for a cluster, as the pair says it (Go duration).
+    pub deletion_deadline: &'static str,
     /// The ingress class of the source, where it is not that of the target: the pair maps it to the target's.
     pub source_class: Option<String>,
 }
@@ -69,6 +73,7 @@ impl Options {
             proxied: false,
             dns: ["0s", "0s", "1s"],
             annotation_prefixes: [ANNOTATION_PREFIX; 2],
+            deletion_deadline: "15m",
             source_class: None,
         }
     }
@@ -93,6 +98,7 @@ impl Setup {
         match options.home {
             Home::Source => install_on_source(world).await?,
             Home::Third => install_on_home(world).await?,
+            Home::Target => install_on_target(world).await?,
         }
         let authority = Arc::new(CertificateAuthority::new(&format!("root of the users of {}", options.name))?);
         let application = Application::new();
@@ -125,7 +131,12 @@ impl Setup {
 
     /// How the operator of this setup is started; without a selector it handles every object of its home.
     pub fn operator_options(&self, selector: Option<String>) -> operator::Options {
-        operator::Options { name: self.options.name.clone(), selector, home: self.home_access.clone() }
+        operator::Options {
+            name: self.options.name.clone(),
+            selector,
+            home: self.home_access.clone(),
+            environment: vec![],
+        }
     }
 
     /// The setup's name, which is also that of its `ClusterPair` and ingress class, and the value of its label.
@@ -170,11 +181,11 @@ impl Setup {
 
     /// The faults between the operator and the target's API server, when proxied.
     pub fn target_faults(&self) -> Option<Faults> {
-        self.target_proxy.as_ref().map(Proxy::faults)
+        self.target_proxy.as_ref().or(self.home_proxy.as_ref()).map(Proxy::faults)
     }
 
     /// The faults between the operator and its home's API server, when proxied. With the home on the source these are
-    /// [`Self::source_faults`].
+    /// [`Self::source_faults`], with the home on the target [`Self::target_faults`].
     pub fn home_faults(&self) -> Option<Faults> {
         self.home_proxy.as_ref().map(Proxy::faults)
     }
@@ -190,10 +201,12 @@ impl Setup {
         let mut access = self.home_access.clone();
         self.home_proxy = self.proxied(&mut access).await?;
         self.home_access = access;
-        let mut target = world.target().service_account(OPERATOR_NAMESPACE, TARGET_ACCOUNT).await?;
-        self.target_proxy = self.proxied(&mut target).await?;
-        put_kubeconfig(home, &self.secret("target"), &target).await?;
-        if self.options.home == Home::Third {
+        if self.options.home != Home::Target {
+            let mut target = world.target().service_account(OPERATOR_NAMESPACE, TARGET_ACCOUNT).await?;
+            self.target_proxy = self.proxied(&mut target).await?;
+            put_kubeconfig(home, &self.secret("target"), &target).await?;
+        }
+        if self.options.home != Home::Source {
             let mut source = world.source().service_account(OPERATOR_NAMESPACE, SOURCE_ACCOUNT).await?;
             self.source_proxy = self.proxied(&mut source).await?;
             put_kubeconfig(home, &self.secret("source"), &source).await?;
@@ -237,6 +250,7 @@ impl Setup {
                 "target": self.side("target", target, &self.target_balancer),
                 "dns": {"verification": "AnnotationOnly", "propagation": propagation, "recordTTL": ttl},
                 "ingressClasses": classes,
+                "deletionDeadline": self.options.deletion_deadline,
                 "probes": {"allowedAddresses": ["127.0.0.0/8"], "trustedRoots": self.users_root()},
             },
         })
@@ -244,7 +258,7 @@ impl Setup {
 
     fn side(&self, side: &str, identity: &str, balancer: &LoadBalancer) -> Value {
         let is_source = side == "source";
-        let in_cluster = is_source && self.options.home == Home::Source;
+        let in_cluster = self.options.home == if is_source { Home::Source } else { Home::Target };
         let kubeconfig = json!({"kubeconfig": {"secretName": self.secret(side)}});
         let ([source_prefix, target_prefix], [interval, ..]) = (self.options.annotation_prefixes, self.options.dns);
         let prefix = if is_source { source_prefix } else { target_prefix };
@@ -262,6 +276,7 @@ async fn home_of(world: &World, home: Home) -> Result<&ControlPlane> {
     match home {
         Home::Source => Ok(world.source()),
         Home::Third => world.home().await,
+        Home::Target => Ok(world.target()),
     }
 }
 
