@@ -114,9 +114,7 @@ impl Memory {
     }
 
     fn count_rollback(&self, status: &NamespaceMigrationStatus) {
-        let named = |cause: &crate::api::status::Cause| {
-            crate::machine::Reason::ALL.into_iter().find(|reason| reason.as_str() == cause.reason)
-        };
+        let named = |cause: &crate::api::status::Cause| crate::machine::Reason::parse(&cause.reason);
         let cause = status.cause.as_ref().and_then(named).map_or("Unknown", crate::machine::Reason::as_str);
         self.metrics.rollbacks.get_or_create(&RollbackLabels { cause }).inc();
     }

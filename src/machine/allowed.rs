@@ -237,7 +237,7 @@ mod tests {
     fn what_the_schema_would_have_refused_is_refused_in_words() {
         let refused = |spec: Value| {
             let error = parse("shop-dev", &spec, &json!({})).unwrap_err();
-            (crate::causes::whole(&error), error.fix())
+            (crate::causes::whole(&error), error.fix(false))
         };
         let (said, fix) = refused(json!({"traffic": {"steps": [{"weight": 50}, {"weight": 50}]}}));
         assert_eq!(

@@ -17,7 +17,17 @@ pub fn respond(run: &Run<'_>) -> Option<Move> {
     if let Some(harm) = run.ingresses().iter().find_map(|planned| harm(run, planned, allowed)) {
         return Some(Move::RollBack { reason: Reason::ForeignWeight, message: format!("{message} {harm}") });
     }
-    Some(Wait::new(Reason::WeightContested, message).unblocked_by(cure).into())
+    Some(patiently(run, Wait::new(Reason::WeightContested, message).unblocked_by(cure)).into())
+}
+
+/// What is still so when DNS has followed does not pass by itself: a person must decide.
+fn patiently(run: &Run<'_>, wait: Wait) -> Wait {
+    let known = run.status.reason == wait.reason.as_str();
+    let since = run.status.waiting_since.as_ref().filter(|_| known).map_or(run.now, |since| since.0);
+    match since.saturating_add(run.order.dns.settle_time()) {
+        Ok(until) if run.now < until => wait.looking_again_at(until),
+        _ => wait.stalled(),
+    }
 }
 
 /// What somebody else changed, and what a person can do about it.
@@ -44,7 +54,8 @@ fn give_back(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> String {
     let prefix = &run.order.rules(side).annotation_prefix;
     let weight = written(run, side, false).first().copied().unwrap_or_default();
     format!(
-        "Then give the Ingress back: kubectl annotate ingress {} -n {} --overwrite {prefix}set-identifier={} {prefix}aws-weight={weight}",
+        "Then give the Ingress back, on the {side} cluster: kubectl --context={} annotate ingress {} -n {} --overwrite {prefix}set-identifier={} {prefix}aws-weight={weight}",
+        side.name().to_uppercase(),
         planned.name,
         run.order.namespace,
         planned.identifier(side),
@@ -75,7 +86,14 @@ pub(super) fn is_ours_by_now(stage: Stage, side: Side) -> bool {
 
 fn gone(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<String> {
     let gone = is_ours_by_now(run.status.stage, side) && run.ingress(side, planned).is_none();
-    gone.then(|| format!("Ingress {} is gone from the {side}.", planned.name))
+    // An Ingress that is gone takes its record with it.
+    let alone = "Only the target is left to serve its hosts: every user may be there, and nothing can go back before it is here again.";
+    let everybody = if side == Side::Source && has_record(run, planned) { format!(" {alone}") } else { String::new() };
+    gone.then(|| format!("Ingress {} is gone from the {side}.{everybody}", planned.name))
+}
+
+fn has_record(run: &Run<'_>, planned: &PlannedIngress) -> bool {
+    run.ingress(Side::Target, planned).is_some_and(|facts| facts.weight().is_some())
 }
 
 fn changed(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<String> {
@@ -193,6 +211,10 @@ fn step_index(run: &Run<'_>) -> usize {
 /// What the weights of an Ingress do to users that they must not, in a sentence.
 fn harm(run: &Run<'_>, planned: &PlannedIngress, allowed: i32) -> Option<String> {
     let (source, target) = (run.ingress(Side::Source, planned)?, run.ingress(Side::Target, planned)?);
+    if source.identifier.is_some() && source.identifier == target.identifier {
+        let taken = "Both sides have one DNS set identifier, so that one record may replace the other.";
+        return Some(taken.to_owned());
+    }
     let target = target.weight()?;
     let Some(source) = source.weight() else {
         let taken = "Without its weight the source's record may disappear, and every user would go to the target.";

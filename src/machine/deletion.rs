@@ -291,7 +291,8 @@ pub fn without_order(deletion: &Deletion, owner: &str, mut decision: Decision, n
         );
         let unblock = format!("{} {}", decision.status.unblock, override_by(owner));
         decision.wake_at = Some(deadline);
-        Wait::new(Reason::InvalidSpec, message).unblocked_by(unblock).stalled()
+        let reason = Reason::parse(&decision.status.reason).unwrap_or(Reason::InvalidSpec);
+        Wait::new(reason, message).unblocked_by(unblock).stalled()
     };
     summary::write_wait(&mut decision.status, &wait, now);
     decision

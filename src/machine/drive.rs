@@ -97,6 +97,7 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
     deletion::announce(&mut run, &status.reason, &effects, &wait);
     call_for_help(&mut run, status, &wait);
     summary::write(&mut run, &wait);
+    tell_of_source(&mut run, status);
     // A deadline that has passed has had its effect: waking for it again would never end.
     let deadline = deadline::deadline(&run).filter(|at| *at > now);
     let wake_at = [wait.wake_at, wait.look_again, deadline].into_iter().flatten().min();
@@ -139,9 +140,18 @@ pub fn reject(
     // Without a spec and a pair nothing may be done, whatever happens to users meanwhile: that must be read.
     let warning = if unguarded { " Until it is mended the weights stay, and nothing goes back by itself." } else { "" };
     let message = format!("{}{warning}", sentence_case(&what));
-    let wait = Wait::new(Reason::InvalidSpec, message).unblocked_by(error.fix()).stalled();
+    let reason =
+        if matches!(error, OrderError::NoSuchPair { .. }) { Reason::NoClusterPair } else { Reason::InvalidSpec };
+    let wait = Wait::new(reason, message).unblocked_by(error.fix(unguarded)).stalled();
+    let events = if status.reason == reason.as_str() { vec![] } else { vec![help(&wait)] };
+    summary::forget_health(&mut status);
     summary::write_wait(&mut status, &wait, now);
-    Decision { effects: vec![], status, events: vec![], wake_at: None }
+    Decision { effects: vec![], status, events, wake_at: None }
+}
+
+fn help(wait: &Wait) -> Event {
+    let note = format!("{} {}", wait.message, wait.unblock).trim_end().to_owned();
+    Event { reason: wait.reason, note, warning: true }
 }
 
 /// A person is told once of each reason for which it does not go on by itself.
@@ -149,12 +159,25 @@ fn call_for_help(run: &mut Run<'_>, before: &NamespaceMigrationStatus, wait: &Wa
     let was_stalled = before.conditions.iter().any(|known| known.type_ == "Stalled" && known.status == "True");
     // A refused write stalls in the name of the refusal, and is decided again and again.
     let refused = before.reason == Reason::WriteRefused.as_str();
-    let told = was_stalled && (refused || before.reason == wait.reason.as_str());
-    if !wait.stalled || is_terminal(run.status.stage) || told {
+    let same = before.reason == wait.reason.as_str();
+    // Of a contest people hear before it is known to stay.
+    let contested = wait.reason == Reason::WeightContested;
+    let told = (was_stalled && (refused || same)) || (contested && same);
+    if !(wait.stalled || contested) || is_terminal(run.status.stage) || told {
         return;
     }
-    let note = format!("{} {}", wait.message, wait.unblock).trim_end().to_owned();
-    run.events.push(Event { reason: wait.reason, note, warning: true });
+    run.events.push(help(wait));
+}
+
+/// The source is healthy again or not: what it serves is not moved by it, but somebody should look.
+fn tell_of_source(run: &mut Run<'_>, before: &NamespaceMigrationStatus) {
+    let is_sick = |status: &NamespaceMigrationStatus| {
+        status.conditions.iter().find(|known| known.type_ == "SourceHealthy" && known.status == "False").cloned()
+    };
+    if let Some(sick) = is_sick(&run.status).filter(|_| is_sick(before).is_none()) {
+        let note = format!("The source is unhealthy; its users stay where they are. {}", sick.message);
+        run.events.push(Event { reason: Reason::SourceUnhealthy, note, warning: true });
+    }
 }
 
 fn drive(run: &mut Run<'_>) -> (Vec<Effect>, Wait) {
@@ -402,6 +425,6 @@ mod tests {
         let ended =
             NamespaceMigrationStatus { stage: Stage::RolledBack, attempt: 1, ..NamespaceMigrationStatus::default() };
         assert_eq!(reject(&ended, (0, 1), &error, Timestamp::UNIX_EPOCH).status, ended);
-        assert_eq!(reject(&ended, (0, 2), &error, Timestamp::UNIX_EPOCH).status.reason, "InvalidSpec");
+        assert_eq!(reject(&ended, (0, 2), &error, Timestamp::UNIX_EPOCH).status.reason, "NoClusterPair");
     }
 }

@@ -51,7 +51,7 @@ fn wait(decided: &NamespaceMigrationStatus, before: &NamespaceMigrationStatus, f
     } else {
         format!("{} {}", decided.message, failure.sentence())
     };
-    let reason = Reason::ALL.into_iter().find(|reason| reason.as_str() == decided.reason);
+    let reason = Reason::parse(&decided.reason);
     let stalled = decided.conditions.iter().any(|condition| condition.type_ == "Stalled" && condition.status == "True");
     let wait = Wait {
         reason: reason.unwrap_or(Reason::NotYet),

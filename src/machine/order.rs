@@ -14,7 +14,7 @@ use super::stamp::{Direction, Stamp};
 use super::traffic::Weight;
 use crate::api::cluster_pair::{self, ClusterPair};
 use crate::api::duration::NotADuration;
-use crate::api::namespace_migration::{NamespaceMigration, OnFailure, RemovalPolicy};
+use crate::api::namespace_migration::{NamespaceMigration, NamespaceMigrationSpec, OnFailure, RemovalPolicy};
 use crate::api::{DurationText, cluster_pair::DnsVerification as WireVerification};
 
 /// What is to be done, validated.
@@ -42,6 +42,8 @@ pub struct Order {
     pub excluded_ingresses: BTreeSet<String>,
     /// Findings that are accepted: name of the check and the reason.
     pub acknowledged: BTreeMap<String, String>,
+    /// The host that each check of the spec asks, where it names one.
+    pub check_hosts: BTreeMap<String, String>,
     /// Secrets to copy.
     pub secrets: BTreeSet<String>,
     /// The steps of the shift.
@@ -141,9 +143,10 @@ pub enum OrderError {
 }
 
 impl OrderError {
-    /// What a person can do about it.
-    pub fn fix(&self) -> String {
+    /// What a person can do about it. A migration that is `under_way` is not given up for a typing error.
+    pub fn fix(&self, under_way: bool) -> String {
         match self {
+            Self::NoSuchPair { pair } if under_way => format!("Create ClusterPair {pair} again, as it was."),
             Self::NoSuchPair { pair } => format!(
                 "Create ClusterPair {pair}; or, if the name is wrong, delete this object and create it again with the right one (kubectl \
                  get clusterpairs)."
@@ -179,6 +182,7 @@ impl Order {
             operator_namespace: home.operator_namespace.clone(),
             generation: migration.metadata.generation.unwrap_or_default(),
             attempt: spec.attempt,
+            check_hosts: check_hosts(spec),
             excluded_ingresses: spec.ingresses.exclude.iter().cloned().collect(),
             acknowledged: spec.preflight.acknowledge.iter().map(|a| (a.check.clone(), a.reason.clone())).collect(),
             secrets: spec.secrets.include.iter().filter(|name| !excluded.contains(name)).cloned().collect(),
@@ -280,6 +284,11 @@ fn steps(migration: &NamespaceMigration, object: &str) -> Result<Vec<Step>, Orde
 
 fn deletion_allowance(pair: &ClusterPair) -> Result<SignedDuration, OrderError> {
     span(&pair.spec.deletion_deadline, &format!("ClusterPair {}", pair.name_any()), "spec.deletionDeadline")
+}
+
+fn check_hosts(spec: &NamespaceMigrationSpec) -> BTreeMap<String, String> {
+    let named = spec.checks.iter().filter(|check| !check.http.host.is_empty());
+    named.map(|check| (check.name.clone(), check.http.host.clone())).collect()
 }
 
 fn dns(pair: &ClusterPair) -> Result<DnsVerification, OrderError> {

@@ -92,7 +92,9 @@ fn waits(run: &Run<'_>, pause: &Pause, overruled: Option<&Move>) -> Wait {
         message.push_str(&wait.message);
     }
     let wait = Wait::new(Reason::Paused, message).unblocked_by(run.order.controls.how_to_resume());
-    Wait { stalled: meanwhile.is_some_and(|wait| wait.stalled), ..wait }
+    // Whether a contest lasts is counted from when it was first waited for, and here the pause is.
+    let stalled = meanwhile.is_some_and(|wait| wait.stalled && wait.reason != Reason::WeightContested);
+    Wait { stalled, ..wait }
 }
 
 /// A side that cannot be written now, and that has, or may have, an older stamp.

@@ -5,6 +5,7 @@
 #[allow(missing_docs, reason = "each variant is described by `meaning`, which the documentation prints")]
 pub enum Reason {
     InvalidSpec,
+    NoClusterPair,
     NotAllowed,
     ConnectingToClusters,
     SourceUnreachable,
@@ -73,8 +74,9 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for the documentation and for tests.
-    pub const ALL: [Self; 65] = [
+    pub const ALL: [Self; 66] = [
         Self::InvalidSpec,
+        Self::NoClusterPair,
         Self::NotAllowed,
         Self::ConnectingToClusters,
         Self::SourceUnreachable,
@@ -146,6 +148,11 @@ impl Reason {
         self.entry().0
     }
 
+    /// Reads a word of status.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+
     /// What it means, in a sentence.
     pub fn meaning(self) -> &'static str {
         self.entry().1
@@ -155,6 +162,7 @@ impl Reason {
     fn entry(self) -> (&'static str, &'static str) {
         match self {
             Self::InvalidSpec => ("InvalidSpec", "The spec or its ClusterPair cannot be used as it is."),
+            Self::NoClusterPair => ("NoClusterPair", "The ClusterPair is not there; without it nothing is looked at and nothing is done."),
             Self::NotAllowed => ("NotAllowed", "The ClusterPair does not let this namespace move, or not by this migration."),
             Self::ConnectingToClusters => ("ConnectingToClusters", "The clusters are being reached and their namespaces listed."),
             Self::SourceUnreachable => ("SourceUnreachable", "The source's API server does not answer; nothing is decided without it."),

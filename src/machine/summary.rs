@@ -107,6 +107,17 @@ pub fn write_health(run: &mut Run<'_>) {
     run.status.checks = checks.collect();
 }
 
+/// Nobody looks any more: what was last seen is not what is.
+pub fn forget_health(status: &mut NamespaceMigrationStatus) {
+    if is_watched(status.stage) {
+        Verdict::Inconclusive.as_str().clone_into(&mut status.health);
+        for check in &mut status.checks {
+            Verdict::Inconclusive.as_str().clone_into(&mut check.verdict);
+            "nobody looks now".clone_into(&mut check.message);
+        }
+    }
+}
+
 /// The step and how many there are, as `2/4`; `0/4` before the shift. Empty before the steps are agreed.
 pub fn step_text(run: &Run<'_>) -> String {
     let Some(plan) = &run.status.plan else { return String::new() };

@@ -12,13 +12,14 @@ use crate::replicate;
 /// Those that need to see neither side.
 pub(super) const BLIND: [Check; 1] = [(PERMISSIONS, permissions)];
 
-pub(super) const CHAIN: [Check; 14] = [
+pub(super) const CHAIN: [Check; 15] = [
     (PERMISSIONS, permissions),
     ("ProtectedNamespace", protected_namespace),
     ("SourceNamespace", source_namespace),
     ("NoIngressWithHost", no_ingress_with_host),
     ("UnknownExclusion", unknown_exclusion),
     ("SharedHost", shared_host),
+    ("UnknownCheckHost", unknown_check_host),
     ("WildcardHost", wildcard_host),
     ("HostNotAllowed", host_not_allowed),
     ("SourceWeightZero", source_weight_zero),
@@ -114,6 +115,23 @@ fn shared_host(facts: Facts<'_>) -> Option<Found> {
     None
 }
 
+/// A check that asks nobody would pass for ever.
+fn unknown_check_host(facts: Facts<'_>) -> Option<Found> {
+    let hosts: BTreeSet<_> = moving(facts.order, facts.observed).flat_map(|(_, ingress)| &ingress.hosts).collect();
+    let (check, host) = facts.order.check_hosts.iter().find(|(_, host)| !hosts.contains(host))?;
+    let message =
+        format!("The check {check} asks the host {host}, which no Ingress that moves has ({}).", listed(&hosts));
+    blocker(message, "Mend the host in spec.checks, or leave it out to ask every host.")
+}
+
+fn listed(hosts: &BTreeSet<&String>) -> String {
+    if hosts.is_empty() {
+        "none".to_owned()
+    } else {
+        hosts.iter().map(|host| host.as_str()).collect::<Vec<_>>().join(", ")
+    }
+}
+
 fn wildcard_host(facts: Facts<'_>) -> Option<Found> {
     let (name, host) = moving(facts.order, facts.observed)
         .find_map(|(name, ingress)| Some((name, ingress.hosts.iter().find(|host| host.contains('*'))?)))?;
@@ -180,11 +198,12 @@ fn list(hosts: &BTreeSet<String>) -> String {
 
 /// Beside a weighted record of the source, one of the target with a weight serves users, whom WeightSource would send back.
 fn target_has_users(facts: Facts<'_>) -> Option<Found> {
-    let (observed, owner) = (facts.observed, &facts.order.owner);
+    let observed = facts.observed;
     let (name, weight) = moving(facts.order, observed).find_map(|(name, source)| {
         let target = observed.target.ingresses.get(name)?;
-        let ours = target.stamp_of(owner).is_some_and(|stamp| !stamp.direction.is_final());
-        let weight = target.weight().filter(|weight| *weight > Weight::ZERO && !ours)?;
+        // With a running stamp they are a migration's: this one's own, or another's, which is told as that.
+        let moves = target.stamp.as_ref().is_some_and(|stamp| !stamp.direction.is_final());
+        let weight = target.weight().filter(|weight| *weight > Weight::ZERO && !moves)?;
         let weighted = source.weight().is_some_and(|weight| weight > Weight::ZERO) && target.identifier.is_some();
         weighted.then_some((name, weight))
     })?;

@@ -61,7 +61,7 @@ pub fn judge(question: &Question<'_>, source: &Answer, target: &Answer) -> (Opin
         None if is_not_asked(source) => Opinion::new(Verdict::Inconclusive, describe(source)),
         None => Opinion::new(Verdict::Fail, describe(source)),
     };
-    let of_target = judge_target(question, expected.as_ref().or(question.remembered), target);
+    let of_target = judge_target(question, expected.as_ref(), target);
     (of_source, of_target, expected)
 }
 
@@ -75,12 +75,13 @@ fn judge_target(question: &Question<'_>, expected: Option<&Expectation>, target:
         let verdict = if question.statuses.contains(status) { Verdict::Pass } else { Verdict::Fail };
         return Opinion::new(verdict, format!("{found}; expected one of {:?}", question.statuses));
     }
-    match expected {
+    let says = if expected.is_some() { "answers" } else { "answered before" };
+    match expected.or(question.remembered) {
         None => Opinion::new(Verdict::Inconclusive, format!("{found}; the source does not say what to expect")),
         Some(expected) if expected.status == *status && expected.location == *location => {
             Opinion::new(Verdict::Pass, found)
         }
-        Some(expected) => Opinion::new(Verdict::Fail, format!("{found}; the source answers {}", in_words(expected))),
+        Some(expected) => Opinion::new(Verdict::Fail, format!("{found}; the source {says} {}", in_words(expected))),
     }
 }
 

@@ -123,12 +123,13 @@ fn targets(checks: &[Check], status: &NamespaceMigrationStatus, observed: &Obser
     hosts.flat_map(|(ingress, host)| of_host(checks, observed, &ingress, &host)).collect()
 }
 
-/// The hosts as they are; as they were, while the source has not been seen.
+/// The hosts as they are; as they were, while the source does not show them.
 fn hosts(ingress: &str, status: &NamespaceMigrationStatus, observed: &Observed) -> BTreeSet<String> {
     if let Some(facts) = observed.source.ingresses.get(ingress) {
         return facts.hosts.clone();
     }
-    let remembered = status.traffic.iter().filter(|traffic| !observed.source.synced && traffic.ingress == ingress);
+    // Also when the source's is gone: then the target is all that its users have.
+    let remembered = status.traffic.iter().filter(|traffic| traffic.ingress == ingress);
     remembered.flat_map(|traffic| traffic.hosts.iter().cloned()).collect()
 }
 
@@ -166,7 +167,8 @@ fn target(observed: &Observed, ingress: &str, host: &str, scheme: Scheme, path: 
 fn has_certificate(observed: &Observed, ingress: &str, host: &str) -> bool {
     let wildcard = host.split_once('.').map(|(_, parent)| format!("*.{parent}"));
     let covers = |name: &String| name == host || Some(name) == wildcard.as_ref();
-    observed.source.ingresses.get(ingress).is_some_and(|facts| facts.tls_hosts.iter().any(covers))
+    let known = observed.source.ingresses.get(ingress).or_else(|| observed.target.ingresses.get(ingress));
+    known.is_some_and(|facts| facts.tls_hosts.iter().any(covers))
 }
 
 #[cfg(test)]

@@ -152,7 +152,7 @@ async fn what_is_found_in_the_clusters_is_told_with_what_to_do_and_nothing_is_wr
             asked: "no ClusterPair of that name",
             draft: scene.migration("bad-nobody").spec("/clusterPair", json!("nobody")),
             spoil: as_it_is,
-            reason: "InvalidSpec",
+            reason: "NoClusterPair",
             words: "There is no ClusterPair named nobody.",
         },
         Case {

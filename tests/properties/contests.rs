@@ -20,8 +20,8 @@ fn a_foreign_weight_is_not_fought_and_the_cure_that_status_names_works() {
     let said = "The weight of Ingress web on the target was changed to 5 by helm; 10 is expected.";
     assert_eq!(says(&world), (Stage::ShiftTraffic, "WeightContested", said));
     let cure = "Stop the other writer. Argo CD: ignoreDifferences with managedFieldsManagers [namespace-migration]; \
-        Flux: spec.ignore for /metadata/annotations/external-dns.kubernetes.io~1aws-weight, /metadata/annotations/external-dns.kubernetes.io~1set-identifier and /metadata/annotations/namespacemigration.io~1stamp. Then give the Ingress back: \
-        kubectl annotate ingress web -n shop --overwrite \
+        Flux: spec.ignore for /metadata/annotations/external-dns.kubernetes.io~1aws-weight, /metadata/annotations/external-dns.kubernetes.io~1set-identifier and /metadata/annotations/namespacemigration.io~1stamp. Then give the Ingress back, on the target cluster: \
+        kubectl --context=TARGET annotate ingress web -n shop --overwrite \
         external-dns.kubernetes.io/set-identifier=web-shop-green external-dns.kubernetes.io/aws-weight=10";
     assert_eq!(world.status.unblock, cure);
     world.advance(SignedDuration::from_hours(5));
@@ -44,15 +44,43 @@ fn a_contest_never_blocks_a_rollback_for_health() {
 }
 
 #[test]
+fn a_contest_that_outlasts_dns_needs_a_person_and_one_that_passes_does_not() {
+    let mut world = at(1, StepPhase::Holding);
+    world.foreign_weight(Side::Target, "web", 5, false);
+    let stalled = |world: &World| {
+        let stalled = world.status.conditions.iter().find(|condition| condition.type_ == "Stalled");
+        stalled.is_some_and(|condition| condition.status == "True")
+    };
+    world.pass();
+    assert!(!stalled(&world), "it may pass");
+    assert_eq!(world.look().wake_at, world.now.checked_add(SignedDuration::from_mins(3)).ok());
+    world.advance(SignedDuration::from_mins(3));
+    world.pass();
+    assert!(stalled(&world));
+    world.obey();
+    world.pass();
+    assert!(!stalled(&world));
+}
+
+#[test]
+fn two_records_of_one_identifier_are_answered_by_a_rollback() {
+    let mut world = at(1, StepPhase::Holding);
+    world.ingress_mut(Side::Source, "web").identifier = Some("web-shop-green".into());
+    world.run_until(Stage::RolledBack);
+    assert_eq!(world.source.ingresses["web"].identifier.as_deref(), Some("web-shop-blue"));
+}
+
+#[test]
 fn a_contest_past_its_deadline_stalls_and_moves_nobody() {
     let mut world = at(1, StepPhase::SourceSettling);
     world.foreign_weight(Side::Target, "web", 5, false);
-    world.pass();
-    world.advance(SignedDuration::from_hours(2));
     let told = |world: &World| world.look().events.iter().filter(|event| event.warning).count();
     assert_eq!(told(&world), 1, "nobody is called");
     world.pass();
     assert_eq!(told(&world), 0, "it is told again and again");
+    world.advance(SignedDuration::from_hours(2));
+    assert_eq!(told(&world), 0, "it is told again and again");
+    world.pass();
     let said = "ShiftTraffic took longer than 1h3m: The weight of Ingress web on the target was changed to 5 by helm; 10 is expected.";
     assert_eq!(says(&world), (Stage::ShiftTraffic, "WeightContested", said));
     let stalled = world.status.conditions.iter().find(|condition| condition.type_ == "Stalled").unwrap();
@@ -142,7 +170,14 @@ fn an_ingress_that_goes_away_holds_and_one_made_anew_sends_everything_back() {
     let mut world = at(1, StepPhase::Holding);
     let facts = world.source.ingresses.remove("web").unwrap();
     world.pass();
-    assert_eq!(says(&world), (Stage::ShiftTraffic, "WeightContested", "Ingress web is gone from the source."));
+    assert_eq!(
+        says(&world),
+        (
+            Stage::ShiftTraffic,
+            "WeightContested",
+            "Ingress web is gone from the source. Only the target is left to serve its hosts: every user may be there, and nothing can go back before it is here again."
+        )
+    );
     world.source.ingresses.insert("web".into(), facts);
     world.recreate(Side::Source, "web");
     world.run_until(Stage::RolledBack);

@@ -132,7 +132,7 @@ impl<'a> Outcome<'a> {
   shop   moved: all its users are served by the target cluster now. In {} steps, tested before the first user came.
          Requests: {}.
   books  came back by itself: all its users are served by the source cluster, as before.
-         Why: {cause}.
+         Why: {cause}
          From the fault to weight 100 on the source: {}. No person did anything.
          Requests: {}.
          (With a real DNS a user follows once external-dns, Route 53 and their resolver have: some minutes at most.)
