@@ -173,7 +173,7 @@ async fn until_asked(pairs: JoinHandle<()>, stop: CancellationToken) -> Result<(
 async fn caught(migration: Arc<NamespaceMigration>, operator: Arc<Operator>) -> Result<Action, ReconcileError> {
     let started = tokio::time::Instant::now();
     let about = format!("{}/{}", migration.namespace().unwrap_or_default(), migration.name_any());
-    let pass = AssertUnwindSafe(reconcile(&migration, &operator)).catch_unwind();
+    let pass = AssertUnwindSafe(Box::pin(reconcile(&migration, &operator))).catch_unwind();
     let result = pass
         .instrument(tracing::info_span!("pass", migration = about))
         .await
