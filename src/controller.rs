@@ -29,7 +29,9 @@ use crate::cluster::call::CallError;
 use crate::cluster::connection::HomeAccess;
 use crate::events::{self, Teller};
 use crate::execute::{Report, execute};
+use crate::lease::Leadership;
 use crate::machine::drive::{Decision, Needs};
+use crate::machine::effect::Effect;
 use crate::machine::order::{Home, Order, OrderError};
 use crate::machine::{self, Observed};
 use crate::metrics::{ErrorLabels, ReconcileLabels, ReconcileResult};
@@ -59,6 +61,7 @@ pub struct Operator {
     sites: Mutex<HashMap<ObjectRef<NamespaceMigration>, Arc<Site>>>,
     memory: Memory,
     waits: Waits,
+    leadership: Leadership,
     teller: Teller,
     trigger: UnboundedSender<ObjectRef<NamespaceMigration>>,
     /// Key of the hashes by which Secrets are compared. A new one for each process, stored nowhere.
@@ -93,12 +96,25 @@ impl ReconcileError {
     }
 }
 
+/// What the controller works with.
+pub struct Setting {
+    /// The home cluster.
+    pub home: HomeAccess,
+    /// Who that is.
+    pub identity: Home,
+    /// Label selector of what is handled; everything when None.
+    pub selector: Option<String>,
+    /// Who may go forward.
+    pub leadership: Leadership,
+}
+
 /// Runs the controller until `stop`; then lets every pass in progress come to its end.
-pub async fn run(home: HomeAccess, identity: Home, selector: Option<String>, health: Health, stop: CancellationToken) {
+pub async fn run(setting: Setting, health: Health, stop: CancellationToken) {
     let (trigger, triggers) = futures::channel::mpsc::unbounded();
-    let config = selector.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(&labels));
+    let labels = setting.selector.clone();
+    let config = labels.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(&labels));
     let (migrations, writer) = reflector::store();
-    let operator = Arc::new(Operator::new(home, identity, trigger));
+    let operator = Arc::new(Operator::new(setting, trigger));
     let pairs = pairs::follow(Arc::clone(&operator), config.clone(), migrations.clone(), health.clone());
     let pairs = tokio::spawn(stop.clone().run_until_cancelled_owned(pairs));
     let api = Api::<DeserializeGuard<NamespaceMigration>>::all(operator.home.clients.watches.clone());
@@ -180,10 +196,11 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     events::log(migration, &known.status.reason, &decision);
 
     // Requests needed: the world first, then what people read of it.
-    let report = execute(&order, &site, &decision.effects).await;
+    let (permitted, withheld) = operator.permitted(&decision.effects);
+    let report = execute(&order, &site, &permitted).await;
     let failures = report.to_tell(operator.waits.has_failed(&uid(migration)));
     machine::failure::tell(&mut decision, &known.status, &failures, crate::cluster::now());
-    let next = operator.next(migration, &decision, &report);
+    let next = if withheld { Action::requeue(LOOK_AGAIN) } else { operator.next(migration, &decision, &report) };
     let stands = operator.conclude(migration, &known, decision).await?;
     Ok(if stands { next } else { Action::requeue(LOOK_AGAIN) })
 }
@@ -206,13 +223,15 @@ fn watch_health(
 }
 
 impl Operator {
-    fn new(home: HomeAccess, identity: Home, trigger: UnboundedSender<ObjectRef<NamespaceMigration>>) -> Self {
+    fn new(setting: Setting, trigger: UnboundedSender<ObjectRef<NamespaceMigration>>) -> Self {
+        let Setting { home, identity, leadership, .. } = setting;
         let teller = Teller::new(home.clients.requests.clone());
         Self {
             pairs: Pairs::default(),
             sites: Mutex::default(),
             memory: Memory::new(home.metrics.clone()),
             waits: Waits::default(),
+            leadership,
             teller,
             trigger,
             digest_key: hmac::Key::new(hmac::HMAC_SHA256, &crate::random::bytes::<32>()),
@@ -305,6 +324,13 @@ impl Operator {
         }
         self.teller.tell(migration, &decision.events).await;
         Ok(true)
+    }
+
+    /// The effects that this process may carry out now, and whether others are withheld.
+    fn permitted(&self, effects: &[Effect]) -> (Vec<Effect>, bool) {
+        let permitted: Vec<_> = effects.iter().filter(|effect| self.leadership.permits(effect)).cloned().collect();
+        let withheld = permitted.len() < effects.len();
+        (permitted, withheld)
     }
 
     /// When to look again.

@@ -11,6 +11,8 @@ use namespace_migration::args::{Command, CommandLine, CrdsArgs, RunArgs};
 use namespace_migration::cluster::call::timed;
 use namespace_migration::cluster::client::{CALL_TIMEOUT, home_clients};
 use namespace_migration::cluster::connection::HomeAccess;
+use namespace_migration::controller::Setting;
+use namespace_migration::lease::{Election, Leadership};
 use namespace_migration::machine::order::Home;
 use namespace_migration::metrics::{ClusterSide, Metrics};
 use namespace_migration::server::{Health, Server};
@@ -20,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Wait between two tries to reach the home cluster at the start.
 const HOME_RETRY: Duration = Duration::from_secs(2);
+/// A part of the process that `/readyz` waits for: a standby that has seen the Lease can take over.
+const LEASE_SEEN: &str = "lease seen";
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -50,8 +54,7 @@ async fn run(args: RunArgs) -> Result<()> {
     telemetry::start(args.log_format)?;
     refuse_debugging_variables()?;
     let (metrics, health) = (Metrics::default(), Health::default());
-    health.expect(controller::PAIRS_LISTED, None);
-    health.expect(controller::MIGRATIONS_LISTED, None);
+    health.expect(LEASE_SEEN, None);
     let server = Server::bind(args.listen, health.clone(), metrics.clone()).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %server.address(), "started");
 
@@ -60,17 +63,51 @@ async fn run(args: RunArgs) -> Result<()> {
     let source = args.home();
     let clients = home_clients(&source, ClusterSide::Home, &metrics)?;
     let home = HomeAccess { source, clients, namespace: args.namespace.clone(), metrics };
+    let candidacy = args.candidacy();
     let draining = CancellationToken::new();
     tokio::spawn(drain_on_signal(draining.clone())?);
     if let Some(identity) = home_identity(&home, &draining).await {
+        let election = candidacy.map(|own| Election::new(home.clients.requests.clone(), own, home.metrics.clone()));
+        let leadership = election.as_ref().map_or_else(Leadership::without_lease, Election::leadership);
         let identity = Home { identity, operator_namespace: args.namespace };
-        controller::run(home, identity, args.selector, health, draining).await;
+        let setting = Setting { home, identity, selector: args.selector, leadership };
+        match election {
+            Some(election) => lead(election, setting, health, draining).await?,
+            None => work(setting, &health, draining).await,
+        }
     }
 
     stop.cancel();
     serving.await.context("the server of /metrics ended badly")??;
     tracing::info!("ended; no write is in flight");
     Ok(())
+}
+
+/// Stands by until it holds the Lease, works while it does, and hands it over after the last write.
+async fn lead(mut election: Election, setting: Setting, health: Health, draining: CancellationToken) -> Result<()> {
+    let standing_by = || health.beat(LEASE_SEEN);
+    if draining.run_until_cancelled(election.acquire(standing_by)).await.is_some() {
+        tokio::select! {
+            () = work(setting, &health, draining) => {}
+            // At once, with whatever is on the wire: another one works already, and writes are fenced.
+            lost = election.hold() => {
+                let lost = anyhow::Error::from(lost);
+                tracing::error!(error = format!("{lost:#}"), "this operator does not lead any more and ends");
+                return Err(lost.context("this operator does not lead any more"));
+            }
+        }
+    }
+    election.release().await;
+    Ok(())
+}
+
+/// Runs the controller. From now on the process is ready when it knows what there is to do.
+async fn work(setting: Setting, health: &Health, draining: CancellationToken) {
+    health.expect(controller::PAIRS_LISTED, None);
+    health.expect(controller::MIGRATIONS_LISTED, None);
+    health.beat(LEASE_SEEN);
+    setting.home.metrics.leader.set(1);
+    controller::run(setting, health.clone(), draining).await;
 }
 
 /// kube takes connections from these variables, past the kubeconfig that was checked.

@@ -18,6 +18,8 @@ mod dead_target;
 mod drain;
 mod in_flight;
 mod ingresses;
+mod kubeconfig_life;
+mod leader;
 mod migration;
 mod preflight;
 mod quiescence;

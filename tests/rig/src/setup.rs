@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use crate::certificate_authority::CertificateAuthority;
 use crate::control_plane::ControlPlane;
 use crate::deploy::{OPERATOR_NAMESPACE, SOURCE_ACCOUNT, TARGET_ACCOUNT};
-use crate::deploy::{identity, install_on_home, install_on_source, put_kubeconfig};
+use crate::deploy::{allow_lease, identity, install_on_home, install_on_source, put_kubeconfig};
 use crate::kubeconfig::Access;
 use crate::load_balancer::{self, LoadBalancer};
-use crate::operator::{self, Operator, home_access};
+use crate::operator::{self, Lease, Operator, home_access};
 use crate::proxy::{Faults, Proxy};
 use crate::sample_app::Application;
 use crate::sample_namespace::SampleNamespace;
@@ -28,6 +28,9 @@ use crate::world::World;
 pub const LABEL: &str = "rig.namespacemigration.io/setup";
 /// What external-dns before 0.22 reads.
 pub const ANNOTATION_PREFIX: &str = "external-dns.alpha.kubernetes.io/";
+
+/// What the operator takes when it is told nothing.
+const LEASE_DURATION: &str = "15s";
 
 const SOURCE_ADDRESS: &str = "127.0.1.1";
 const TARGET_ADDRESS: &str = "127.0.1.2";
@@ -58,6 +61,8 @@ pub struct Options {
     pub annotation_prefixes: [&'static str; 2],
     /// The ingress class of the source, where it is not that of the target: the pair maps it to the target's.
     pub source_class: Option<String>,
+    /// Duration of the Lease that the setup's operators share (a Go duration); None: they work without one.
+    pub lease: Option<&'static str>,
 }
 
 impl Options {
@@ -70,6 +75,7 @@ impl Options {
             dns: ["0s", "0s", "1s"],
             annotation_prefixes: [ANNOTATION_PREFIX; 2],
             source_class: None,
+            lease: Some(LEASE_DURATION),
         }
     }
 }
@@ -113,6 +119,7 @@ impl Setup {
             target_proxy: None,
             home_proxy: None,
         };
+        allow_lease(home, setup.name()).await?;
         setup.connect(world, home).await?;
         setup.put_pair(world, home).await?;
         Ok(setup)
@@ -125,7 +132,9 @@ impl Setup {
 
     /// How the operator of this setup is started; without a selector it handles every object of its home.
     pub fn operator_options(&self, selector: Option<String>) -> operator::Options {
-        operator::Options { name: self.options.name.clone(), selector, home: self.home_access.clone() }
+        let lease = self.options.lease.map(|duration| Lease { name: self.options.name.clone(), duration });
+        let (name, home) = (self.options.name.clone(), self.home_access.clone());
+        operator::Options { name, selector, home, lease }
     }
 
     /// The setup's name, which is also that of its `ClusterPair` and ingress class, and the value of its label.
