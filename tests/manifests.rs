@@ -126,6 +126,19 @@ fn secrets_are_read_by_name_and_never_listed_watched_or_changed() {
 }
 
 #[test]
+fn the_operator_may_read_and_change_the_one_lease_that_the_deployment_names() {
+    let manifests = manifests("deploy");
+    let of_leases: Vec<_> =
+        rules(&manifests).into_iter().filter(|(_, rule)| list(&rule["resources"]) == ["leases"]).collect();
+    let granted: Vec<_> =
+        of_leases.iter().map(|(_, rule)| (list(&rule["verbs"]), list(&rule["resourceNames"]))).collect();
+    assert_eq!(granted, [(vec!["create"], vec![]), (vec!["get", "update"], vec!["namespace-migration"])]);
+    assert!(of_leases.iter().all(|(place, _)| place.starts_with("deploy/base/home-role.yaml")), "{of_leases:?}");
+    let container = &only(&manifests, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+    assert!(list(&container["args"]).contains(&"--lease-name=namespace-migration"));
+}
+
+#[test]
 fn on_the_source_ingresses_are_patched_and_nothing_is_created_or_deleted() {
     let manifests = manifests("deploy/source");
     let writing = |verb: &&str| !["get", "list", "watch"].contains(verb);
@@ -212,11 +225,15 @@ fn the_pod_has_one_short_lived_token_and_no_other_volume() {
 }
 
 #[test]
-fn one_operator_runs_at_a_time_and_is_given_time_to_end() {
+fn one_operator_works_another_stands_by_and_each_is_given_time_to_end() {
     let manifests = manifests("deploy/base");
     let spec = &only(&manifests, "Deployment")["spec"];
-    assert_eq!(spec["replicas"], 1);
-    assert_eq!(spec["strategy"]["type"], "Recreate");
+    assert_eq!(spec["replicas"], 2);
+    assert_eq!(spec["strategy"]["rollingUpdate"], json!({"maxUnavailable": 0, "maxSurge": 1}));
+    assert_eq!(only(&manifests, "PodDisruptionBudget")["spec"]["maxUnavailable"], 1);
+    let container = &spec["template"]["spec"]["containers"][0];
+    assert_eq!(container["env"][0]["name"], "POD_NAME");
+    assert_eq!(container["env"][0]["valueFrom"]["fieldRef"]["fieldPath"], "metadata.name");
     assert_eq!(spec["template"]["spec"]["terminationGracePeriodSeconds"], 75);
 }
 
