@@ -179,7 +179,11 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     let known = operator.memory.latest(migration);
     let (order, pair) = match operator.order(migration) {
         Ok(parsed) => parsed,
-        Err(error) => return operator.reject(migration, &known, &error).await,
+        Err(error) => {
+            // A pair that is taken away takes its connections with it.
+            locked(&operator.sites).remove(&ObjectRef::from_obj(migration.as_ref()));
+            return operator.reject(migration, &known, &error).await;
+        }
     };
     let needs = machine::needs(&order, &known.status);
     let Some(site) = operator.site(migration, &order, &pair, &needs) else {

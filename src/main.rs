@@ -72,7 +72,7 @@ async fn run(args: RunArgs) -> Result<()> {
         let identity = Home { identity, operator_namespace: args.namespace };
         let setting = Setting { home, identity, selector: args.selector, leadership };
         match election {
-            Some(election) => lead(election, setting, health, draining).await?,
+            Some(election) => Box::pin(lead(election, setting, health, draining)).await?,
             None => work(setting, &health, draining).await,
         }
     }
@@ -107,7 +107,7 @@ async fn work(setting: Setting, health: &Health, draining: CancellationToken) {
     health.expect(controller::MIGRATIONS_LISTED, None);
     health.beat(LEASE_SEEN);
     setting.home.metrics.leader.set(1);
-    controller::run(setting, health.clone(), draining).await;
+    Box::pin(controller::run(setting, health.clone(), draining)).await;
 }
 
 /// kube takes connections from these variables, past the kubeconfig that was checked.

@@ -116,13 +116,25 @@ fn no_role_can_become_another_identity_or_run_in_a_pod() {
 }
 
 #[test]
-fn secrets_are_read_by_name_and_never_listed_watched_or_changed() {
+fn secrets_are_read_by_name_never_listed_or_changed_and_watched_only_beside_the_operator() {
     let manifests = manifests("deploy");
     let mut verbs = BTreeSet::new();
     for (_, rule) in rules(&manifests).into_iter().filter(|(_, rule)| list(&rule["resources"]).contains(&"secrets")) {
         verbs.extend(list(&rule["verbs"]));
     }
-    assert_eq!(verbs, BTreeSet::from(["get", "create", "delete"]));
+    assert_eq!(verbs, BTreeSet::from(["get", "watch", "create", "delete"]));
+    let watching = manifests.iter().filter(|role| role.is("Role") || role.is("ClusterRole")).filter(|role| {
+        let of_secrets = |rule: &&Value| list(&rule["resources"]).contains(&"secrets");
+        role.object["rules"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(of_secrets)
+            .any(|rule| list(&rule["verbs"]).contains(&"watch"))
+    });
+    let places: Vec<_> =
+        watching.map(|role| (role.is("Role"), role.object["metadata"]["namespace"].as_str())).collect();
+    assert_eq!(places, [(true, Some("namespace-migration"))], "only the kubeconfigs in the operator's own namespace");
 }
 
 #[test]

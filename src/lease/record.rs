@@ -112,7 +112,7 @@ pub(super) fn taken(seen: &Seen, identity: &str, times: &Times, wall: Timestamp)
 pub(super) fn renewed(seen: &Seen, times: &Times, wall: Timestamp) -> Lease {
     let acquired = seen.spec().and_then(|spec| spec.acquire_time.clone());
     let spec = LeaseSpec {
-        acquire_time: acquired.or_else(|| Some(MicroTime(wall))),
+        acquire_time: acquired.or(Some(MicroTime(wall))),
         lease_transitions: Some(seen.transitions()),
         ..held(seen.holder(), times, wall)
     };

@@ -248,7 +248,12 @@ impl Run<'_> {
             (_, Side::Source) => Reason::SourceUnreachable,
             (_, Side::Target) => Reason::TargetUnreachable,
         };
-        let message = format!("The {side} cluster of ClusterPair {} {}.", self.order.pair, view.reach.trouble());
+        let trouble = view.reach.trouble();
+        let expected = match &view.reach {
+            Reach::WrongCluster { .. } => format!(", expected {}", self.order.rules(side).identity),
+            _ => String::new(),
+        };
+        let message = format!("The {side} cluster of ClusterPair {} {trouble}{expected}.", self.order.pair);
         let fix = format!(
             "Mend the {side} cluster, or its connection in ClusterPair {}; it is tried again by itself.",
             self.order.pair

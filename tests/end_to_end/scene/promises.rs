@@ -4,7 +4,7 @@ use anyhow::{Error, Result, bail};
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
-use rig::deploy::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, SOURCE_ACCOUNT, TARGET_ACCOUNT};
+use rig::deploy::OPERATOR_NAMESPACE;
 use rig::recorder::Write;
 use rig::setup::ANNOTATION_PREFIX;
 use rig::weight_history::{
@@ -61,8 +61,7 @@ fn nowhere_else(writes: &[Write]) -> Result<()> {
     stray.map_or(Ok(()), |write| bail!("a write outside of every migration's namespace: {}", write.summary()))
 }
 
-/// Whether an operator wrote it, under any of the identities that `deploy/` gives it.
+/// Whether an operator wrote it, under any of the identities that it has: nobody else has a `ServiceAccount` beside it.
 pub fn is_by_operator(write: &Write) -> bool {
-    let accounts = [OPERATOR_ACCOUNT, SOURCE_ACCOUNT, TARGET_ACCOUNT];
-    accounts.iter().any(|account| write.user == format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{account}"))
+    write.user.starts_with(&format!("system:serviceaccount:{OPERATOR_NAMESPACE}:"))
 }

@@ -201,11 +201,11 @@ impl Setup {
         self.home_access = access;
         let mut target = world.target().service_account(OPERATOR_NAMESPACE, TARGET_ACCOUNT).await?;
         self.target_proxy = self.proxied(&mut target).await?;
-        put_kubeconfig(home, &self.secret("target"), &target).await?;
+        put_kubeconfig(home, &self.kubeconfig_secret("target"), &target).await?;
         if self.options.home == Home::Third {
             let mut source = world.source().service_account(OPERATOR_NAMESPACE, SOURCE_ACCOUNT).await?;
             self.source_proxy = self.proxied(&mut source).await?;
-            put_kubeconfig(home, &self.secret("source"), &source).await?;
+            put_kubeconfig(home, &self.kubeconfig_secret("source"), &source).await?;
         }
         Ok(())
     }
@@ -219,7 +219,8 @@ impl Setup {
         Ok(Some(proxy))
     }
 
-    fn secret(&self, side: &str) -> String {
+    /// The Secret in the operator's namespace that holds the kubeconfig for a side, `source` or `target`.
+    pub fn kubeconfig_secret(&self, side: &str) -> String {
         format!("{}-{side}", self.options.name)
     }
 
@@ -254,7 +255,7 @@ impl Setup {
     fn side(&self, side: &str, identity: &str, balancer: &LoadBalancer) -> Value {
         let is_source = side == "source";
         let in_cluster = is_source && self.options.home == Home::Source;
-        let kubeconfig = json!({"kubeconfig": {"secretName": self.secret(side)}});
+        let kubeconfig = json!({"kubeconfig": {"secretName": self.kubeconfig_secret(side)}});
         let ([source_prefix, target_prefix], [interval, ..]) = (self.options.annotation_prefixes, self.options.dns);
         let prefix = if is_source { source_prefix } else { target_prefix };
         json!({
