@@ -148,7 +148,13 @@ impl Election {
                     told = holder;
                     standing_by();
                 }
-                Err(error) => tracing::warn!(lease = self.name(), %error, "the lease cannot be acquired; trying again"),
+                Err(error) => {
+                    let trouble = error.kind_and_words().0;
+                    if trouble != told {
+                        tracing::warn!(lease = self.name(), %error, "the lease cannot be acquired; trying again");
+                    }
+                    told = trouble;
+                }
             }
             tokio::time::sleep(jittered(self.candidacy.times.retry_period)).await;
         }

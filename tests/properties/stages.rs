@@ -38,7 +38,8 @@ fn pending_says_which_cluster_it_waits_for_and_why() {
     let fix = "Mend the target cluster, or its connection in ClusterPair old-to-new; it is tried again by itself.";
     assert_eq!(passed(world.clone()).status.unblock, fix);
     world.target.reach = Reach::WrongCluster { found: "33333333".into() };
-    let said = "The target cluster of ClusterPair old-to-new is another cluster than the ClusterPair names: its identity is 33333333.";
+    let said = "The target cluster of ClusterPair old-to-new is another cluster than the ClusterPair names: its identity is 33333333, \
+                expected 22222222-2222-4222-8222-222222222222.";
     assert_eq!(says(&passed(world)), (Stage::Pending, "WrongCluster", said));
 }
 
