@@ -121,6 +121,9 @@ pub struct NamespaceMigrationStatus {
     /// Since when all weights of this stage have been seen as wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_since: Option<MicroTime>,
+    /// How often somebody else undid what a rollback had written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone: Option<Undone>,
     /// Why everything goes or went back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
@@ -226,6 +229,15 @@ pub enum StepPhase {
     SourceSettling,
     /// Both are served; the target must stay healthy for the hold.
     Holding,
+}
+
+/// Somebody else undid what a rollback had written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Undone {
+    /// How often.
+    pub times: i32,
+    /// When it was last seen.
+    pub last: MicroTime,
 }
 
 /// Why everything goes back.

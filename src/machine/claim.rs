@@ -31,7 +31,7 @@ fn given_back(run: &Run<'_>, side: Side) -> Vec<Effect> {
     let planned = run.ingresses().iter().filter_map(|planned| Some((planned, run.ingress(side, planned)?)));
     planned
         .filter(|(_, facts)| {
-            let ours = facts.stamp.as_ref().is_some_and(|stamp| stamp.owner == run.order.owner);
+            let ours = facts.stamp_of(&run.order.owner).is_some();
             !(ours && facts.weight_is_ours())
         })
         .filter(|(planned, facts)| is_given_back(run, side, planned, facts))

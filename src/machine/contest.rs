@@ -6,39 +6,63 @@ use super::reason::Reason;
 use super::run::{Move, Run, Wait};
 use super::stages::shift_traffic_steps;
 use super::traffic::{Weight, target_share};
-use crate::api::Stage;
 use crate::api::status::{PlannedIngress, StepPhase};
+use crate::api::{STAMP_ANNOTATION, Stage};
 
 /// The answer to a contest, if there is one.
 pub fn respond(run: &Run<'_>) -> Option<Move> {
-    let (side, planned, message) = [Side::Source, Side::Target].into_iter().find_map(|side| contested(run, side))?;
+    let found = [Side::Source, Side::Target].into_iter().find_map(|side| contested(run, side))?;
+    let Contest { message, cure } = found;
     let allowed = allowed_share(run);
     if let Some(harm) = run.ingresses().iter().find_map(|planned| harm(run, planned, allowed)) {
         return Some(Move::RollBack { reason: Reason::ForeignWeight, message: format!("{message} {harm}") });
     }
-    Some(Wait::new(Reason::WeightContested, message).unblocked_by(cure(run, side, planned)).into())
+    Some(Wait::new(Reason::WeightContested, message).unblocked_by(cure).into())
 }
 
-fn cure(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> String {
+/// What somebody else changed, and what a person can do about it.
+struct Contest {
+    message: String,
+    cure: String,
+}
+
+/// How a person stops the other writer on a side.
+pub(super) fn stop_other_writer(run: &Run<'_>, side: Side) -> String {
+    let escape = |annotation: &str| format!("/metadata/annotations/{}", annotation.replace('/', "~1"));
     let prefix = &run.order.rules(side).annotation_prefix;
-    let weight = written(run, side, false).first().copied().unwrap_or_default();
-    let identifier = if side == Side::Source { &planned.source_identifier } else { &planned.target_identifier };
     format!(
         "Stop the other writer. Argo CD: ignoreDifferences with managedFieldsManagers [namespace-migration]; Flux: spec.ignore \
-         for /metadata/annotations/{}aws-weight. Then give the Ingress back: kubectl annotate ingress {} -n {} --overwrite \
-         {prefix}set-identifier={identifier} {prefix}aws-weight={weight}",
-        prefix.replace('/', "~1"),
-        planned.name,
-        run.order.namespace
+         for {}, {} and {}.",
+        escape(&format!("{prefix}aws-weight")),
+        escape(&format!("{prefix}set-identifier")),
+        escape(STAMP_ANNOTATION),
     )
 }
 
-/// What is wrong on a side, with the Ingress and a sentence.
-fn contested<'a>(run: &'a Run<'_>, side: Side) -> Option<(Side, &'a PlannedIngress, String)> {
+/// How a person gives an Ingress back with the weight that was last written.
+fn give_back(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> String {
+    let prefix = &run.order.rules(side).annotation_prefix;
+    let weight = written(run, side, false).first().copied().unwrap_or_default();
+    format!(
+        "Then give the Ingress back: kubectl annotate ingress {} -n {} --overwrite {prefix}set-identifier={} {prefix}aws-weight={weight}",
+        planned.name,
+        run.order.namespace,
+        planned.identifier(side),
+    )
+}
+
+fn contested(run: &Run<'_>, side: Side) -> Option<Contest> {
     if !run.view(side).synced {
         return None;
     }
-    run.ingresses().iter().find_map(|planned| Some((side, planned, problem(run, side, planned)?)))
+    run.ingresses().iter().find_map(|planned| {
+        if let Some(message) = gone(run, side, planned) {
+            let cure = format!("Deploy Ingress {} to the {side} again, as it was.", planned.name);
+            return Some(Contest { message, cure });
+        }
+        let cure = format!("{} {}", stop_other_writer(run, side), give_back(run, side, planned));
+        Some(Contest { message: changed(run, side, planned)?, cure })
+    })
 }
 
 /// Whether every Ingress of a side must carry our stamp after this stage has begun.
@@ -49,13 +73,15 @@ pub(super) fn is_ours_by_now(stage: Stage, side: Side) -> bool {
     }
 }
 
-fn problem(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<String> {
-    let name = &planned.name;
+fn gone(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<String> {
+    let gone = is_ours_by_now(run.status.stage, side) && run.ingress(side, planned).is_none();
+    gone.then(|| format!("Ingress {} is gone from the {side}.", planned.name))
+}
+
+fn changed(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<String> {
+    let (name, facts) = (&planned.name, run.ingress(side, planned)?);
     let ours_by_now = is_ours_by_now(run.status.stage, side);
-    let Some(facts) = run.ingress(side, planned) else {
-        return ours_by_now.then(|| format!("Ingress {name} is gone from the {side}."));
-    };
-    let stamp = facts.stamp.as_ref().filter(|stamp| stamp.owner == run.order.owner);
+    let stamp = facts.stamp_of(&run.order.owner);
     let is_running = stamp.is_some_and(|stamp| !stamp.direction.is_final());
     if is_given_back(run, side, planned, facts) || (!ours_by_now && (!is_running || facts.weight_is_ours())) {
         return None;
@@ -64,6 +90,12 @@ fn problem(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<String
     let wanted = wanted(run, side, facts.weight_is_ours());
     if !facts.weight_is_ours() && facts.weight_text.is_some() {
         return Some(format!("The weight of Ingress {name} on the {side} was changed to {found} by {writer}{wanted}."));
+    }
+    if facts.identifier.as_ref() != Some(planned.identifier(side)) {
+        let (found, expected) = (facts.identifier.as_deref().unwrap_or("none"), planned.identifier(side));
+        return Some(format!(
+            "The DNS set identifier of Ingress {name} on the {side} was changed to {found}; {expected} is expected."
+        ));
     }
     if stamp.is_none() {
         return Some(format!("The annotations of Ingress {name} on the {side} were removed or replaced by {writer}."));
@@ -78,8 +110,7 @@ fn wanted(run: &Run<'_>, side: Side, ours: bool) -> String {
 
 /// Whether identifier and weight are as written, whoever wrote them last.
 pub(super) fn is_given_back(run: &Run<'_>, side: Side, planned: &PlannedIngress, facts: &IngressFacts) -> bool {
-    let identifier = if side == Side::Source { &planned.source_identifier } else { &planned.target_identifier };
-    facts.identifier.as_ref() == Some(identifier)
+    facts.identifier.as_ref() == Some(planned.identifier(side))
         && facts.weight().is_some_and(|weight| written(run, side, facts.weight_is_ours()).contains(&weight))
 }
 
@@ -125,7 +156,7 @@ fn harm(run: &Run<'_>, planned: &PlannedIngress, allowed: i32) -> Option<String>
     let (source, target) = (run.ingress(Side::Source, planned)?, run.ingress(Side::Target, planned)?);
     let target = target.weight()?;
     let Some(source) = source.weight() else {
-        let taken = "Without its weight the source's record may go, and with it every user to the target.";
+        let taken = "Without its weight the source's record may disappear, and every user would go to the target.";
         return Some(taken.to_owned());
     };
     if source == Weight::ZERO && target == Weight::ZERO {

@@ -10,19 +10,24 @@ use super::stages::is_rollback;
 use crate::api::namespace_migration::OnFailure;
 use crate::api::{Stage, status::StepPhase};
 
-/// How long a stage may take. None: as long as it takes.
-pub fn allowance(stage: Stage) -> Option<SignedDuration> {
+/// Time without any verdict, in a hold, after which a person is told: what measures has failed, not what is measured.
+const LONGEST_SILENCE: SignedDuration = SignedDuration::from_mins(15);
+
+/// How long a stage may take. None: as long as it takes. `settle` is what DNS takes when all goes well: a slow one is not late.
+pub fn allowance(stage: Stage, settle: SignedDuration) -> Option<SignedDuration> {
     match stage {
         // A person or a pipeline has to do something; a working day and a night pass quickly.
         Stage::Preflight | Stage::PrepareTarget | Stage::CopySecrets | Stage::DeployWorkloads => {
             Some(SignedDuration::from_hours(24))
         }
-        // Only machines are waited for: external-dns, a load balancer, probes.
-        Stage::WeightSource | Stage::PublishTarget | Stage::SmokeTest => Some(SignedDuration::from_hours(1)),
-        // Of one write and its settling; holds do not count.
-        Stage::ShiftTraffic => Some(SignedDuration::from_hours(1)),
+        // Only machines are waited for: a load balancer, probes.
+        Stage::SmokeTest => Some(SignedDuration::from_hours(1)),
+        // external-dns as well; in the shift, of one write and its settling: holds do not count.
+        Stage::WeightSource | Stage::PublishTarget | Stage::ShiftTraffic => {
+            Some(SignedDuration::from_hours(1).saturating_add(settle))
+        }
         // Users are on the sick side until it is over.
-        Stage::RollingBack => Some(SignedDuration::from_mins(15)),
+        Stage::RollingBack => Some(SignedDuration::from_mins(15).saturating_add(settle)),
         Stage::Pending
         | Stage::Bake
         | Stage::Completed
@@ -32,19 +37,27 @@ pub fn allowance(stage: Stage) -> Option<SignedDuration> {
     }
 }
 
+fn allowed(run: &Run<'_>) -> Option<SignedDuration> {
+    allowance(run.status.stage, run.order.dns.settle_time())
+}
+
 /// When the current wait is too long, if it can be.
 pub fn deadline(run: &Run<'_>) -> Option<Timestamp> {
-    let allowance = allowance(run.status.stage)?;
+    if is_hold(run) {
+        let since = run.status.waiting_since.as_ref().filter(|_| stood_still(&run.status.reason))?;
+        return since.0.saturating_add(LONGEST_SILENCE).ok();
+    }
     let since = match &run.status.step {
-        Some(step) if run.status.stage == Stage::ShiftTraffic => {
-            if step.phase == StepPhase::Holding {
-                return None;
-            }
-            step.since.0
-        }
+        Some(step) if run.status.stage == Stage::ShiftTraffic => step.since.0,
         _ => run.stage_since(),
     };
-    since.saturating_add(allowance).ok()
+    since.saturating_add(allowed(run)?).ok()
+}
+
+/// Whether healthy time is waited for, which takes as long as was asked.
+fn is_hold(run: &Run<'_>) -> bool {
+    let holds = run.status.step.as_ref().is_some_and(|step| step.phase == StepPhase::Holding);
+    run.status.stage == Stage::Bake || (run.status.stage == Stage::ShiftTraffic && holds)
 }
 
 /// What a wait that is too long turns into. None while it has time.
@@ -54,8 +67,11 @@ pub fn exceeded(run: &Run<'_>, effects: &[Effect], wait: &Wait) -> Option<Move> 
     if run.now < deadline(run)? || is_rollback(run.status.stage) || wait.reason == Reason::ConnectingToClusters {
         return None;
     }
-    let allowance = allowance(run.status.stage).unwrap_or_default();
-    let message = format!("{} took longer than {}: {}", run.status.stage, words(allowance), wait.message);
+    if is_hold(run) {
+        let same = run.status.reason == wait.reason.as_str();
+        return (same && stood_still(&run.status.reason)).then(|| held(effects, wait.clone()));
+    }
+    let message = format!("{} took longer than {}: {}", run.status.stage, words(allowed(run)?), wait.message);
     if stops_the_clock(run, wait.reason) {
         return Some(held(effects, Wait { message, ..wait.clone() }));
     }
@@ -64,21 +80,29 @@ pub fn exceeded(run: &Run<'_>, effects: &[Effect], wait: &Wait) -> Option<Move> 
     }
     let reason = Reason::DeadlineExceeded;
     Some(match (run.status.stage, run.order.on_failure) {
-        (Stage::Preflight, _) => Move::Fail { reason, message },
+        (Stage::Preflight, _) => Move::Fail { reason, message: format!("{message} Nothing was changed.") },
         (_, OnFailure::Rollback) => Move::RollBack { reason, message },
         (_, OnFailure::Hold) => held(effects, Wait { reason, message, ..wait.clone() }),
     })
 }
 
 /// A person is told. What can be done is still done: it may be all that was missing.
-fn held(effects: &[Effect], wait: Wait) -> Move {
+fn held(effects: &[Effect], mut wait: Wait) -> Move {
+    if wait.unblock.is_empty() {
+        "Find out why it does not happen; it goes on by itself as soon as it does.".clone_into(&mut wait.unblock);
+    }
     Move::Act { effects: effects.to_vec(), wait: wait.stalled() }
 }
 
 fn stops_the_clock(run: &Run<'_>, reason: Reason) -> bool {
     let reachable = |side: Side| run.view(side).reach.is_reachable();
     match reason {
-        Reason::HealthUnknown | Reason::WeightContested | Reason::SourceUnhealthyToo | Reason::Held => true,
+        Reason::HealthUnknown
+        | Reason::WeightContested
+        | Reason::UnplannedIngress
+        | Reason::OwnedByAnother
+        | Reason::SourceUnhealthyToo
+        | Reason::Held => true,
         // Both out of reach in one moment is our own network.
         Reason::SourceUnreachable | Reason::TargetUnreachable => !reachable(Side::Source) && !reachable(Side::Target),
         _ => false,
@@ -91,6 +115,10 @@ fn stood_still(reason_before: &str) -> bool {
         Reason::ConnectingToClusters,
         Reason::SourceUnreachable,
         Reason::TargetUnreachable,
+        Reason::ClusterRefused,
+        Reason::WrongCluster,
+        Reason::OwnedByAnother,
+        Reason::UnplannedIngress,
         Reason::HealthUnknown,
         Reason::WeightContested,
         Reason::SourceUnhealthyToo,

@@ -15,7 +15,7 @@ use super::run::{Event, Memo, Move, Run, Wait, micro, seconds};
 use super::stages::{self, is_rollback, is_terminal, is_watched};
 use super::summary;
 use crate::api::namespace_migration::{OnFailure, RemovalPolicy};
-use crate::api::status::{Cause, NamespaceMigrationStatus, Stage};
+use crate::api::status::{Cause, NamespaceMigrationStatus, Stage, Undone};
 
 /// Stages passed in one pass at most: all of them, each with a few things to remember. More would be a loop.
 const MOVES_PER_PASS: usize = 64;
@@ -181,7 +181,7 @@ fn unhealthy(run: &Run<'_>) -> Option<Move> {
     }
     let found = health
         .first(Side::Target, Verdict::Fail)
-        .map(|check| format!("{}: {}", check.name, check.message))
+        .map(|check| format!("{}: {}.", check.name, check.message.trim_end_matches('.')))
         .unwrap_or_default();
     if health.verdict(Side::Source) == Verdict::Fail {
         let message = format!("The target is unhealthy, and so is the source; nobody is moved. {found}");
@@ -203,7 +203,7 @@ fn remember(run: &mut Run<'_>, memo: Memo) {
     match memo {
         Memo::Plan(plan) => run.status.plan = Some(plan),
         Memo::WrittenNow => run.status.written_since = Some(micro(run.now)),
-        Memo::NotWritten => run.status.written_since = None,
+        Memo::Undone => undone(run),
         Memo::DeadlineAnew => restart_deadline(run),
         Memo::Step(step) => {
             let entered = run.status.step.as_ref().is_none_or(|old| old.index != step.index);
@@ -213,6 +213,12 @@ fn remember(run: &mut Run<'_>, memo: Memo) {
             }
         }
     }
+}
+
+fn undone(run: &mut Run<'_>) {
+    run.status.written_since = None;
+    let times = run.status.undone.as_ref().map_or(0, |undone| undone.times);
+    run.status.undone = Some(Undone { times: times.saturating_add(1), last: micro(run.now) });
 }
 
 fn restart_deadline(run: &mut Run<'_>) {
@@ -241,6 +247,7 @@ fn enter(run: &mut Run<'_>, stage: Stage) {
     run.status.stage = stage;
     run.status.stage_started_at = Some(seconds(run.now));
     run.status.written_since = None;
+    run.status.undone = None;
     if stage == Stage::WeightSource {
         run.status.epoch = highest_epoch(run) + 1;
     }
@@ -249,7 +256,8 @@ fn enter(run: &mut Run<'_>, stage: Stage) {
     let note = match stage {
         Stage::Completed => "The service has moved: the target serves everything.".to_owned(),
         Stage::RolledBack => format!("The source serves everything again. {cause}"),
-        Stage::RollingBack | Stage::Failed => format!("{stage} began. {cause}"),
+        Stage::RollingBack => format!("RollingBack began. {cause}"),
+        Stage::Failed => format!("It ended without a move. {cause}"),
         _ => format!("{stage} began."),
     };
     let reason = match stage {

@@ -47,6 +47,12 @@ pub enum Proof {
 }
 
 impl DnsVerification {
+    /// How long following takes when all goes well: no deadline may be shorter.
+    pub fn settle_time(&self) -> SignedDuration {
+        let Self::AnnotationOnly(follow) = self;
+        follow.total()
+    }
+
     /// Whether what has been written since `written_since` is served at `now`.
     pub fn gate(&self, written_since: Timestamp, now: Timestamp) -> Gate {
         let Self::AnnotationOnly(follow) = self;

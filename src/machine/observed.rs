@@ -152,6 +152,11 @@ impl IngressFacts {
         self.weight_managers.contains(FIELD_MANAGER)
     }
 
+    /// The stamp, if it is this owner's.
+    pub fn stamp_of(&self, owner: &str) -> Option<&Stamp> {
+        self.stamp.as_ref().filter(|stamp| stamp.owner == owner)
+    }
+
     /// Who took the weight over, for a sentence.
     pub fn weight_writer(&self) -> String {
         let others: Vec<_> = self.weight_managers.iter().filter(|m| *m != FIELD_MANAGER).cloned().collect();

@@ -75,8 +75,8 @@ pub enum Refusal {
         /// The Ingress.
         ingress: String,
     },
-    /// A newer epoch, or a rollback, has been written.
-    #[error("a newer write has been made: epoch {found} {direction:?}, this one has epoch {ours}", direction = .newer.direction, found = .newer.epoch)]
+    /// A newer epoch, or a rollback of this one, has been written.
+    #[error("a write that overrules this one has been made: its stamp says epoch {found} {direction:?}, this one epoch {ours}", direction = .newer.direction, found = .newer.epoch)]
     Fenced {
         /// The stamp that was found.
         newer: Stamp,
@@ -180,7 +180,7 @@ fn uncontested(write: &WeightWrite, side: Side, facts: Option<&IngressFacts>) ->
     let Some(facts) = facts else {
         return if write.is_claim() { Ok(()) } else { Err(Refusal::Gone { side, ingress }) };
     };
-    let stamp = facts.stamp.as_ref().filter(|stamp| stamp.owner == write.stamp.owner);
+    let stamp = facts.stamp_of(&write.stamp.owner);
     let contested = match stamp {
         // Left over from an earlier end: whoever changed it since was free to.
         Some(stamp) if stamp.direction.is_final() && write.is_claim() => false,
@@ -190,11 +190,14 @@ fn uncontested(write: &WeightWrite, side: Side, facts: Option<&IngressFacts>) ->
     if contested { Err(Refusal::Contested { side, ingress, writer: facts.weight_writer() }) } else { Ok(()) }
 }
 
-/// Refuses a write that is older than a stamp: another owner's running one, or a newer epoch of our own.
+/// Refuses a write that is older than a stamp: another owner's, or a newer epoch of our own.
+///
+/// What another owner has left at its end may be taken over going forward. A rollback takes back what was done here, and an
+/// Ingress that carries another owner's stamp was never written here.
 fn fence(write: &WeightWrite, stamp: Option<&Stamp>) -> Result<(), Refusal> {
     let Some(stamp) = stamp else { return Ok(()) };
     if stamp.owner != write.stamp.owner {
-        if stamp.direction.is_final() {
+        if stamp.direction.is_final() && !write.stamp.direction.is_back() {
             return Ok(());
         }
         let (side, ingress, owner) = (write.side, write.ingress.clone(), stamp.owner.clone());
@@ -349,6 +352,13 @@ mod tests {
         ));
         let ended = Stamp { direction: Direction::Completed, ..other };
         assert!(matches!(permit(&forward, "target", &live("0", Some(ended))), Permit::Write { .. }));
+    }
+
+    #[test]
+    fn a_rollback_never_takes_users_from_another_migration_that_has_completed() {
+        let other = Stamp { owner: "home/x/x".into(), ..stamp(1, Direction::Completed) };
+        let back = permit(&write(0, stamp(2, Direction::RollingBack)), "target", &live("100", Some(other)));
+        assert!(matches!(refused(back), Refusal::OwnedByAnother { .. }));
     }
 
     #[test]

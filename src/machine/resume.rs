@@ -72,7 +72,7 @@ fn history(old: NamespaceMigrationStatus, run: &Run<'_>) -> Vec<HistoryEntry> {
 /// Our newest stamp on any Ingress of either side.
 pub(super) fn newest_stamp(run: &Run<'_>) -> Option<Stamp> {
     let all = [Side::Source, Side::Target].into_iter().flat_map(|side| run.view(side).ingresses.values());
-    let ours = all.filter_map(|facts| facts.stamp.as_ref()).filter(|stamp| stamp.owner == run.order.owner);
+    let ours = all.filter_map(|facts| facts.stamp_of(&run.order.owner));
     ours.max_by_key(|stamp| (stamp.epoch, stamp.direction.is_back())).cloned()
 }
 
@@ -93,8 +93,16 @@ fn adopt_lost_status(run: &mut Run<'_>, newest: &Stamp) {
 }
 
 /// The last stamps are written target first. While the source's are missing, the bake is over and they are still to be written.
+///
+/// A source that has users has not been left: somebody gave them back since, or it was the target of an earlier migration of
+/// this name. Then there is something to move, and it begins anew.
 fn adopt_completed(run: &mut Run<'_>, newest: &Stamp) {
     let plan = stages::plan(run);
+    let source = &run.view(Side::Source).ingresses;
+    let weights = plan.ingresses.iter().filter_map(|planned| source.get(&planned.name)).map(IngressFacts::weight);
+    if !weights.eq(plan.ingresses.iter().map(|_| Some(Weight::ZERO))) {
+        return;
+    }
     let is_final = |name: &str| {
         let stamp = run.view(Side::Source).ingresses.get(name).and_then(|facts| facts.stamp.as_ref());
         stamp.is_some_and(|stamp| stamp.direction.is_final())
@@ -137,8 +145,8 @@ fn is_coming(run: &Run<'_>, side: Side) -> bool {
 
 /// Weights on a side that are as we wrote them.
 fn our_weights(run: &Run<'_>, side: Side) -> Vec<Weight> {
-    let stamped = |facts: &&IngressFacts| facts.stamp.as_ref().is_some_and(|stamp| stamp.owner == run.order.owner);
-    let ours = run.view(side).ingresses.values().filter(stamped).filter(|facts| facts.weight_is_ours());
+    let stamped = run.view(side).ingresses.values().filter(|facts| facts.stamp_of(&run.order.owner).is_some());
+    let ours = stamped.filter(|facts| facts.weight_is_ours());
     ours.filter_map(IngressFacts::weight).collect()
 }
 

@@ -79,8 +79,8 @@ pub enum Memo {
     Plan(Plan),
     /// All weights of the stage have been seen as wanted, from now on.
     WrittenNow,
-    /// A weight of the stage is not as wanted any more.
-    NotWritten,
+    /// Somebody undid what a rollback had written.
+    Undone,
     /// What kept it from going on is over: its deadline starts anew.
     DeadlineAnew,
     /// Where the shift is.
@@ -164,6 +164,11 @@ impl Run<'_> {
         self.view(side).ingresses.get(&planned.name)
     }
 
+    /// The other migration whose stamp is on an Ingress of the plan, if there is one: it is not this migration's to write.
+    pub fn taken_by(&self, side: Side, planned: &PlannedIngress) -> Option<&Stamp> {
+        self.ingress(side, planned)?.stamp.as_ref().filter(|stamp| stamp.owner != self.order.owner)
+    }
+
     /// The stamp of this attempt and epoch.
     pub fn stamp(&self, direction: Direction) -> Stamp {
         self.order.stamp(self.status.attempt, self.status.epoch, direction)
@@ -171,15 +176,11 @@ impl Run<'_> {
 
     /// The write that gives an Ingress this weight under this stamp.
     pub fn write(&self, side: Side, planned: &PlannedIngress, weight: Weight, stamp: Stamp) -> WeightWrite {
-        let identifier = match side {
-            Side::Source => &planned.source_identifier,
-            Side::Target => &planned.target_identifier,
-        };
         WeightWrite {
             side,
             ingress: planned.name.clone(),
             uid: self.ingress(side, planned).map(|facts| facts.uid.clone()),
-            identifier: identifier.clone(),
+            identifier: planned.identifier(side).clone(),
             weight,
             stamp,
             after_source: false,
@@ -245,29 +246,37 @@ impl Run<'_> {
                 return Some(Wait::new(Reason::ConnectingToClusters, message));
             }
             (Reach::WrongCluster { .. }, _) => Reason::WrongCluster,
+            (Reach::Refused { .. }, _) => Reason::ClusterRefused,
             (_, Side::Source) => Reason::SourceUnreachable,
             (_, Side::Target) => Reason::TargetUnreachable,
         };
-        let trouble = view.reach.trouble();
-        let expected = match &view.reach {
-            Reach::WrongCluster { .. } => format!(", expected {}", self.order.rules(side).identity),
-            _ => String::new(),
-        };
-        let message = format!("The {side} cluster of ClusterPair {} {trouble}{expected}.", self.order.pair);
-        let fix = format!(
-            "Mend the {side} cluster, or its connection in ClusterPair {}; it is tried again by itself.",
-            self.order.pair
-        );
-        Some(Wait::new(reason, message).unblocked_by(fix))
+        let message = format!("The {side} cluster of ClusterPair {} {}.", self.order.pair, view.reach.trouble());
+        let wait = Wait::new(reason, message);
+        Some(match reason {
+            Reason::WrongCluster => wait.unblocked_by(self.right_cluster(side)).stalled(),
+            Reason::ClusterRefused => wait.unblocked_by(self.connection_fix(side)).stalled(),
+            _ => wait.unblocked_by(self.connection_fix(side)),
+        })
+    }
+
+    fn connection_fix(&self, side: Side) -> String {
+        let pair = &self.order.pair;
+        format!("Mend the {side} cluster, or its connection in ClusterPair {pair}; it is tried again by itself.")
+    }
+
+    fn right_cluster(&self, side: Side) -> String {
+        let (pair, expected) = (&self.order.pair, &self.order.rules(side).identity);
+        format!(
+            "ClusterPair {pair} expects the identity {expected}: let its connection lead to that cluster, or mend spec.{side}.identity."
+        )
     }
 }
 
 /// What may not be watched cannot be known: nothing is decided on it.
 fn unwatchable(side: Side, why: &str) -> Wait {
-    let reason = if side == Side::Source { Reason::SourceUnreachable } else { Reason::TargetUnreachable };
     let message = format!("The namespace on the {side} cannot be watched: {why}.");
     let fix = format!("Give the operator's identity on the {side} the role that it is installed with.");
-    Wait::new(reason, message).unblocked_by(fix)
+    Wait::new(Reason::ClusterRefused, message).unblocked_by(fix).stalled()
 }
 
 /// A time of status in microseconds.

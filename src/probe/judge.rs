@@ -34,6 +34,8 @@ pub struct Question<'a> {
     pub scheme: Scheme,
     /// Whether the source's Ingress has a certificate for the host. Without one HTTPS may rightly fail on both sides.
     pub has_certificate: bool,
+    /// Whether the source answered for this host in this round, in whatever way it was asked.
+    pub source_is_there: bool,
     /// Status codes that pass, if the spec names them.
     pub statuses: &'a [u16],
     /// What the source last answered well, from an earlier round.
@@ -43,16 +45,16 @@ pub struct Question<'a> {
 /// What one round says of the source, of the target, and what the source answered well.
 pub fn judge(question: &Question<'_>, source: &Answer, target: &Answer) -> (Opinion, Opinion, Option<Expectation>) {
     let expected = well_answered(question, source);
+    if is_not_served(question, source) {
+        let message = format!("the source does not serve {} for this host; it is not compared", question.scheme);
+        return (Opinion::new(Verdict::Pass, &*message), Opinion::new(Verdict::Pass, message), None);
+    }
     if is_silent(source) && is_silent(target) {
         let message = match [target, source].into_iter().find(|answer| is_not_asked(answer)) {
             Some(answer) => describe(answer),
             None => format!("neither side answers ({}), so it may be our own network", describe(target)),
         };
         return (Opinion::new(Verdict::Inconclusive, &*message), Opinion::new(Verdict::Inconclusive, message), None);
-    }
-    if serves_no_https(question, source) {
-        let message = "the source has no certificate for this host; HTTPS is not compared";
-        return (Opinion::new(Verdict::Pass, message), Opinion::new(Verdict::Pass, message), None);
     }
     let of_source = match &expected {
         Some(_) => Opinion::new(Verdict::Pass, describe(source)),
@@ -89,9 +91,16 @@ fn well_answered(question: &Question<'_>, source: &Answer) -> Option<Expectation
     well.then(|| Expectation { status: *status, location: location.clone() })
 }
 
-fn serves_no_https(question: &Question<'_>, source: &Answer) -> bool {
-    let refused = matches!(source, Answer::Failed { kind: FailureKind::Tls | FailureKind::Refused, .. });
-    question.scheme == Scheme::Https && !question.has_certificate && refused
+/// Whether users never had this way to the service: a load balancer may listen on one port only, and drop what comes to
+/// the other. What the source has once answered is served.
+fn is_not_served(question: &Question<'_>, source: &Answer) -> bool {
+    let Answer::Failed { kind, .. } = source else { return false };
+    let closed = match kind {
+        FailureKind::Refused | FailureKind::Timeout => true,
+        FailureKind::Tls => question.scheme == Scheme::Https && !question.has_certificate,
+        _ => false,
+    };
+    closed && question.source_is_there && question.remembered.is_none() && question.statuses.is_empty()
 }
 
 /// No connection at all. A certificate that is not accepted comes from somebody who is there.
@@ -194,8 +203,13 @@ mod tests {
         Answer::Failed { kind, message: format!("{kind:?}") }
     }
 
-    const PLAIN: Question<'_> =
-        Question { scheme: Scheme::Http, has_certificate: true, statuses: &[], remembered: None };
+    const PLAIN: Question<'_> = Question {
+        scheme: Scheme::Http,
+        has_certificate: true,
+        source_is_there: false,
+        statuses: &[],
+        remembered: None,
+    };
 
     fn verdicts(question: &Question<'_>, source: &Answer, target: &Answer) -> (Verdict, Verdict) {
         let (source, target, _) = judge(question, source, target);
@@ -256,12 +270,29 @@ mod tests {
         let good = answers(200, None);
         let question = Question { scheme: Scheme::Https, ..PLAIN };
         assert_eq!(verdicts(&question, &good, &fails(FailureKind::Tls)), (Verdict::Pass, Verdict::Fail));
-        let without = Question { has_certificate: false, ..question };
+        let without = Question { has_certificate: false, source_is_there: true, ..question };
         assert_eq!(
             verdicts(&without, &fails(FailureKind::Tls), &fails(FailureKind::Tls)),
             (Verdict::Pass, Verdict::Pass)
         );
         assert_eq!(verdicts(&without, &good, &fails(FailureKind::Tls)), (Verdict::Pass, Verdict::Fail));
+    }
+
+    #[test]
+    fn a_port_on_which_the_source_never_answered_is_not_compared() {
+        for scheme in [Scheme::Http, Scheme::Https] {
+            for closed in [FailureKind::Refused, FailureKind::Timeout] {
+                let open = Question { scheme, source_is_there: true, ..PLAIN };
+                let both = verdicts(&open, &fails(closed), &fails(closed));
+                assert_eq!(both, (Verdict::Pass, Verdict::Pass), "{scheme:?} {closed:?}");
+                let before = Expectation { status: 200, location: None };
+                let broken = Question { remembered: Some(&before), ..open };
+                let source = verdicts(&broken, &fails(closed), &answers(200, None)).0;
+                assert_eq!(source, Verdict::Fail, "it has answered before");
+            }
+        }
+        let away = verdicts(&PLAIN, &fails(FailureKind::Timeout), &fails(FailureKind::Timeout));
+        assert_eq!(away.0, Verdict::Inconclusive, "nobody answered at all");
     }
 
     #[test]

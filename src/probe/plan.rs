@@ -164,7 +164,9 @@ fn target(observed: &Observed, ingress: &str, host: &str, scheme: Scheme, path: 
 }
 
 fn has_certificate(observed: &Observed, ingress: &str, host: &str) -> bool {
-    observed.source.ingresses.get(ingress).is_some_and(|facts| facts.tls_hosts.contains(host))
+    let wildcard = host.split_once('.').map(|(_, parent)| format!("*.{parent}"));
+    let covers = |name: &String| name == host || Some(name) == wildcard.as_ref();
+    observed.source.ingresses.get(ingress).is_some_and(|facts| facts.tls_hosts.iter().any(covers))
 }
 
 #[cfg(test)]
@@ -176,6 +178,15 @@ mod tests {
         let facts = || IngressFacts { addresses: ["192.0.2.1".to_owned()].into(), ..IngressFacts::default() };
         let ingresses = ingresses.iter().map(|name| ((*name).to_owned(), facts())).collect();
         ClusterView { synced, ingresses, ..ClusterView::default() }
+    }
+
+    #[test]
+    fn a_wildcard_certificate_covers_one_label_and_no_more() {
+        let facts = IngressFacts { tls_hosts: ["*.shop.example".to_owned()].into(), ..IngressFacts::default() };
+        let source = ClusterView { ingresses: [("web".to_owned(), facts)].into(), ..ClusterView::default() };
+        let observed = Observed { source, ..Observed::default() };
+        let covered = |host| has_certificate(&observed, "web", host);
+        assert!(covered("a.shop.example") && !covered("a.b.shop.example") && !covered("shop.example"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! It runs outside of any reconcile, writes nothing, and wakes the reconcile when a verdict changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +18,9 @@ use crate::cluster::namespace_watch::NamespaceWatch;
 use crate::machine::Side;
 use crate::machine::health::{CheckReport, HealthView, Verdict};
 use crate::metrics::Metrics;
+
+/// A prober begins at a random moment within this time, so that migrations that start together do not probe together.
+const LONGEST_DELAY: Duration = Duration::from_secs(1);
 
 /// A running prober. Dropped, it ends.
 pub struct Prober {
@@ -112,9 +115,8 @@ struct Task {
 impl Task {
     async fn run(mut self) {
         lock(&self.shared.health).watched_since = Some(crate::cluster::now());
-        // Migrations that start together do not probe together for ever.
-        let spread = self.plans.borrow().interval.mul_f64(spread());
-        tokio::time::sleep(spread.min(Duration::from_millis(500))).await;
+        let longest = self.plans.borrow().interval.min(LONGEST_DELAY);
+        tokio::time::sleep(longest.mul_f64(spread())).await;
         loop {
             let plan = self.plans.borrow_and_update().clone();
             let began = tokio::time::Instant::now();
@@ -157,14 +159,26 @@ impl Task {
             None => Asker::new(plan, &self.surroundings.metrics)?,
         };
         let answers = self.asker.insert(asker).round(plan).await?;
-        let both = plan.targets.iter().zip(answers);
-        Ok(both.flat_map(|(target, (source, answer))| self.opinions(target, &source, &answer)).collect())
+        let both: Vec<_> = plan.targets.iter().zip(answers).collect();
+        let answered = both.iter().filter(|(_, (source, _))| matches!(source, Answer::Response { .. }));
+        let there: BTreeSet<&str> = answered.map(|(target, _)| target.host.as_str()).collect();
+        let opinions = both.iter().flat_map(|(target, (source, answer))| {
+            self.opinions(target, there.contains(target.host.as_str()), source, answer)
+        });
+        Ok(opinions.collect())
     }
 
-    fn opinions(&mut self, target: &ProbeTarget, source: &Answer, answer: &Answer) -> [((String, Side), Opinion); 2] {
+    fn opinions(
+        &mut self,
+        target: &ProbeTarget,
+        source_is_there: bool,
+        source: &Answer,
+        answer: &Answer,
+    ) -> [((String, Side), Opinion); 2] {
         let question = Question {
             scheme: target.scheme,
             has_certificate: target.has_certificate,
+            source_is_there,
             statuses: &target.statuses,
             remembered: self.expected.get(&target.name),
         };

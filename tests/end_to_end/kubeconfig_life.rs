@@ -2,6 +2,7 @@
 //! rights and whole pairs go. Each time the weights stay as they are, status says what to do, and once that is done it goes on.
 
 use anyhow::{Context as _, Result, ensure};
+use http::StatusCode;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Api;
@@ -10,12 +11,18 @@ use namespace_migration::api::{ClusterPair, NamespaceMigrationStatus, Stage};
 use rig::deploy::{OPERATOR_NAMESPACE, put_kubeconfig};
 use rig::identity::{Credential, Identity};
 use rig::kubeconfig::Access;
+use rig::proxy::ApiRequest;
 use rig::recorder::Recorder;
 use rig::sample_app::Fault;
+use rig::setup::Options;
 
-use crate::scene::{Migration, Scene, condition, holds_step, quick, rollback_write};
+use crate::scene::{Migration, Scene, condition, holds_step, proxied, quick, rollback_write};
 
 const TARGET_ROLE: &str = "namespace-migration-target";
+/// A hold during which something is taken away.
+const BRIEF: &str = "6s";
+/// Longer than an API server believes in a token that was revoked, which is 10 s.
+const LONG: &str = "20s";
 
 /// A scene whose operator reaches the target by a credential of its own.
 struct Connected {
@@ -26,16 +33,21 @@ struct Connected {
 
 impl Connected {
     async fn open(name: &str) -> Result<Self> {
-        let scene = Scene::open(quick(name)).await?;
+        Self::open_with(quick(name)).await
+    }
+
+    async fn open_with(options: Options) -> Result<Self> {
+        let name = &options.name.clone();
+        let scene = Scene::open(options).await?;
         let identity = Identity::create(scene.world.target(), &format!("{name}-operator"), TARGET_ROLE).await?;
         let credential = identity.credential(&format!("{name}-first")).await?;
         put(&scene, &credential.access).await?;
         Ok(Self { scene, identity, credential })
     }
 
-    /// A migration that holds 10 percent for 20 s: longer than an API server believes in a token that was revoked.
-    async fn in_mid_shift(&self) -> Result<Migration<'_>> {
-        let steps = [(10, "20s"), (50, "1s"), (100, "1s")];
+    /// A migration that holds 10 percent for so long.
+    async fn in_mid_shift(&self, hold: &str) -> Result<Migration<'_>> {
+        let steps = [(10, hold), (50, "1s"), (100, "1s")];
         let shop = self.scene.migration(&format!("{}-shop", self.scene.setup.name())).steps(&steps).begin().await?;
         shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
         Ok(shop)
@@ -45,7 +57,7 @@ impl Connected {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kubeconfig_is_rotated_in_mid_run_without_a_call_that_fails() -> Result<()> {
     let connected = Connected::open("rotation").await?;
-    let (scene, shop) = (&connected.scene, connected.in_mid_shift().await?);
+    let (scene, shop) = (&connected.scene, connected.in_mid_shift(LONG).await?);
     let before = kubeconfigs_in_use(scene).await?;
     put(scene, &connected.identity.credential("rotation-second").await?.access).await?;
     let rotated = async || Ok((kubeconfigs_in_use(scene).await? > before).then_some(()));
@@ -64,9 +76,9 @@ async fn a_kubeconfig_is_rotated_in_mid_run_without_a_call_that_fails() -> Resul
 #[tokio::test(flavor = "multi_thread")]
 async fn a_credential_that_is_not_accepted_any_more_freezes_the_shift_until_a_new_one_comes() -> Result<()> {
     let connected = Connected::open("expiry").await?;
-    let (scene, shop) = (&connected.scene, connected.in_mid_shift().await?);
+    let (scene, shop) = (&connected.scene, connected.in_mid_shift(LONG).await?);
     connected.identity.revoke(&connected.credential).await?;
-    let frozen = freezes(&shop, "TargetUnreachable", [Some(90), Some(10)]).await?;
+    let frozen = freezes(&shop, "ClusterRefused", [Some(90), Some(10)]).await?;
     for words in
         ["target cluster", "401 Unauthorized", "credential in Secret expiry-target", "put a kubeconfig with a new one"]
     {
@@ -81,7 +93,7 @@ async fn a_credential_that_is_not_accepted_any_more_freezes_the_shift_until_a_ne
 async fn a_kubeconfig_that_suddenly_leads_to_another_cluster_freezes_the_shift_and_nothing_is_written_there()
 -> Result<()> {
     let connected = Connected::open("swap").await?;
-    let (scene, shop) = (&connected.scene, connected.in_mid_shift().await?);
+    let (scene, shop) = (&connected.scene, connected.in_mid_shift(BRIEF).await?);
     let source = scene.world.source();
     let stranger = Identity::create(source, "swap-stranger", "cluster-admin").await?;
     let recorder = Recorder::open(source.name(), source.audit_log());
@@ -90,7 +102,8 @@ async fn a_kubeconfig_that_suddenly_leads_to_another_cluster_freezes_the_shift_a
 
     let frozen = freezes(&shop, "WrongCluster", [Some(90), Some(10)]).await?;
     let (found, expected) = (rig::deploy::identity(source).await?, rig::deploy::identity(scene.world.target()).await?);
-    ensure!(frozen.message.contains(&format!("its identity is {found}, expected {expected}")), "{}", frozen.message);
+    ensure!(frozen.message.contains(&format!("its identity is {found}")), "{}", frozen.message);
+    ensure!(frozen.unblock.contains(&format!("expects the identity {expected}")), "{}", frozen.unblock);
     let astray = recorder.since(mark).await?.into_iter().find(|write| write.user == stranger.user());
     ensure!(astray.is_none(), "written to the other cluster: {:?}", astray.map(|write| write.summary()));
 
@@ -104,9 +117,9 @@ async fn a_kubeconfig_that_suddenly_leads_to_another_cluster_freezes_the_shift_a
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kubeconfig_that_is_taken_away_freezes_the_shift_until_it_is_back() -> Result<()> {
     let connected = Connected::open("removal").await?;
-    let (scene, shop) = (&connected.scene, connected.in_mid_shift().await?);
+    let (scene, shop) = (&connected.scene, connected.in_mid_shift(BRIEF).await?);
     remove(scene).await?;
-    let frozen = freezes(&shop, "TargetUnreachable", [Some(90), Some(10)]).await?;
+    let frozen = freezes(&shop, "ClusterRefused", [Some(90), Some(10)]).await?;
     let told = "there is no Secret removal-target in the operator's namespace namespace-migration; create it with the \
                 kubeconfig under the key kubeconfig";
     ensure!(frozen.message.contains(told), "{}", frozen.message);
@@ -118,9 +131,9 @@ async fn a_kubeconfig_that_is_taken_away_freezes_the_shift_until_it_is_back() ->
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_targets_kubeconfig_the_users_still_go_back_to_the_source_at_once() -> Result<()> {
     let connected = Connected::open("removal-sick").await?;
-    let (scene, shop) = (&connected.scene, connected.in_mid_shift().await?);
+    let (scene, shop) = (&connected.scene, connected.in_mid_shift(BRIEF).await?);
     remove(scene).await?;
-    shop.waits("TargetUnreachable").await?;
+    shop.waits("ClusterRefused").await?;
     scene.setup.application().set("target", shop.host(), Fault::Status(503));
     shop.waits("RollbackWaitsForTarget").await?;
     ensure!(rollback_write(&shop.weight_writes().await?, "source").is_some(), "the source was not taken back");
@@ -131,9 +144,36 @@ async fn without_the_targets_kubeconfig_the_users_still_go_back_to_the_source_at
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_home_that_cannot_show_the_kubeconfig_takes_no_connection_away() -> Result<()> {
+    let connected = Connected::open_with(proxied("unshown")).await?;
+    let (scene, shop) = (&connected.scene, connected.in_mid_shift(BRIEF).await?);
+    let home = scene.setup.home_faults().context("a proxy before the home")?;
+    let kubeconfigs = |request: &ApiRequest| {
+        let read = request.resource == "secrets" && request.verb == "get";
+        read && request.namespace == OPERATOR_NAMESPACE
+    };
+    home.answer(kubeconfigs, StatusCode::SERVICE_UNAVAILABLE, u64::MAX);
+    let before = kubeconfigs_in_use(scene).await?;
+    put(scene, &connected.identity.credential("unshown-second").await?.access).await?;
+    let asked = async || {
+        let failed = r#"nsmig_remote_calls_total{side="home",verb="get",outcome="server_error"}"#;
+        Ok(scene.metrics().await?.contains(failed).then_some(()))
+    };
+    scene.eventually("a failed read of the kubeconfig", asked).await?;
+    shop.ends(Stage::Completed).await?;
+    ensure!(!scene.log().await?.contains("cannot be used"), "{}", scene.log().await?);
+    ensure!(kubeconfigs_in_use(scene).await? == before, "it used what it was not shown");
+
+    home.clear();
+    let rotated = async || Ok((kubeconfigs_in_use(scene).await? > before).then_some(()));
+    scene.eventually("the new kubeconfig in use", rotated).await?;
+    shop.keeps_its_promises().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_right_that_is_taken_away_is_named_and_the_shift_goes_on_when_it_is_back() -> Result<()> {
     let connected = Connected::open("rights").await?;
-    let (scene, shop) = (&connected.scene, connected.in_mid_shift().await?);
+    let (scene, shop) = (&connected.scene, connected.in_mid_shift(BRIEF).await?);
     let rules = connected.identity.rules().await?;
 
     connected.identity.set_rules(&without_patch(&rules)).await?;
@@ -152,7 +192,7 @@ async fn a_right_that_is_taken_away_is_named_and_the_shift_goes_on_when_it_is_ba
     // Not even who the cluster is may be asked now: the operator comes back to it with a new process.
     connected.identity.set_rules(&[]).await?;
     scene.crash_and_restart().await?;
-    let refused = freezes(&shop, "TargetUnreachable", [Some(90), Some(10)]).await?;
+    let refused = freezes(&shop, "ClusterRefused", [Some(90), Some(10)]).await?;
     for words in ["target cluster", "cannot get resource \"namespaces\"", "give it the role of deploy/target"] {
         ensure!(refused.message.contains(words), "{:?} does not say {words:?}", refused.message);
     }
@@ -173,7 +213,7 @@ fn without_patch(rules: &[PolicyRule]) -> Vec<PolicyRule> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pair_that_is_deleted_in_mid_run_freezes_the_shift_until_it_is_back() -> Result<()> {
     let connected = Connected::open("pairless").await?;
-    let (scene, shop) = (&connected.scene, connected.in_mid_shift().await?);
+    let (scene, shop) = (&connected.scene, connected.in_mid_shift(BRIEF).await?);
     let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
     let mut pair = pairs.get("pairless").await?;
     pairs.delete("pairless", &DeleteParams::default()).await?;

@@ -20,7 +20,7 @@ fn a_foreign_weight_is_not_fought_and_the_cure_that_status_names_works() {
     let said = "The weight of Ingress web on the target was changed to 5 by helm; 10 is expected.";
     assert_eq!(says(&world), (Stage::ShiftTraffic, "WeightContested", said));
     let cure = "Stop the other writer. Argo CD: ignoreDifferences with managedFieldsManagers [namespace-migration]; \
-        Flux: spec.ignore for /metadata/annotations/external-dns.kubernetes.io~1aws-weight. Then give the Ingress back: \
+        Flux: spec.ignore for /metadata/annotations/external-dns.kubernetes.io~1aws-weight, /metadata/annotations/external-dns.kubernetes.io~1set-identifier and /metadata/annotations/namespacemigration.io~1stamp. Then give the Ingress back: \
         kubectl annotate ingress web -n shop --overwrite \
         external-dns.kubernetes.io/set-identifier=web-shop-green external-dns.kubernetes.io/aws-weight=10";
     assert_eq!(world.status.unblock, cure);
@@ -53,7 +53,7 @@ fn a_contest_past_its_deadline_stalls_and_moves_nobody() {
     assert_eq!(told(&world), 1, "nobody is called");
     world.pass();
     assert_eq!(told(&world), 0, "it is told again and again");
-    let said = "ShiftTraffic took longer than 1h: The weight of Ingress web on the target was changed to 5 by helm; 10 is expected.";
+    let said = "ShiftTraffic took longer than 1h3m: The weight of Ingress web on the target was changed to 5 by helm; 10 is expected.";
     assert_eq!(says(&world), (Stage::ShiftTraffic, "WeightContested", said));
     let stalled = world.status.conditions.iter().find(|condition| condition.type_ == "Stalled").unwrap();
     assert_eq!(stalled.status, "True");
@@ -97,7 +97,7 @@ fn a_weight_that_somebody_raised_to_the_next_steps_is_not_taken_for_ours() {
 
 #[test]
 fn a_source_without_its_annotations_beside_a_published_target_is_answered_by_a_rollback() {
-    let said = "The annotations of Ingress web on the source were removed or replaced by an unknown field manager. Without its weight the source's record may go, and with it every user to the target.";
+    let said = "The DNS set identifier of Ingress web on the source was changed to none; web-shop-blue is expected. Without its weight the source's record may disappear, and every user would go to the target.";
     assert_eq!(answered(1, Side::Source, 0, true), (Stage::RollingBack, said.to_owned()));
 }
 

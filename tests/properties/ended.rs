@@ -77,7 +77,7 @@ fn a_higher_attempt_starts_again_with_a_higher_epoch_and_a_history() {
     assert!(epochs.iter().all(|stamp| *stamp == (2, 3)), "{epochs:?}");
     let entry = &world.status.history[0];
     assert_eq!((entry.attempt, entry.stage), (1, Stage::RolledBack));
-    let said = "The source serves everything again. The target is unhealthy. https shop.example /: it answered 503, expected 200";
+    let said = "The source serves everything again. The target is unhealthy. https shop.example /: it answered 503, expected 200.";
     assert_eq!(entry.message, said);
     assert!(world.status.cause.is_none());
     assert_eq!(broken_promise(&world.writes), None);

@@ -53,7 +53,7 @@ fn an_unhealthy_target_goes_back_from_every_watched_stage_at_once() {
         let back = ["source web 100 RollingBack", "target web 0 RollingBack"];
         assert_eq!(since(&world, before), back, "from {stage}");
         let cause = world.status.cause.as_ref().unwrap();
-        let said = "The target is unhealthy. https shop.example /: it answered 503, expected 200";
+        let said = "The target is unhealthy. https shop.example /: it answered 503, expected 200.";
         assert_eq!((cause.reason.as_str(), cause.message.as_str()), ("TargetUnhealthy", said));
         assert_eq!(world.status.epoch, 2);
         world.run_until(Stage::RolledBack);
@@ -98,7 +98,7 @@ fn on_failure_hold_moves_nobody_and_goes_on_when_the_target_is_well_again() {
     world.edit(&json!({"onFailure": "Hold"}));
     let before = world.writes.len();
     world.pass();
-    let said = "The target is unhealthy. https shop.example /: it answered 503, expected 200";
+    let said = "The target is unhealthy. https shop.example /: it answered 503, expected 200.";
     assert_eq!(says(&world), (Stage::ShiftTraffic, "Held", said));
     let fix = "Mend the target, then it goes on by itself; or set spec.onFailure to Rollback to send everything back.";
     assert_eq!(world.status.unblock, fix);
@@ -116,7 +116,7 @@ fn users_are_not_moved_from_one_broken_side_to_another() {
     world.verdicts.insert(Side::Source, Verdict::Fail);
     let before = world.writes.len();
     world.pass();
-    let said = "The target is unhealthy, and so is the source; nobody is moved. https shop.example /: it answered 503, expected 200";
+    let said = "The target is unhealthy, and so is the source; nobody is moved. https shop.example /: it answered 503, expected 200.";
     assert_eq!(says(&world), (Stage::ShiftTraffic, "SourceUnhealthyToo", said));
     world.advance(SignedDuration::from_hours(30));
     world.pass();

@@ -92,11 +92,17 @@ fn trouble(name: &str, verdict: &SecretVerdict<'_>, run: &Run<'_>) -> Wait {
     let again = run.now.saturating_add(jiff::SignedDuration::from_secs(10)).unwrap_or(run.now);
     let wait = match verdict {
         SecretVerdict::Conflict(_) => Wait::new(Reason::SecretConflict, message)
-            .unblocked_by("Make both sides equal, delete the target's Secret so that it is copied, or leave it out with spec.secrets.exclude."),
+            .unblocked_by("Make both sides equal, delete the target's Secret so that it is copied, or leave it out with spec.secrets.exclude.")
+            .stalled(),
         SecretVerdict::AbsentOnSource => Wait::new(Reason::SecretRefused, message)
-            .unblocked_by("Create it on the source, or take it out of spec.secrets.include."),
+            .unblocked_by("Create it on the source, or take it out of spec.secrets.include.")
+            .stalled(),
         SecretVerdict::Refused(_) => Wait::new(Reason::SecretRefused, message)
-            .unblocked_by("Take it out of spec.secrets.include and create it on the target by its own means."),
+            .unblocked_by("Take it out of spec.secrets.include and create it on the target by its own means.")
+            .stalled(),
+        SecretVerdict::Unreadable(side, _) => Wait::new(Reason::WaitingForSecrets, message).unblocked_by(format!(
+            "If a right is missing, give the operator's identity on the {side} the role that it is installed with: get on Secrets."
+        )),
         _ => Wait::new(Reason::WaitingForSecrets, message),
     };
     wait.looking_again_at(again)

@@ -16,6 +16,6 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
             let message = format!("The source serves everything again.{cause}");
             Wait::new(Reason::RolledBack, message).unblocked_by(again).stalled().into()
         }
-        _ => Wait::new(Reason::Failed, format!("Nothing was changed.{cause}")).unblocked_by(again).stalled().into(),
+        _ => Wait::new(Reason::Failed, format!("It ended without a move.{cause}")).unblocked_by(again).stalled().into(),
     }
 }

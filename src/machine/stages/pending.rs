@@ -3,6 +3,7 @@
 use super::super::observed::Side;
 use super::super::reason::Reason;
 use super::super::run::{Move, Run, Wait};
+use crate::api::STAMP_ANNOTATION;
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
     if let Some(wait) = run.cluster_trouble() {
@@ -14,15 +15,21 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
     Move::Advance { message: "Both clusters are connected.".to_owned() }
 }
 
-/// The lock: another owner's stamp that has not ended, on any Ingress of the namespace.
-fn moved_by_another(run: &Run<'_>) -> Option<Wait> {
+/// The lock: another owner's stamp that has not ended, on any Ingress of the namespace. It is looked at until our own stamps
+/// are there: two migrations may come to the same Ingresses at one moment.
+pub(super) fn moved_by_another(run: &Run<'_>) -> Option<Wait> {
     [Side::Source, Side::Target].into_iter().find_map(|side| {
         let (name, stamp) = run.view(side).ingresses.iter().find_map(|(name, facts)| {
             let stamp = facts.stamp.as_ref()?;
             (stamp.owner != run.order.owner && !stamp.direction.is_final()).then_some((name, stamp))
         })?;
         let message = format!("Ingress {name} on the {side} is moved by another migration, {}.", stamp.owner);
-        let fix = "Wait for the other migration to end, or delete this one.";
+        let fix = format!(
+            "Wait for the other migration to end, or delete this one. If there is no other any more: create it again under its \
+             name, and it goes on from where it stands; or, if the weights are as they should be, take its mark off: \
+             kubectl annotate ingress {name} -n {} {STAMP_ANNOTATION}-",
+            run.order.namespace
+        );
         Some(Wait::new(Reason::OwnedByAnother, message).unblocked_by(fix))
     })
 }

@@ -3,11 +3,15 @@
 use super::super::observed::Side;
 use super::super::reason::Reason;
 use super::super::run::{Memo, Move, Run, Wait, words};
+use super::pending::moved_by_another;
 use crate::api::status::{Plan, PlannedIngress, PlannedStep, Severity};
 use crate::preflight;
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
     if let Some(wait) = run.cluster_trouble() {
+        return wait.into();
+    }
+    if let Some(wait) = moved_by_another(run) {
         return wait.into();
     }
     let blockers: Vec<_> = preflight::findings(run.order, run.observed)

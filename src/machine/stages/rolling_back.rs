@@ -4,6 +4,9 @@
 //! the weight is right already, so that older writes in flight fail. It ends when both fences have been read back and DNS
 //! has had its time; then the final stamps, and, if the spec says so, what we created on the target goes away.
 
+use jiff::SignedDuration;
+
+use super::super::contest;
 use super::super::effect::{Effect, RemovableKind, Removal, WeightWrite};
 use super::super::gate::Gate;
 use super::super::observed::{SecretPresence, Side};
@@ -14,50 +17,101 @@ use super::super::traffic::{Weight, target_share};
 use crate::api::namespace_migration::RemovalPolicy;
 use crate::api::status::{PlannedIngress, StepPhase};
 
+/// Longest pause between two answers to somebody who writes against a rollback: users may be on the sick side meanwhile.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
+
 pub(super) fn visit(run: &Run<'_>) -> Move {
     let source = unfenced(run, Side::Source);
     let target = unfenced(run, Side::Target);
     let gone = gone_from_source(run);
-    if !source.is_empty() || !target.is_empty() || gone.is_some() {
-        if run.status.written_since.is_some() {
-            // Somebody undid what was written: DNS has to follow anew.
-            return Move::Remember(Memo::NotWritten);
-        }
-        let wait = gone.unwrap_or_else(|| waits_for_fences(run, &source, &target));
-        return Move::Act { effects: in_order(run, source, target), wait };
+    if source.is_empty() && target.is_empty() && gone.is_none() {
+        return fenced(run);
     }
+    if run.status.written_since.is_some() {
+        // Somebody undid what was written: DNS has to follow anew.
+        return Move::Remember(Memo::Undone);
+    }
+    if let Some(wait) = pauses(run) {
+        return wait.into();
+    }
+    let wait = gone.or_else(|| contested(run)).unwrap_or_else(|| waits_for_fences(run, &source, &target));
+    Move::Act { effects: in_order(run, source, target), wait }
+}
+
+/// Both fences have been read back: DNS has its time, then what we created goes if it is to go, then the final stamps.
+fn fenced(run: &Run<'_>) -> Move {
     let Some(written) = &run.status.written_since else { return Move::Remember(Memo::WrittenNow) };
     if let Gate::Closed { until } = run.order.dns.gate(written.0, run.now) {
         let message = "The source has 100 and the target 0; DNS needs time to follow.";
         return Wait::new(Reason::WaitingForRollbackDns, message).until(until).into();
     }
-    if run.order.created_objects == RemovalPolicy::Remove && secrets_are_unread(run) {
-        let message = "The Secrets that were to be copied are being read, to remove those that we created.";
-        return Wait::new(Reason::RemovingObjects, message).until(run.now).into();
-    }
-    let leftovers = leftovers(run);
-    if !leftovers.is_empty() {
-        let message =
-            format!("Objects that we created and that are being removed from the target: {}.", leftovers.len());
-        return Move::Act { effects: leftovers, wait: Wait::new(Reason::RemovingObjects, message) };
+    if let Some(removing) = removes(run) {
+        return removing;
     }
     let finals = final_stamps(run);
     if !finals.is_empty() {
         let wait = Wait::new(Reason::RollingBack, "The Ingresses are marked as rolled back; their weights stay.");
         return Move::Act { effects: finals, wait };
     }
-    Move::Advance { message: "The source serves everything again.".to_owned() }
+    match taken(run) {
+        Some(message) => Move::Fail { reason: Reason::OwnedByAnother, message },
+        None => Move::Advance { message: "The source serves everything again.".to_owned() },
+    }
+}
+
+/// An Ingress that another migration moves was never written here, and is not given back from here.
+fn taken(run: &Run<'_>) -> Option<String> {
+    [Side::Source, Side::Target].into_iter().find_map(|side| {
+        let (name, stamp) =
+            run.ingresses().iter().find_map(|planned| Some((&planned.name, run.taken_by(side, planned)?)))?;
+        Some(format!(
+            "Ingress {name} on the {side} is moved by another migration, {}, and was left alone.",
+            stamp.owner
+        ))
+    })
+}
+
+fn is_taken(run: &Run<'_>, planned: &PlannedIngress) -> bool {
+    [Side::Source, Side::Target].into_iter().any(|side| run.taken_by(side, planned).is_some())
+}
+
+/// Who writes against this rollback, if somebody does. It is answered again and again.
+fn contested(run: &Run<'_>) -> Option<Wait> {
+    run.status.undone.as_ref()?;
+    let (side, planned) = [Side::Source, Side::Target].into_iter().find_map(|side| {
+        let mut planned = run.ingresses().iter();
+        let foreign = |planned: &&PlannedIngress| {
+            run.ingress(side, planned).is_some_and(|facts| !facts.weight_is_ours() || facts.stamp.is_none())
+        };
+        planned.find(foreign).map(|planned| (side, planned))
+    })?;
+    let message = format!(
+        "The annotations of Ingress {} on the {side} are changed by {} against this rollback; they are written again.",
+        planned.name,
+        run.ingress(side, planned)?.weight_writer()
+    );
+    Some(Wait::new(Reason::RollbackContested, message).unblocked_by(contest::stop_other_writer(run, side)))
+}
+
+/// The pause before the next answer to somebody who undoes each one: the first comes at once.
+fn pauses(run: &Run<'_>) -> Option<Wait> {
+    let undone = run.status.undone.as_ref()?;
+    let doublings = u32::try_from(undone.times.saturating_sub(2)).ok()?.min(8);
+    let pause = SignedDuration::from_secs(1 << doublings).min(LONGEST_PAUSE);
+    let until = undone.last.0.saturating_add(pause).ok().filter(|until| *until > run.now)?;
+    contested(run).map(|wait| wait.until(until))
 }
 
 /// Rollback writes of a side that have not been seen to be done. What was never seen is written: a live read will tell.
 /// While the source's Ingress is gone, the target's is the only one that serves, and keeps its weight.
 fn unfenced(run: &Run<'_>, side: Side) -> Vec<WeightWrite> {
-    let after_source = source_may_be_zero(run) || terminating_source(run).is_some();
+    let after_source = waits_for_source(run);
     let stamp = run.stamp(Direction::RollingBack);
     let planned = run
         .ingresses()
         .iter()
-        .filter(|planned| !is_known_absent(run, side, planned) && !is_known_absent(run, Side::Source, planned));
+        .filter(|planned| !is_known_absent(run, side, planned) && !is_known_absent(run, Side::Source, planned))
+        .filter(|planned| run.taken_by(side, planned).is_none());
     planned
         .map(|planned| run.write(side, planned, Weight::ZERO, run.stamp(Direction::Forward)).undo(&stamp, after_source))
         .filter(|write| !is_fenced(run, write))
@@ -93,6 +147,11 @@ fn is_known_absent(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> bool 
     view.synced && view.reach.is_reachable() && !view.ingresses.contains_key(&planned.name)
 }
 
+/// Whether the target's 0 must not come before the source's 100: nobody would be left to serve.
+fn waits_for_source(run: &Run<'_>) -> bool {
+    source_may_be_zero(run) || terminating_source(run).is_some()
+}
+
 /// Whether the source may have been given weight 0: only with the target at 100. Two zeros would be an even split.
 fn source_may_be_zero(run: &Run<'_>) -> bool {
     let seen = run.weights(Side::Source).contains(&Weight::ZERO) || run.weights(Side::Target).contains(&Weight::FULL);
@@ -108,9 +167,9 @@ fn reached_the_last_step(run: &Run<'_>) -> bool {
     })
 }
 
-/// Source first. When the source is known to be out of reach and is not at 0, the target need not wait for its timeout.
+/// Source first. When the source is known to be out of reach and can serve, the target need not wait for its timeout.
 fn in_order(run: &Run<'_>, source: Vec<WeightWrite>, target: Vec<WeightWrite>) -> Vec<Effect> {
-    let target_first = !run.view(Side::Source).reach.is_reachable() && !source_may_be_zero(run);
+    let target_first = !run.view(Side::Source).reach.is_reachable() && !waits_for_source(run);
     let (first, second) = if target_first { (target, source) } else { (source, target) };
     first.into_iter().chain(second).map(Effect::WriteWeight).collect()
 }
@@ -121,6 +180,8 @@ fn waits_for_fences(run: &Run<'_>, source: &[WeightWrite], target: &[WeightWrite
     if !source.is_empty() && !run.view(Side::Source).reach.is_reachable() {
         let frozen = if source_may_be_zero(run) {
             "The source may be at weight 0, so the target keeps its weight until the source has 100"
+        } else if terminating_source(run).is_some() {
+            "The source was being deleted when it was last seen, so the target keeps its weight until the source has 100"
         } else {
             "The target goes to 0 at once, because the source is not at 0"
         };
@@ -152,7 +213,8 @@ fn waits_for_fences(run: &Run<'_>, source: &[WeightWrite], target: &[WeightWrite
 
 /// The share of users, in percent, that the weights as last seen still send to the target: the worst of all Ingresses.
 pub(in super::super) fn exposed_percent(run: &Run<'_>) -> i32 {
-    run.ingresses().iter().map(|planned| exposed(run, planned)).max().unwrap_or(0)
+    let ours = run.ingresses().iter().filter(|planned| !is_taken(run, planned));
+    ours.map(|planned| exposed(run, planned)).max().unwrap_or(0)
 }
 
 fn exposed(run: &Run<'_>, planned: &PlannedIngress) -> i32 {
@@ -184,18 +246,40 @@ fn final_stamps(run: &Run<'_>) -> Vec<Effect> {
     let sides = [Side::Source, Side::Target].into_iter();
     sides
         .flat_map(|side| run.ingresses().iter().map(move |planned| (side, planned)))
-        .filter(|(side, planned)| !is_known_absent(run, *side, planned))
+        .filter(|(side, planned)| !is_known_absent(run, *side, planned) && run.taken_by(*side, planned).is_none())
         .map(|(side, planned)| run.write(side, planned, Weight::ZERO, ended.clone()).undo(&ended, false))
         .filter(|write| !run.is_seen(write))
         .map(Effect::WriteWeight)
         .collect()
 }
 
-/// What we created and the spec wants removed, newest first. Status lists it in the order of creation.
-fn leftovers(run: &Run<'_>) -> Vec<Effect> {
+/// What we created goes, if the spec wants that. None when nothing is left to go.
+fn removes(run: &Run<'_>) -> Option<Move> {
     if run.order.created_objects == RemovalPolicy::Keep {
-        return vec![];
+        return None;
     }
+    if secrets_are_unread(run) {
+        let message = "The Secrets that were to be copied are being read, to remove those that we created.";
+        return Some(Wait::new(Reason::RemovingObjects, message).until(run.now).into());
+    }
+    let (going, leftovers): (Vec<_>, Vec<_>) = leftovers(run).into_iter().partition(|removal| is_going(run, removal));
+    let message = match (leftovers.first(), going.first()) {
+        (None, None) => return None,
+        (None, Some(held)) => format!(
+            "{} {} on the target is being deleted, but something holds it: look at its finalizers.",
+            held.kind.as_str(),
+            held.name
+        ),
+        (Some(_), _) => {
+            format!("Objects that we created and that are being removed from the target: {}.", leftovers.len())
+        }
+    };
+    let effects = leftovers.into_iter().map(Effect::Remove).collect();
+    Some(Move::Act { effects, wait: Wait::new(Reason::RemovingObjects, message) })
+}
+
+/// What we created, newest first. Status lists it in the order of creation.
+fn leftovers(run: &Run<'_>) -> Vec<Removal> {
     let created = run.status.created.iter().rev();
     created
         .filter_map(|object| {
@@ -206,8 +290,12 @@ fn leftovers(run: &Run<'_>) -> Vec<Effect> {
             })
         })
         .filter(|removal| !is_gone(run, removal))
-        .map(Effect::Remove)
         .collect()
+}
+
+fn is_going(run: &Run<'_>, removal: &Removal) -> bool {
+    let found = run.view(Side::Target).ingresses.get(&removal.name);
+    removal.kind == RemovableKind::Ingress && found.is_some_and(|facts| facts.deleting)
 }
 
 /// After a lost status only the label on a Secret tells that it is ours to remove.
@@ -216,16 +304,19 @@ fn secrets_are_unread(run: &Run<'_>) -> bool {
     planned && run.observed.secrets.is_none()
 }
 
+/// Whether there is nothing to remove: the object is not there, is another one, or somebody took our mark off to keep it.
 fn is_gone(run: &Run<'_>, removal: &Removal) -> bool {
+    let is_ours = |uid: &str, mark: Option<&str>| uid == removal.uid && mark == Some(&run.order.owner_label());
     let target = run.view(Side::Target);
     match removal.kind {
         RemovableKind::Ingress => {
-            target.synced && target.ingresses.get(&removal.name).is_none_or(|facts| facts.uid != removal.uid)
+            let found = target.ingresses.get(&removal.name);
+            target.synced && found.is_none_or(|facts| !is_ours(&facts.uid, facts.created_by.as_deref()))
         }
         RemovableKind::Secret => run.observed.secrets.as_ref().is_some_and(|secrets| {
             secrets.get(&removal.name).is_some_and(|view| match &view.target {
                 SecretPresence::Absent => true,
-                SecretPresence::Present(facts) => facts.uid != removal.uid,
+                SecretPresence::Present(facts) => !is_ours(&facts.uid, facts.created_by.as_deref()),
                 SecretPresence::Unknown { .. } => false,
             })
         }),

@@ -9,9 +9,13 @@ use super::super::reason::Reason;
 use super::super::run::{Memo, Move, Run, Wait};
 use super::super::stamp::Direction;
 use super::super::traffic::Weight;
+use super::pending::moved_by_another;
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
     if let Some(wait) = run.cluster_trouble() {
+        return wait.into();
+    }
+    if let Some(wait) = moved_by_another(run) {
         return wait.into();
     }
     let mut effects = run.present_targets_at_zero();

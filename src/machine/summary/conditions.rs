@@ -132,7 +132,7 @@ fn health(status: &NamespaceMigrationStatus) -> Vec<Draft> {
                 Some(verdict) if verdict == Verdict::Fail.as_str() => ("False", Reason::TargetUnhealthy),
                 _ => ("Unknown", Reason::HealthUnknown),
             };
-            let reason = if kind == "SourceHealthy" && status == "False" { Reason::SourceUnhealthyToo } else { reason };
+            let reason = if kind == "SourceHealthy" && status == "False" { Reason::SourceUnhealthy } else { reason };
             let message = worst.map_or_else(
                 || "It is not watched yet.".to_owned(),
                 |check| format!("{}: {}", check.name, check.message),
@@ -151,15 +151,14 @@ fn severity(verdict: &str) -> u8 {
 }
 
 fn silence_and_contest(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
-    let contested = wait.reason == Reason::WeightContested;
+    let contested = matches!(wait.reason, Reason::WeightContested | Reason::RollbackContested);
     let contest = if contested { wait.message.clone() } else { "Nobody else changes the weights.".to_owned() };
-    let reason = if contested { Reason::WeightContested } else { Reason::Passed };
+    let reason = if contested { wait.reason } else { Reason::Passed };
     let unverified =
         "With AnnotationOnly nothing is asked of DNS: a weight counts as served after the time that it may take.";
-    let silence = if status.stage == Stage::Completed {
-        "Nobody has measured whether the source still gets requests."
-    } else {
-        "The source still serves."
+    let silence = match status.stage {
+        Stage::Bake | Stage::Completed => "Nobody has measured whether the source still gets requests.",
+        _ => "The source still serves.",
     };
     vec![
         Draft { kind: "WeightsVerified", status: "Unknown", reason: Reason::NotYet, message: unverified.to_owned() },
