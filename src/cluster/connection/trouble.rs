@@ -59,9 +59,17 @@ impl Trouble {
         if let Self::WrongCluster { found } = self {
             return Reach::WrongCluster { found };
         }
-        let unreachable = matches!(&self, Self::Identity(error) if error.unreachable());
+        let unreachable = self.call().is_some_and(CallError::unreachable);
         let why = crate::causes::whole(&self);
         if unreachable { Reach::Unreachable { since: crate::cluster::now(), why } } else { Reach::Refused { why } }
+    }
+
+    fn call(&self) -> Option<&CallError> {
+        match self {
+            Self::Identity(error) => Some(error),
+            Self::ReadSecret { source, .. } => source.call(),
+            _ => None,
+        }
     }
 
     /// Whether it is the home cluster's trouble: then it says nothing about the kubeconfig.
