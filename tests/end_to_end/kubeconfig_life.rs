@@ -176,7 +176,7 @@ async fn a_right_that_is_taken_away_is_named_and_the_shift_goes_on_when_it_is_ba
     let (scene, shop) = (&connected.scene, connected.in_mid_shift(BRIEF).await?);
     let rules = connected.identity.rules().await?;
 
-    connected.identity.set_rules(&without_patch(&rules)).await?;
+    connected.identity.set_rules(&without(&rules, "patch")).await?;
     let refused = freezes(&shop, "WriteRefused", [Some(90), Some(10)]).await?;
     let told = [
         "Cannot write the weight of Ingress rights-shop on the target",
@@ -196,16 +196,23 @@ async fn a_right_that_is_taken_away_is_named_and_the_shift_goes_on_when_it_is_ba
     for words in ["target cluster", "cannot get resource \"namespaces\"", "give it the role of deploy/target"] {
         ensure!(refused.message.contains(words), "{:?} does not say {words:?}", refused.message);
     }
+    connected.identity.set_rules(&without(&rules, "list")).await?;
+    let blind = freezes(&shop, "TargetUnreachable", [Some(90), Some(10)]).await?;
+    for words in
+        ["The namespace on the target cannot be watched", "cannot list resource", "in the namespace \"rights-shop\""]
+    {
+        ensure!(blind.message.contains(words), "{:?} does not say {words:?}", blind.message);
+    }
     connected.identity.set_rules(&rules).await?;
     let ended = shop.ends(Stage::Completed).await?;
     ensure!(condition(&ended, "Stalled") == "False");
     shop.keeps_its_promises().await
 }
 
-fn without_patch(rules: &[PolicyRule]) -> Vec<PolicyRule> {
+fn without(rules: &[PolicyRule], verb: &str) -> Vec<PolicyRule> {
     let mut rules = rules.to_vec();
     for rule in &mut rules {
-        rule.verbs.retain(|verb| verb != "patch");
+        rule.verbs.retain(|granted| granted != verb);
     }
     rules
 }
