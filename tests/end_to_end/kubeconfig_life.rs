@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta, PostParams};
-use namespace_migration::api::{ClusterPair, NamespaceMigrationStatus, Stage};
+use namespace_migration::api::{ClusterPair, NamespaceMigration, NamespaceMigrationStatus, Stage};
 use rig::deploy::{OPERATOR_NAMESPACE, put_kubeconfig};
 use rig::identity::{Credential, Identity};
 use rig::kubeconfig::Access;
@@ -197,10 +197,12 @@ async fn a_right_that_is_taken_away_is_named_and_the_shift_goes_on_when_it_is_ba
         ensure!(refused.message.contains(words), "{:?} does not say {words:?}", refused.message);
     }
     connected.identity.set_rules(&without(&rules, "list")).await?;
-    let blind = freezes(&shop, "TargetUnreachable", [Some(90), Some(10)]).await?;
-    for words in
-        ["The namespace on the target cannot be watched", "cannot list resource", "in the namespace \"rights-shop\""]
-    {
+    let cannot_be_watched = |found: &NamespaceMigration| {
+        found.status.as_ref().is_some_and(|status| status.message.contains("cannot be watched"))
+    };
+    shop.until("a namespace that cannot be watched", cannot_be_watched).await?;
+    let blind = freezes(&shop, "ClusterRefused", [Some(90), Some(10)]).await?;
+    for words in ["The namespace on the target cannot be watched", "cannot list resource", "rights-shop"] {
         ensure!(blind.message.contains(words), "{:?} does not say {words:?}", blind.message);
     }
     connected.identity.set_rules(&rules).await?;
