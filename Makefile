@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help demo up down tools build test lint crds crds-check doc release release-check
+.PHONY: help demo up down tools build test lint crds crds-check reference transcript doc release release-check
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -35,6 +35,13 @@ doc: ## Build the documentation of the crates; a warning is an error
 
 crds: ## Write the CustomResourceDefinitions in crds/ from src/api
 	cargo run -q --locked -- crds --directory crds
+
+reference: ## Write docs/status.md, the reference of stages, conditions and reasons, from src/machine
+	cargo run -q --locked -- reference > target/status.md
+	mv target/status.md docs/status.md
+
+transcript: tools ## Write docs/transcript.md: what kubectl shows of migrations that wait
+	cargo run -q -p rig --locked -- transcript docs/transcript.md
 
 crds-check: ## Fail when crds/ is not what src/api says
 	@rm -rf target/crds && mkdir -p target/crds

@@ -28,6 +28,8 @@ pub enum Command {
     Run(RunArgs),
     /// Print the custom resource definitions as YAML, or write them to files, and exit
     Crds(CrdsArgs),
+    /// Print the reference of stages, conditions and reasons as Markdown, and exit
+    Reference,
 }
 
 /// Where the definitions go.
@@ -128,7 +130,7 @@ mod tests {
         let line = ["namespace-migration"].iter().chain(arguments);
         match CommandLine::try_parse_from(line).unwrap().into_command() {
             Command::Run(run) => run,
-            Command::Crds(_) => panic!("expected the operator to run"),
+            other => panic!("expected the operator to run, not {other:?}"),
         }
     }
 
@@ -192,7 +194,7 @@ mod tests {
             let line = ["namespace-migration", "crds"].iter().chain(arguments);
             match CommandLine::try_parse_from(line).unwrap().into_command() {
                 Command::Crds(args) => args.directory,
-                Command::Run(_) => panic!("expected the definitions to be wanted"),
+                other => panic!("expected the definitions to be wanted, not {other:?}"),
             }
         };
         assert_eq!((folder(&[]), folder(&["--directory", "crds"])), (None, Some("crds".into())));

@@ -15,12 +15,14 @@ use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt as _};
 use kube_runtime::controller::{Action, Controller};
 use kube_runtime::reflector::{self, ObjectRef};
 use kube_runtime::{WatchStreamExt as _, watcher, watcher as watch_objects};
 use ring::hmac;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -31,7 +33,6 @@ use crate::events::{self, Teller};
 use crate::execute::{Report, execute};
 use crate::lease::Leadership;
 use crate::machine::drive::{Decision, Needs};
-use crate::machine::effect::Effect;
 use crate::machine::order::{Home, Order, OrderError};
 use crate::machine::{self, Observed};
 use crate::metrics::{ErrorLabels, ReconcileLabels, ReconcileResult};
@@ -108,8 +109,19 @@ pub struct Setting {
     pub leadership: Leadership,
 }
 
+/// Why the controller ended without being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Nothing tells of ClusterPairs any more, and old ones must not be acted on.
+    #[error("the watch of ClusterPairs ended, which is a bug; the process ends, so that it starts anew")]
+    PairsEnded,
+}
+
 /// Runs the controller until `stop`; then lets every pass in progress come to its end.
-pub async fn run(setting: Setting, health: Health, stop: CancellationToken) {
+///
+/// # Errors
+/// When a part of it that the others rest on has ended by itself.
+pub async fn run(setting: Setting, health: Health, stop: CancellationToken) -> Result<(), RunError> {
     let (trigger, triggers) = futures::channel::mpsc::unbounded();
     let labels = setting.selector.clone();
     let config = labels.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(&labels));
@@ -117,27 +129,40 @@ pub async fn run(setting: Setting, health: Health, stop: CancellationToken) {
     let operator = Arc::new(Operator::new(setting, trigger));
     let pairs = pairs::follow(Arc::clone(&operator), config.clone(), migrations.clone(), health.clone());
     let pairs = tokio::spawn(stop.clone().run_until_cancelled_owned(pairs));
+    let pairs = until_asked(pairs, stop.clone());
     let api = Api::<DeserializeGuard<NamespaceMigration>>::all(operator.home.clients.watches.clone());
     // Not `Store::wait_until_ready`: of several that wait only the last is woken, and the controller itself waits there.
     let (listed, store) = (Arc::clone(&operator), migrations.clone());
-    let watched = readable::only(watch_objects(api, config).default_backoff(), operator.home.metrics.clone());
+    let watched =
+        readable::only(watch_objects(api, config).default_backoff(), migrations.clone(), operator.home.metrics.clone());
     let watched = watched.reflect(writer).inspect_ok(move |event| {
         if matches!(event, watcher::Event::InitDone) {
             health.beat(MIGRATIONS_LISTED);
             listed.look_for_gone(&store);
         }
     });
-    Controller::for_stream(watched.touched_objects(), migrations.clone())
+    let controller = Controller::for_stream(watched.touched_objects(), migrations.clone())
         .reconcile_on(triggers)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(caught, retry, Arc::clone(&operator))
         .for_each(|result| {
             operator.note(result.map(drop));
             std::future::ready(())
-        })
-        .await;
+        });
+    let ((), pairs) = futures::join!(controller, pairs);
     rest::stop_clocks(&operator, &migrations).await;
-    pairs.abort();
+    pairs
+}
+
+/// The end of the task that follows the pairs. When nobody asked for it, it makes everything else stop as well.
+async fn until_asked(pairs: JoinHandle<Option<()>>, stop: CancellationToken) -> Result<(), RunError> {
+    // Whether it panicked or returned, nothing follows the pairs any more.
+    drop(pairs.await);
+    if stop.is_cancelled() {
+        return Ok(());
+    }
+    stop.cancel();
+    Err(RunError::PairsEnded)
 }
 
 /// One pass, of which a panic is caught and counted: one object's trouble is not the others'.
@@ -179,11 +204,7 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     let known = operator.memory.latest(migration);
     let (order, pair) = match operator.order(migration) {
         Ok(parsed) => parsed,
-        Err(error) => {
-            // A pair that is taken away takes its connections with it.
-            locked(&operator.sites).remove(&ObjectRef::from_obj(migration.as_ref()));
-            return operator.reject(migration, &known, &error).await;
-        }
+        Err(error) => return operator.reject(migration, &known, &error).await,
     };
     let needs = machine::needs(&order, &known.status);
     let Some(site) = operator.site(migration, &order, &pair, &needs) else {
@@ -197,16 +218,23 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     // No request needed.
     let mut decision = machine::decide(&order, &known.status, &observed, crate::cluster::now());
     watch_health(&site, migration, &pair, &order, &decision, &observed);
+    let permitted = operator.leadership.permitted(&decision.effects);
+    if permitted.len() < decision.effects.len() {
+        // Who may not be the leader any more takes users back, and neither does nor tells anything else.
+        execute(&order, &site, &permitted).await;
+        return Ok(Action::requeue(LOOK_AGAIN));
+    }
     events::log(migration, &known.status.reason, &decision);
 
     // Requests needed: the world first, then what people read of it.
-    let (permitted, withheld) = operator.permitted(&decision.effects);
     let report = execute(&order, &site, &permitted).await;
     let failures = report.to_tell(operator.waits.has_failed(&uid(migration)));
     machine::failure::tell(&mut decision, &known.status, &failures, crate::cluster::now());
-    let next = if withheld { Action::requeue(LOOK_AGAIN) } else { operator.next(migration, &decision, &report) };
-    let stands = operator.conclude(migration, &known, decision).await?;
-    Ok(if stands { next } else { Action::requeue(LOOK_AGAIN) })
+    let (stage, wake_at) = (decision.status.stage, decision.wake_at);
+    if !operator.conclude(migration, &known, decision).await? {
+        return Ok(Action::requeue(LOOK_AGAIN));
+    }
+    Ok(operator.next(migration, stage, wake_at, &report))
 }
 
 /// Starts, directs or ends the prober, as the decision's stage needs it.
@@ -287,6 +315,8 @@ impl Operator {
         known: &Known,
         error: &OrderError,
     ) -> Result<Action, ReconcileError> {
+        // What the pair allowed to watch and probe is not allowed any more.
+        locked(&self.sites).remove(&ObjectRef::from_obj(migration.as_ref()));
         let asked = (migration.metadata.generation.unwrap_or_default(), migration.spec.attempt);
         self.finish(migration, known, machine::reject(&known.status, asked, error, crate::cluster::now())).await
     }
@@ -330,27 +360,26 @@ impl Operator {
         Ok(true)
     }
 
-    /// The effects that this process may carry out now, and whether others are withheld.
-    fn permitted(&self, effects: &[Effect]) -> (Vec<Effect>, bool) {
-        let permitted: Vec<_> = effects.iter().filter(|effect| self.leadership.permits(effect)).cloned().collect();
-        let withheld = permitted.len() < effects.len();
-        (permitted, withheld)
-    }
-
     /// When to look again.
-    fn next(&self, migration: &NamespaceMigration, decision: &Decision, report: &Report) -> Action {
+    fn next(
+        &self,
+        migration: &NamespaceMigration,
+        stage: Stage,
+        wake_at: Option<Timestamp>,
+        report: &Report,
+    ) -> Action {
         let uid = uid(migration);
         if report.is_conflict_only() && self.waits.conflict_is_normal(&uid) {
             return Action::requeue(Duration::ZERO);
         }
         if !report.failures.is_empty() {
-            return Action::requeue(self.waits.failed(&uid, decision.status.stage));
+            return Action::requeue(self.waits.failed(&uid, stage));
         }
         self.waits.reset(&uid);
         if report.done > 0 {
             return Action::requeue(AFTER_WRITE);
         }
-        until(decision.wake_at)
+        until(wake_at)
     }
 
     /// Wakes what is known of migrations that went while nobody watched, so that it is dropped.

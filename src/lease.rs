@@ -92,9 +92,14 @@ impl Leadership {
     }
 
     /// Whether an effect may be carried out. A write that takes users back always may: it is the safe direction.
-    pub fn permits(&self, effect: &Effect) -> bool {
+    fn permits(&self, effect: &Effect) -> bool {
         let takes_back = matches!(effect, Effect::WriteWeight(write) if write.stamp.direction.is_back());
         takes_back || self.is_proved()
+    }
+
+    /// Those effects that may be carried out.
+    pub fn permitted(&self, effects: &[Effect]) -> Vec<Effect> {
+        effects.iter().filter(|effect| self.permits(effect)).cloned().collect()
     }
 
     fn prove(&self, until: Instant) {

@@ -31,4 +31,5 @@ pub mod replicate;
 pub mod server;
 pub mod site;
 pub mod status;
+mod task;
 pub mod telemetry;

@@ -16,7 +16,7 @@ use namespace_migration::lease::{Election, Leadership};
 use namespace_migration::machine::order::Home;
 use namespace_migration::metrics::{ClusterSide, Metrics};
 use namespace_migration::server::{Health, Server};
-use namespace_migration::{api, controller, telemetry};
+use namespace_migration::{api, controller, machine, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -25,11 +25,19 @@ const HOME_RETRY: Duration = Duration::from_secs(2);
 /// A part of the process that `/readyz` waits for: a standby that has seen the Lease can take over.
 const LEASE_SEEN: &str = "lease seen";
 
+/// The part of the process whose silence `/livez` tells.
+const RUNTIME: &str = "runtime";
+/// Time between two beats of it.
+const BEAT: Duration = Duration::from_secs(5);
+/// Silence after which the process is of no use.
+const LONGEST_SILENCE: Duration = Duration::from_secs(60);
+
 #[tokio::main]
 async fn main() -> Result<()> {
     match CommandLine::from_process().into_command() {
         Command::Crds(CrdsArgs { directory: None }) => print_crds(),
         Command::Crds(CrdsArgs { directory: Some(folder) }) => write_crds(&folder),
+        Command::Reference => print_reference(),
         Command::Run(args) => run(args).await,
     }
 }
@@ -40,6 +48,11 @@ fn print_crds() -> Result<()> {
         write!(out, "---\n{yaml}").context("cannot print the definitions")?;
     }
     Ok(())
+}
+
+fn print_reference() -> Result<()> {
+    let text = machine::reference::markdown();
+    std::io::stdout().lock().write_all(text.as_bytes()).context("cannot print the reference")
 }
 
 fn write_crds(folder: &Path) -> Result<()> {
@@ -60,35 +73,46 @@ async fn run(args: RunArgs) -> Result<()> {
 
     let stop = CancellationToken::new();
     let serving = tokio::spawn(server.serve(stop.clone()));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(beat(health.clone())));
     let source = args.home();
     let clients = home_clients(&source, ClusterSide::Home, &metrics)?;
     let home = HomeAccess { source, clients, namespace: args.namespace.clone(), metrics };
     let candidacy = args.candidacy();
-    let draining = CancellationToken::new();
+    let (draining, mut ended) = (CancellationToken::new(), Ok(()));
     tokio::spawn(drain_on_signal(draining.clone())?);
     if let Some(identity) = home_identity(&home, &draining).await {
         let election = candidacy.map(|own| Election::new(home.clients.requests.clone(), own, home.metrics.clone()));
         let leadership = election.as_ref().map_or_else(Leadership::without_lease, Election::leadership);
         let identity = Home { identity, operator_namespace: args.namespace };
         let setting = Setting { home, identity, selector: args.selector, leadership };
-        match election {
-            Some(election) => Box::pin(lead(election, setting, health, draining)).await?,
+        ended = match election {
+            Some(election) => Box::pin(lead(election, setting, health, draining)).await,
             None => work(setting, &health, draining).await,
-        }
+        };
     }
 
     stop.cancel();
     serving.await.context("the server of /metrics ended badly")??;
     tracing::info!("ended; no write is in flight");
-    Ok(())
+    ended
+}
+
+/// A process whose tasks do not get their turn any more is restarted: `/livez` misses the beat.
+async fn beat(health: Health) {
+    health.expect(RUNTIME, Some(LONGEST_SILENCE));
+    loop {
+        health.beat(RUNTIME);
+        tokio::time::sleep(BEAT).await;
+    }
 }
 
 /// Stands by until it holds the Lease, works while it does, and hands it over after the last write.
 async fn lead(mut election: Election, setting: Setting, health: Health, draining: CancellationToken) -> Result<()> {
     let standing_by = || health.beat(LEASE_SEEN);
+    let mut ended = Ok(());
     if draining.run_until_cancelled(election.acquire(standing_by)).await.is_some() {
         tokio::select! {
-            () = work(setting, &health, draining) => {}
+            worked = work(setting, &health, draining) => ended = worked,
             // At once, with whatever is on the wire: another one works already, and writes are fenced.
             lost = election.hold() => {
                 let lost = anyhow::Error::from(lost);
@@ -98,16 +122,17 @@ async fn lead(mut election: Election, setting: Setting, health: Health, draining
         }
     }
     election.release().await;
-    Ok(())
+    ended
 }
 
 /// Runs the controller. From now on the process is ready when it knows what there is to do.
-async fn work(setting: Setting, health: &Health, draining: CancellationToken) {
+async fn work(setting: Setting, health: &Health, draining: CancellationToken) -> Result<()> {
     health.expect(controller::PAIRS_LISTED, None);
     health.expect(controller::MIGRATIONS_LISTED, None);
     health.beat(LEASE_SEEN);
     setting.home.metrics.leader.set(1);
-    Box::pin(controller::run(setting, health.clone(), draining)).await;
+    Box::pin(controller::run(setting, health.clone(), draining)).await?;
+    Ok(())
 }
 
 /// kube takes connections from these variables, past the kubeconfig that was checked.

@@ -40,7 +40,7 @@ impl Site {
         let watch = |side: Side, connection: Arc<Connection>| {
             let scope = scope(order, side);
             let wake = Arc::clone(&wake);
-            Arc::new(NamespaceWatch::start(connection, scope, move || wake()))
+            Arc::new(NamespaceWatch::start(connection, scope, &metrics, move || wake()))
         };
         let (source, target) = (watch(Side::Source, source), watch(Side::Target, target));
         Self { uid, source, target, prober: Mutex::default(), wake, metrics }
@@ -51,7 +51,7 @@ impl Site {
     pub fn fits(&self, uid: &str, order: &Order, source: &Arc<Connection>, target: &Arc<Connection>) -> bool {
         let watched = |side: Side, connection: &Arc<Connection>| {
             let watch = self.side(side);
-            Arc::ptr_eq(watch.connection(), connection) && *watch.scope() == scope(order, side)
+            Arc::ptr_eq(watch.connection(), connection) && *watch.scope() == scope(order, side) && !watch.is_broken()
         };
         self.uid == uid && watched(Side::Source, source) && watched(Side::Target, target)
     }
@@ -73,8 +73,8 @@ impl Site {
     pub fn probe(&self, plan: Option<ProbePlan>) {
         let mut prober = self.prober();
         match (prober.as_ref(), plan) {
-            (Some(running), Some(plan)) => running.follow(plan),
-            (None, Some(plan)) => *prober = Some(self.start(plan)),
+            (Some(running), Some(plan)) if !running.is_broken() => running.follow(plan),
+            (_, Some(plan)) => *prober = Some(self.start(plan)),
             (_, None) => *prober = None,
         }
     }

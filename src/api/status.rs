@@ -63,6 +63,35 @@ impl Stage {
     }
 }
 
+impl Stage {
+    /// What it means, in a sentence.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Pending => "It waits for its ClusterPair and for the lock on its namespace.",
+            Self::Preflight => "Read-only checks on both clusters.",
+            Self::WeightSource => {
+                "The source's DNS records become weighted: identifier and weight 100 on its Ingresses."
+            }
+            Self::PrepareTarget => "Namespace and Services must be on the target.",
+            Self::CopySecrets => "The named Secrets are brought to the target, with the source's values.",
+            Self::DeployWorkloads => "The workloads must be on the target and ready.",
+            Self::PublishTarget => "The target's Ingresses get identifier and weight 0, and a load balancer address.",
+            Self::SmokeTest => {
+                "Both sides must answer alike through their load balancers, before any user is sent to the target."
+            }
+            Self::ShiftTraffic => "The target's weight rises step by step while health is watched.",
+            Self::Bake => "The target has 100 percent; a rollback is still automatic.",
+            Self::Completed => "The service has moved. Nothing is written from here on.",
+            Self::RollingBack => "Source 100, target 0, and nothing else matters.",
+            Self::RolledBack => "Everything is back on the source. A higher attempt starts again.",
+            Self::Failed => "It ended without a move. A higher attempt starts again.",
+            Self::RollbackBlocked => {
+                "The rollback could not finish in time. It is still being tried; a person must look."
+            }
+        }
+    }
+}
+
 impl std::fmt::Display for Stage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
@@ -342,7 +371,7 @@ pub enum Severity {
 pub struct SecretStatus {
     /// Its name.
     pub name: String,
-    /// Copied, Identical, Conflict, Refused, MissingOnSource or Unknown.
+    /// Copied, Identical, Missing, Conflict, Refused, MissingOnSource or Unknown.
     pub state: String,
     /// What was found. Names of keys at most, never a value.
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -12,7 +12,6 @@ mod trouble;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::call::CallError;
 use super::client::{Clients, HomeSource};
@@ -20,6 +19,7 @@ use crate::api::Connection as Way;
 use crate::machine::Side;
 use crate::machine::observed::Reach;
 use crate::metrics::{ClusterSide, Metrics};
+use crate::task::Tasks;
 use keeper::Keeper;
 
 /// What a connection is made from. Equal parts make equal connections: a change of any of them makes a new one.
@@ -66,18 +66,24 @@ pub struct Connection {
     pub address: Address,
     state: watch::Sender<State>,
     doubt: Arc<Notify>,
-    _keeper: DropGuard,
+    tasks: Tasks,
 }
 
 impl Connection {
     /// Starts to connect. `changed` is called whenever what is known has changed.
     pub fn open(address: Address, home: HomeAccess, changed: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
-        let stop = CancellationToken::new();
+        let tasks = Tasks::default();
         let (state, _) = watch::channel(State::default());
         let doubt = Arc::new(Notify::new());
+        let metrics = home.metrics.clone();
         let keeper = Keeper::new(address.clone(), home, state.clone(), Arc::clone(&doubt), Box::new(changed));
-        tokio::spawn(stop.clone().run_until_cancelled_owned(keeper.run()));
-        Arc::new(Self { address, state, doubt, _keeper: stop.drop_guard() })
+        tasks.spawn("keeper of a connection", metrics, keeper.run());
+        Arc::new(Self { address, state, doubt, tasks })
+    }
+
+    /// Whether its keeper has panicked: nothing that it says will change any more.
+    pub fn is_broken(&self) -> bool {
+        self.tasks.are_broken()
     }
 
     /// What is known now.

@@ -13,12 +13,13 @@ use kube::{Api, ResourceExt as _};
 use kube_runtime::utils::Backoff as _;
 use kube_runtime::watcher as watch_objects;
 use kube_runtime::watcher::{self, Event};
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::client::Clients;
 use super::connection::Connection;
 use crate::machine::observed::{ClusterView, IngressFacts, NamespaceFacts, WorkloadFacts};
+use crate::metrics::Metrics;
 use crate::observe::facts;
+use crate::task::Tasks;
 
 /// Longest pause between two tries of a watch, in which kube's back-off agrees.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -97,13 +98,18 @@ pub struct NamespaceWatch {
     connection: Arc<Connection>,
     scope: Scope,
     store: Arc<Mutex<Store>>,
-    _watches: DropGuard,
+    watches: Tasks,
 }
 
 impl NamespaceWatch {
     /// Starts to watch as soon as the cluster is connected. `changed` is called whenever a fact has changed.
-    pub fn start(connection: Arc<Connection>, scope: Scope, changed: impl Fn() + Send + Sync + 'static) -> Self {
-        let stop = CancellationToken::new();
+    pub fn start(
+        connection: Arc<Connection>,
+        scope: Scope,
+        metrics: &Metrics,
+        changed: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
+        let watches = Tasks::default();
         let store = Arc::new(Mutex::new(Store::default()));
         let changed: Arc<dyn Fn() + Send + Sync> = Arc::new(changed);
         for kind in Kind::ALL {
@@ -115,14 +121,19 @@ impl NamespaceWatch {
                 changed: Arc::clone(&changed),
                 refusal_stands: REFUSAL_STANDS,
             };
-            tokio::spawn(stop.clone().run_until_cancelled_owned(watch.run()));
+            watches.spawn("watch of a namespace", metrics.clone(), watch.run());
         }
-        Self { connection, scope, store, _watches: stop.drop_guard() }
+        Self { connection, scope, store, watches }
     }
 
     /// The connection that is watched through.
     pub fn connection(&self) -> &Arc<Connection> {
         &self.connection
+    }
+
+    /// Whether one of its watches has panicked: what it says is old.
+    pub fn is_broken(&self) -> bool {
+        self.watches.are_broken()
     }
 
     /// What is watched.
@@ -330,7 +341,7 @@ mod tests {
     use crate::cluster::client::{HomeSource, connect};
     use crate::cluster::connection::{Address, HomeAccess};
     use crate::machine::Side;
-    use crate::metrics::{ClusterSide, Metrics};
+    use crate::metrics::ClusterSide;
 
     fn unconnected() -> Arc<Connection> {
         let metrics = Metrics::default();

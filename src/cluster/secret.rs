@@ -19,7 +19,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::call::{CallError, timed};
-use super::client::CALL_TIMEOUT;
+use super::client::{CALL_TIMEOUT, WRITE_TIMEOUT};
 use crate::api::FIELD_MANAGER;
 pub use opaque::{Digest, NotASecret, OpaqueSecret, Owner};
 
@@ -179,6 +179,8 @@ impl<'a> Call<'a> {
         path: &str,
         body: Bytes,
     ) -> Result<Zeroizing<Vec<u8>>, CallError> {
+        // A webhook may stand before a write.
+        let limit = if method == Method::GET { CALL_TIMEOUT } else { WRITE_TIMEOUT };
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -186,7 +188,7 @@ impl<'a> Call<'a> {
             .header("content-type", "application/json")
             .body(Body::from(body))
             .map_err(|error| CallError::from(kube::Error::HttpError(error)))?;
-        let (status, body) = timed(CALL_TIMEOUT, answer(client, request)).await?;
+        let (status, body) = timed(limit, answer(client, request)).await?;
         if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
     }
 

@@ -70,7 +70,7 @@ impl Pairs {
     ) -> Arc<Connection> {
         let key = (address.pair.clone(), address.side);
         let mut connections = locked(&self.connections);
-        if let Some(connection) = connections.get(&key).filter(|connection| connection.address == address) {
+        if let Some(connection) = connections.get(&key).filter(|known| known.address == address && !known.is_broken()) {
             return Arc::clone(connection);
         }
         let (migrations, trigger, pair) = (locked(&self.migrations).clone(), trigger.clone(), address.pair.clone());
@@ -118,7 +118,11 @@ pub(super) async fn follow(
     let Some(writer) = locked(&operator.pairs.writer).take() else { return };
     *locked(&operator.pairs.migrations) = Some(migrations.clone());
     let api: Api<DeserializeGuard<ClusterPair>> = Api::all(operator.home.clients.watches.clone());
-    let watched = readable::only(watch_objects(api, config).default_backoff(), operator.home.metrics.clone());
+    let watched = readable::only(
+        watch_objects(api, config).default_backoff(),
+        operator.pairs.store.clone(),
+        operator.home.metrics.clone(),
+    );
     let mut events = reflector(writer, watched).boxed();
     while let Some(event) = events.next().await {
         let changed = match event {

@@ -14,6 +14,7 @@ use crate::machine::Side;
 use crate::machine::effect::IngressCreation;
 use crate::machine::order::Order;
 use crate::machine::permit::Refusal;
+use crate::machine::stamp::Stamp;
 use crate::observe::facts;
 use crate::replicate::{self, IngressRules};
 use crate::site::Site;
@@ -26,16 +27,15 @@ pub(super) async fn ingress(order: &Order, site: &Site, creation: &IngressCreati
         return Err(ExecuteError::Changed(format!("Ingress {} is not on the source any more", creation.name)));
     };
     let found = facts::ingress(&original, &order.source.annotation_prefix);
-    if let Some(newer) = found.stamp.filter(|stamp| *stamp != creation.stamp) {
-        return Err(ExecuteError::Refused(Refusal::Fenced { newer, ours: creation.stamp.epoch }));
-    }
+    fenced(creation, found.stamp)?;
     if let Some(owner) = found.deployed_by {
         return Err(ExecuteError::Changed(format!("Ingress {} is deployed by {owner} now", creation.name)));
     }
-    let original = serde_json::to_value(&original).map_err(|error| ExecuteError::Changed(error.to_string()))?;
+    let unusable = |error: serde_json::Error| ExecuteError::Copy { ingress: creation.name.clone(), source: error };
+    let original = serde_json::to_value(&original).map_err(unusable)?;
     let made =
         replicate::target_ingress(&original, &rules(order, creation, &creation.stamp.text(), &order.owner_label()));
-    let made = serde_json::from_value(made).map_err(|error| ExecuteError::Changed(error.to_string()))?;
+    let made = serde_json::from_value(made).map_err(unusable)?;
     let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     let created = timed(WRITE_TIMEOUT, target.ingresses().create(&params, &made)).await;
     created.map_err(|source| target.failed(format!("create Ingress {}", creation.name), source))?;
@@ -47,6 +47,23 @@ pub(super) async fn ingress(order: &Order, site: &Site, creation: &IngressCreati
         "Ingress created"
     );
     Ok(())
+}
+
+/// The source's Ingress must carry this very stamp: another one is newer, or another migration's.
+fn fenced(creation: &IngressCreation, found: Option<Stamp>) -> Result<(), ExecuteError> {
+    let ours = &creation.stamp;
+    let refusal = match found {
+        Some(stamp) if stamp == *ours => return Ok(()),
+        Some(stamp) if stamp.owner != ours.owner => {
+            Refusal::OwnedByAnother { side: Side::Source, ingress: creation.name.clone(), owner: stamp.owner }
+        }
+        Some(newer) if newer.epoch >= ours.epoch => Refusal::Fenced { newer, ours: ours.epoch },
+        _ => {
+            let (ingress, writer) = (creation.name.clone(), "an unknown field manager".to_owned());
+            Refusal::Contested { side: Side::Source, ingress, writer }
+        }
+    };
+    Err(ExecuteError::Refused(refusal))
 }
 
 fn rules<'a>(

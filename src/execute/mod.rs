@@ -13,6 +13,7 @@ use crate::cluster::secret::SecretError;
 use crate::machine::effect::{Effect, WeightWrite};
 use crate::machine::order::Order;
 use crate::machine::permit::Refusal;
+use crate::machine::run::sentence_case;
 use crate::machine::{Failure, Side};
 use crate::site::Site;
 
@@ -42,7 +43,7 @@ pub enum ExecuteError {
         source: CallError,
     },
     /// A call about a Secret failed.
-    #[error("cannot copy or remove a Secret: a call to the {side} failed")]
+    #[error("cannot copy or remove a Secret on the {side}")]
     Secret {
         /// The side that was called.
         side: Side,
@@ -53,6 +54,15 @@ pub enum ExecuteError {
     /// The object changed since it was decided on, so that creating or removing it would be wrong.
     #[error("{0}")]
     Changed(String),
+    /// The source's Ingress has a form of which no copy can be made.
+    #[error("cannot make Ingress {ingress} for the target from the source's")]
+    Copy {
+        /// Its name.
+        ingress: String,
+        /// What does not fit.
+        #[source]
+        source: serde_json::Error,
+    },
     /// A rollback's write to the target that waits for the source's.
     #[error("the target keeps its weight until the source has 100")]
     WaitsForSource,
@@ -105,9 +115,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether all failures are of the kind that a new look resolves at once.
+    /// Whether all failures are of the kind that a new look resolves at once, or wait for one of those.
     pub fn is_conflict_only(&self) -> bool {
-        !self.failures.is_empty() && self.failures.iter().all(ExecuteError::is_conflict)
+        let waits = |error: &ExecuteError| error.is_conflict() || matches!(error, ExecuteError::WaitsForSource);
+        self.failures.iter().any(ExecuteError::is_conflict) && self.failures.iter().all(waits)
     }
 
     /// What people should read. What may be over at the next look is told only when it was seen `before` as well.
@@ -139,11 +150,6 @@ pub async fn execute(order: &Order, site: &Site, effects: &[Effect]) -> Report {
         }
     }
     report
-}
-
-fn sentence_case(text: &str) -> String {
-    let mut rest = text.chars();
-    rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
 }
 
 fn kind(effect: &Effect) -> std::mem::Discriminant<Effect> {
@@ -196,6 +202,14 @@ mod tests {
         assert_eq!(told, [Failure { what: what.into(), words: "because".into(), refused: true }]);
         assert_eq!(report(call(500, "InternalError")).to_tell(false), []);
         assert_eq!(report(call(500, "InternalError")).to_tell(true).len(), 1);
+    }
+
+    #[test]
+    fn a_conflict_of_the_source_is_met_at_once_although_the_target_waits_for_it() {
+        let report = |failures| Report { done: 0, failures };
+        assert!(report(vec![call(409, "Conflict"), ExecuteError::WaitsForSource]).is_conflict_only());
+        assert!(!report(vec![ExecuteError::WaitsForSource]).is_conflict_only());
+        assert!(!report(vec![call(409, "Conflict"), call(500, "InternalError")]).is_conflict_only());
     }
 
     #[test]

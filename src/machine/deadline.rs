@@ -103,6 +103,8 @@ fn stops_the_clock(run: &Run<'_>, reason: Reason) -> bool {
         | Reason::OwnedByAnother
         | Reason::SourceUnhealthyToo
         | Reason::Held => true,
+        // Before the first write a blocker has its deadline; afterwards a person has to decide.
+        Reason::PreflightBlocked => run.status.stage > Stage::Preflight,
         // Both out of reach in one moment is our own network.
         Reason::SourceUnreachable | Reason::TargetUnreachable => !reachable(Side::Source) && !reachable(Side::Target),
         _ => false,
@@ -119,6 +121,7 @@ fn stood_still(reason_before: &str) -> bool {
         Reason::WrongCluster,
         Reason::OwnedByAnother,
         Reason::UnplannedIngress,
+        Reason::PreflightBlocked,
         Reason::HealthUnknown,
         Reason::WeightContested,
         Reason::SourceUnhealthyToo,

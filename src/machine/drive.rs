@@ -10,8 +10,9 @@ use super::health::{HealthView, Verdict};
 use super::observed::{Observed, Side};
 use super::order::{Order, OrderError};
 use super::reason::Reason;
+use super::recheck;
 use super::resume;
-use super::run::{Event, Memo, Move, Run, Wait, micro, seconds};
+use super::run::{Event, Memo, Move, Run, Wait, micro, seconds, sentence_case};
 use super::stages::{self, is_rollback, is_terminal, is_watched};
 use super::summary;
 use crate::api::namespace_migration::{OnFailure, RemovalPolicy};
@@ -107,11 +108,15 @@ pub fn reject(
         // Nothing that the spec could say matters any more: how it ended stays to be read when its pair goes.
         return Decision { effects: vec![], status, events: vec![], wake_at: None };
     }
-    let message = match std::error::Error::source(error) {
+    let what = match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}."),
         None => format!("{error}."),
     };
-    let wait = Wait::new(Reason::InvalidSpec, message).unblocked_by("Mend the spec.").stalled();
+    let unguarded = (Stage::WeightSource..=Stage::Bake).contains(&status.stage) || is_rollback(status.stage);
+    // Without a spec and a pair nothing may be done, whatever happens to users meanwhile: that must be read.
+    let warning = if unguarded { " Until it is mended the weights stay, and nothing goes back by itself." } else { "" };
+    let message = format!("{}{warning}", sentence_case(&what));
+    let wait = Wait::new(Reason::InvalidSpec, message).unblocked_by(error.fix()).stalled();
     summary::write_wait(&mut status, &wait, now);
     Decision { effects: vec![], status, events: vec![], wake_at: None }
 }
@@ -142,10 +147,9 @@ fn drive(run: &mut Run<'_>) -> (Vec<Effect>, Wait) {
             Move::Fail { reason, message } => fail(run, reason, message),
         }
     }
-    (
-        vec![],
-        Wait::new(Reason::NotYet, "More was to be decided than one pass allows; it goes on at once.").until(run.now),
-    )
+    let message = "More was to be decided than one pass allows, which is a bug; it is looked at again.";
+    let again = run.now.saturating_add(jiff::SignedDuration::from_secs(10)).unwrap_or(run.now);
+    (vec![], Wait::new(Reason::NotYet, message).looking_again_at(again))
 }
 
 /// What overrules the stage comes first: somebody else's writes and health; then the stage, within its deadline.
@@ -169,7 +173,9 @@ fn next_move(run: &Run<'_>) -> Move {
 fn overruled(run: &Run<'_>) -> Option<Move> {
     match contest::respond(run) {
         Some(rollback @ Move::RollBack { .. }) => Some(rollback),
-        contest => unhealthy(run).or(contest).or_else(|| claim::missing(run)),
+        contest => {
+            unhealthy(run).or(contest).or_else(|| claim::missing(run)).or_else(|| recheck::broken(run).map(Move::from))
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 //! | What changes the world, and what takes it back? | [`effect`] |
 //! | May this weight be written now? | [`permit`], [`stamp`] |
 //! | Is it served? | [`gate`] |
+//! | Does what was checked before still hold? | `recheck` |
 //! | Who else writes our weights? | [`contest`]; what they give back is taken up by `claim` |
 //! | What if status is lost, or a rollback began elsewhere? | [`resume`] |
 //! | What does a person read? | [`summary`], [`reason`]; of effects that fail, [`failure`] |
@@ -27,6 +28,8 @@ pub mod observed;
 pub mod order;
 pub mod permit;
 pub mod reason;
+mod recheck;
+pub mod reference;
 pub mod resume;
 pub mod run;
 pub mod side;

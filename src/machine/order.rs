@@ -87,13 +87,13 @@ pub struct SideRules {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
     /// The pair is not there.
-    #[error("there is no ClusterPair named {pair}; create it, or mend spec.clusterPair")]
+    #[error("there is no ClusterPair named {pair}")]
     NoSuchPair {
         /// The name.
         pair: String,
     },
     /// A duration is not one.
-    #[error("{field} of {object}")]
+    #[error("{object} has a {field} that cannot be read")]
     Duration {
         /// The object.
         object: String,
@@ -104,7 +104,9 @@ pub enum OrderError {
         source: NotADuration,
     },
     /// The steps do not rise to 100.
-    #[error("spec.traffic.steps of {object} must rise from step to step and end at 100, but the weights are {found:?}")]
+    #[error(
+        "{object} has spec.traffic.steps with the weights {found:?}, which must rise from step to step and end at 100"
+    )]
     Steps {
         /// The object.
         object: String,
@@ -119,6 +121,22 @@ pub enum OrderError {
         /// The identity of both.
         identity: String,
     },
+}
+
+impl OrderError {
+    /// What a person can do about it.
+    pub fn fix(&self) -> String {
+        match self {
+            Self::NoSuchPair { pair } => format!(
+                "Create ClusterPair {pair}; or, if the name is wrong, delete this object and create it again with the right one."
+            ),
+            Self::Duration { object, field, .. } => format!("Mend {field} of {object}."),
+            Self::Steps { object, .. } => format!("Mend spec.traffic.steps of {object}."),
+            Self::SameCluster { pair, .. } => {
+                format!("Mend spec.source or spec.target of ClusterPair {pair}: they are two clusters.")
+            }
+        }
+    }
 }
 
 impl Order {
@@ -220,7 +238,7 @@ fn steps(migration: &NamespaceMigration, object: &str) -> Result<Vec<Step>, Orde
     steps
         .iter()
         .map(|step| {
-            let hold = span(&step.hold, object, "spec.traffic.steps[].hold")?;
+            let hold = span(&step.hold, &format!("{object} at weight {}", step.weight), "spec.traffic.steps.hold")?;
             Ok(Step { weight: Weight::percent(step.weight), hold })
         })
         .collect()
@@ -229,10 +247,10 @@ fn steps(migration: &NamespaceMigration, object: &str) -> Result<Vec<Step>, Orde
 fn dns(pair: &ClusterPair) -> Result<DnsVerification, OrderError> {
     let object = format!("ClusterPair {}", pair.name_any());
     let spec = &pair.spec;
-    let interval =
-        |side: &cluster_pair::Side| span(&side.external_dns.interval, &object, "spec.*.externalDNS.interval");
+    let source = span(&spec.source.external_dns.interval, &object, "spec.source.externalDNS.interval")?;
+    let target = span(&spec.target.external_dns.interval, &object, "spec.target.externalDNS.interval")?;
     let follow = FollowTime {
-        interval: interval(&spec.source)?.max(interval(&spec.target)?),
+        interval: source.max(target),
         propagation: span(&spec.dns.propagation, &object, "spec.dns.propagation")?,
         record_ttl: span(&spec.dns.record_ttl, &object, "spec.dns.recordTTL")?,
     };

@@ -159,7 +159,7 @@ impl Reason {
             Self::RemovingObjects => ("RemovingObjects", "Objects that we created on the target are being removed."),
             Self::RolledBack => ("RolledBack", "The source serves everything again."),
             Self::Completed => ("Completed", "The service has moved."),
-            Self::Failed => ("Failed", "It ended before anything was changed."),
+            Self::Failed => ("Failed", "It ended without a move."),
             Self::StageEntered => ("StageEntered", "A stage began."),
             Self::StepEntered => ("StepEntered", "A step of the shift began."),
             Self::SilenceNotProved => ("SilenceNotProved", "Nobody has measured whether the source still gets requests."),

@@ -289,6 +289,12 @@ pub fn seconds(now: Timestamp) -> Time {
     Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 
+/// A text that begins a sentence.
+pub fn sentence_case(text: &str) -> String {
+    let mut rest = text.chars();
+    rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
+}
+
 /// A duration as people write it, exactly: `1h5m`, `90s` as `1m30s`, `250ms`.
 pub fn words(span: SignedDuration) -> String {
     let millis = span.as_millis().max(0);

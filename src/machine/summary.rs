@@ -2,6 +2,8 @@
 
 mod conditions;
 
+pub use conditions::CONDITIONS;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -13,7 +15,7 @@ use super::stages::{self, FORWARD, is_rollback, is_terminal, is_watched};
 use crate::api::status::{
     CheckStatus, CreatedObject, IngressTraffic, NamespaceMigrationStatus, PipelineStage, PipelineState, Stage,
 };
-use crate::{preflight, replicate};
+use crate::replicate;
 
 /// What stands in place of a verdict before the first stage that is watched.
 const UNWATCHED: &str = "Unwatched";
@@ -49,8 +51,8 @@ pub fn write_wait(status: &mut NamespaceMigrationStatus, wait: &Wait, now: Times
 }
 
 fn write_findings(run: &mut Run<'_>) {
-    if run.status.stage <= Stage::Preflight && run.cluster_trouble().is_none() {
-        run.status.preflight = preflight::findings(run.order, run.observed);
+    if run.status.stage <= Stage::Bake && run.cluster_trouble().is_none() {
+        run.status.preflight = stages::findings(run);
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) async fn read(
 async fn presence(side: &NamespaceWatch, namespace: &str, name: &str, key: &hmac::Key) -> SecretPresence {
     let state = side.connection().state();
     let Some(clients) = state.clients.filter(|_| state.reach.is_reachable()) else {
-        return SecretPresence::Unknown { why: "the cluster cannot be reached".to_owned() };
+        return SecretPresence::Unknown { why: format!("the cluster {}", state.reach.trouble()) };
     };
     match secret::get(&clients.requests, namespace, name).await {
         Ok(None) => SecretPresence::Absent,

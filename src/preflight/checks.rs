@@ -7,7 +7,7 @@ use crate::machine::observed::{IngressFacts, Side};
 use crate::machine::traffic::Weight;
 use crate::replicate;
 
-pub(super) const CHAIN: [Check; 11] = [
+pub(super) const CHAIN: [Check; 12] = [
     ("ProtectedNamespace", protected_namespace),
     ("SourceNamespace", source_namespace),
     ("NoIngressWithHost", no_ingress_with_host),
@@ -16,10 +16,14 @@ pub(super) const CHAIN: [Check; 11] = [
     ("WildcardHost", wildcard_host),
     ("SourceWeightZero", source_weight_zero),
     ("TargetHosts", target_hosts),
+    ("TargetHasUsers", target_has_users),
     ("SameIdentifier", same_identifier),
     ("ProtectionLeftOut", protection_left_out),
     ("AnnotationOnly", annotation_only),
 ];
+
+/// Checks of the weights that a move begins with; afterwards the weights are its own.
+pub(super) const OF_THE_BEGINNING: [&str; 2] = ["SourceWeightZero", "TargetHasUsers"];
 
 /// Namespaces that belong to a cluster, not to a service.
 const PROTECTED: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -57,10 +61,12 @@ fn no_ingress_with_host(facts: Facts<'_>) -> Option<Found> {
         return None;
     }
     let count = facts.observed.source.ingresses.len();
-    let message = format!(
-        "None of the {count} Ingresses of namespace {} on the source has a host and takes part.",
-        facts.order.namespace
-    );
+    let namespace = &facts.order.namespace;
+    let message = match count {
+        0 => format!("There is no Ingress in namespace {namespace} on the source."),
+        1 => format!("The Ingress of namespace {namespace} on the source has no host, or takes no part."),
+        _ => format!("None of the {count} Ingresses of namespace {namespace} on the source has a host and takes part."),
+    };
     blocker(
         message,
         "Give an Ingress a host, or take it out of spec.ingresses.exclude. Without a host there is no DNS record to shift.",
@@ -158,6 +164,23 @@ fn target_hosts(facts: Facts<'_>) -> Option<Found> {
 
 fn list(hosts: &BTreeSet<String>) -> String {
     if hosts.is_empty() { "none".to_owned() } else { hosts.iter().cloned().collect::<Vec<_>>().join(", ") }
+}
+
+/// Beside a weighted record of the source, one of the target with a weight serves users, whom WeightSource would send back.
+fn target_has_users(facts: Facts<'_>) -> Option<Found> {
+    let (observed, owner) = (facts.observed, &facts.order.owner);
+    let (name, weight) = moving(facts.order, observed).find_map(|(name, source)| {
+        let target = observed.target.ingresses.get(name)?;
+        let ours = target.stamp_of(owner).is_some_and(|stamp| !stamp.direction.is_final());
+        let weight = target.weight().filter(|weight| *weight > Weight::ZERO && !ours)?;
+        let weighted = source.weight().is_some_and(|weight| weight > Weight::ZERO) && target.identifier.is_some();
+        weighted.then_some((name, weight))
+    })?;
+    let message = format!(
+        "Ingress {name} on the target has weight {weight} already: its users would be sent back to the source before the move."
+    );
+    let fix = format!("Give Ingress {name} weight 0 on the target yourself, or acknowledge TargetHasUsers.");
+    Some(Found { message, fix, acceptable: true })
 }
 
 fn same_identifier(facts: Facts<'_>) -> Option<Found> {

@@ -31,6 +31,13 @@ pub fn findings(order: &Order, observed: &Observed) -> Vec<Finding> {
     found.chain(unknown_acknowledgements(order)).collect()
 }
 
+/// The same once the move has begun: what speaks of the weights that it began with is not asked any more.
+pub fn findings_under_way(order: &Order, observed: &Observed) -> Vec<Finding> {
+    let mut findings = findings(order, observed);
+    findings.retain(|finding| !checks::OF_THE_BEGINNING.contains(&finding.check.as_str()));
+    findings
+}
+
 fn finding(order: &Order, name: &str, found: Found) -> Finding {
     let reason = order.acknowledged.get(name).filter(|_| found.acceptable);
     let (severity, fix) = match reason {

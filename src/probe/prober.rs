@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::asker::Asker;
 use super::http::Answer;
@@ -18,6 +17,7 @@ use crate::cluster::namespace_watch::NamespaceWatch;
 use crate::machine::Side;
 use crate::machine::health::{CheckReport, HealthView, Verdict};
 use crate::metrics::Metrics;
+use crate::task::Tasks;
 
 /// A prober begins at a random moment within this time, so that migrations that start together do not probe together.
 const LONGEST_DELAY: Duration = Duration::from_secs(1);
@@ -26,7 +26,7 @@ const LONGEST_DELAY: Duration = Duration::from_secs(1);
 pub struct Prober {
     plan: watch::Sender<ProbePlan>,
     shared: Arc<Shared>,
-    _task: DropGuard,
+    tasks: Tasks,
 }
 
 #[derive(Default)]
@@ -49,7 +49,7 @@ pub struct Surroundings {
 impl Prober {
     /// Starts to probe. `changed` is called whenever a verdict has changed.
     pub fn start(plan: ProbePlan, surroundings: Surroundings, changed: impl Fn() + Send + Sync + 'static) -> Self {
-        let stop = CancellationToken::new();
+        let (tasks, metrics) = (Tasks::default(), surroundings.metrics.clone());
         let shared = Arc::new(Shared::default());
         let (sender, plans) = watch::channel(plan);
         let task = Task {
@@ -61,8 +61,13 @@ impl Prober {
             expected: BTreeMap::new(),
             asker: None,
         };
-        tokio::spawn(stop.clone().run_until_cancelled_owned(task.run()));
-        Self { plan: sender, shared, _task: stop.drop_guard() }
+        tasks.spawn("prober of a migration", metrics, task.run());
+        Self { plan: sender, shared, tasks }
+    }
+
+    /// Whether it has panicked: another one is needed.
+    pub fn is_broken(&self) -> bool {
+        self.tasks.are_broken()
     }
 
     /// Probes by another plan from the next round on. Counts of questions that stay are kept.

@@ -30,8 +30,9 @@ async fn freezes(name: &str, disturb: impl Fn(&Faults)) -> Result<()> {
     let faults = scene.setup.source_faults().context("a proxy before the source")?;
     disturb(&faults);
     let frozen = shop.waits("SourceUnreachable").await?;
-    ensure!(condition(&frozen, "Ready") == "False" && condition(&frozen, "Reconciling") == "True");
     let status = frozen.status.context("a status")?;
+    let ready = status.conditions.iter().find(|found| found.type_ == "Ready").context("the condition Ready")?;
+    ensure!(ready.status == "False" && ready.reason == "SourceUnreachable", "{ready:?}");
     ensure!(status.weight == 10 && status.message.contains("source"), "{}: {}", status.weight, status.message);
     scene.until_metric(&format!(r#"nsmig_cluster_reachable{{pair="{name}",side="source"}} 0"#)).await?;
     scene.until_logged("cannot be used", r#""side":"source""#).await?;

@@ -44,7 +44,12 @@ async fn wakes_up_too_late(name: &str, lease: Option<&'static str>) -> Result<()
     scene.setup.application().set("target", shop.host(), Fault::Status(503));
     shop.stage(Stage::RolledBack).await?;
     // The first one wakes up with its old memory: without a Lease it works on beside the second, else it ends.
-    scene.operator.lock().await.sigcont()?;
+    let first = scene.operator.lock().await;
+    first.sigcont()?;
+    if lease.is_some() {
+        ensure!(!first.ended().await?.success(), "it lost its Lease and ended as if all were well");
+    }
+    drop(first);
     let result = arrives_too_late(&shop, &mut held).await;
     drop(second);
     result

@@ -227,7 +227,9 @@ async fn a_pair_that_is_deleted_in_mid_run_freezes_the_shift_until_it_is_back() 
     let mut pair = pairs.get("pairless").await?;
     pairs.delete("pairless", &DeleteParams::default()).await?;
     let frozen = shop.waits("InvalidSpec").await?.status.context("a status")?;
-    ensure!(frozen.message.contains("there is no ClusterPair named pairless; create it"), "{}", frozen.message);
+    let told = "There is no ClusterPair named pairless. Until it is mended the weights stay";
+    ensure!(frozen.message.contains(told), "{}", frozen.message);
+    ensure!(frozen.unblock.contains("Create ClusterPair pairless"), "{}", frozen.unblock);
     ensure!(frozen.weight == 10 && frozen.stage == Stage::ShiftTraffic, "{frozen:?}");
     // Without its pair nothing is watched or probed: what it does not do is read from its silence.
     let written = shop.weight_writes().await?.len();

@@ -84,7 +84,7 @@ async fn a_namespace_without_a_host_or_an_acknowledgement_waits_until_it_has_one
     let scene = Scene::open(quick("blocked")).await?;
     let shop = scene.migration("blocked-shop").service(rig::sample_namespace::SampleNamespace::without_ingress);
     let shop = shop.spec("/preflight", json!({})).begin().await?;
-    waits_and_writes_nothing(&shop, "PreflightBlocked", "NoIngressWithHost: None of the 0 Ingresses").await?;
+    waits_and_writes_nothing(&shop, "PreflightBlocked", "NoIngressWithHost: There is no Ingress in namespace").await?;
     shop.sample.create_ingress(&scene.source()).await?;
     let blocked = waits_and_writes_nothing(&shop, "PreflightBlocked", "AnnotationOnly: Nobody asks DNS").await?;
     let status = blocked.status.context("a status")?;
@@ -103,12 +103,11 @@ async fn a_kubeconfig_that_is_missing_or_would_run_a_command_is_refused_and_noth
     // The operator has connected to nothing yet: connections are made for migrations.
     let shop = scene.migration("kubeconfig-shop").begin().await?;
     let missing = format!("there is no Secret {name} in the operator's namespace {OPERATOR_NAMESPACE}");
-    waits_and_writes_nothing(&shop, "TargetUnreachable", &missing).await?;
+    waits_and_writes_nothing(&shop, "ClusterRefused", &missing).await?;
 
     let canary = scene.world.folder().join("exec-canary");
     put_text(&secrets, name, &running_kubeconfig(&good, &canary)?).await?;
-    waits_and_writes_nothing(&shop, "TargetUnreachable", &format!("the kubeconfig in Secret {name} is refused"))
-        .await?;
+    waits_and_writes_nothing(&shop, "ClusterRefused", &format!("the kubeconfig in Secret {name} is refused")).await?;
     ensure!(shop.now().await?.status.is_some_and(|status| status.message.contains("exec")), "exec is not named");
     ensure!(!canary.exists(), "the kubeconfig's command was run");
 

@@ -108,7 +108,7 @@ fn a_spec_that_cannot_be_used_is_stalled_and_says_why() {
     let rejected = reject(&world.status, (1, 1), &error, world.now);
     world.save(&rejected.status);
     assert_eq!(row(&world), ("UFTUF".to_owned(), "Failed"));
-    let said = "spec.bake.for of NamespaceMigration shop/shop: \"ten minutes\" is not a duration; write one like 90s, 10m or 1h30m.";
+    let said = "NamespaceMigration shop/shop has a spec.bake.for that cannot be read: \"ten minutes\" is not a duration; write one like 90s, 10m or 1h30m.";
     assert_eq!(world.status.message, said);
     world.run_until(Stage::Completed);
     let rejected = reject(&world.status, (world.status.observed_generation, 1), &error, world.now);
@@ -233,4 +233,12 @@ fn a_wait_says_since_when_and_starts_anew_only_with_another_reason() {
     assert_eq!((&world.status.reason, &world.status.waiting_since), (&reason, &since));
     world.run_until(Stage::SmokeTest);
     assert!(world.status.reason != reason && world.status.waiting_since > since);
+}
+
+#[test]
+fn the_conditions_are_those_of_the_reference_from_the_first_visit_on() {
+    let mut world = World::new();
+    world.pass();
+    let kinds: Vec<_> = world.status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
+    assert_eq!(kinds, namespace_migration::machine::summary::CONDITIONS.map(|(kind, _)| kind));
 }

@@ -148,3 +148,44 @@ fn an_ingress_that_goes_away_holds_and_one_made_anew_sends_everything_back() {
     world.run_until(Stage::RolledBack);
     assert_eq!((world.source.weight("web"), world.target.weight("web")), (Some(100), Some(0)));
 }
+
+#[test]
+fn a_writer_against_a_rollback_is_answered_at_once_and_then_with_pauses_and_is_named() {
+    let mut world = at(1, StepPhase::Holding);
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    world.pass();
+    world.pass();
+    let mut answers = vec![];
+    for _ in 0..4 {
+        world.foreign_weight(Side::Target, "web", 50, false);
+        let began = world.now;
+        for _ in 0..20 {
+            world.pass();
+            if world.target.weight("web") == Some(0) {
+                break;
+            }
+            assert_eq!(world.status.reason, "RollbackContested");
+            world.advance(SignedDuration::from_secs(1));
+        }
+        answers.push(world.now.duration_since(began).as_secs());
+        world.pass();
+    }
+    assert_eq!(answers, [0, 1, 2, 4]);
+    world.foreign_weight(Side::Target, "web", 50, false);
+    world.pass();
+    let said = "The annotations of Ingress web on the target are changed by helm against this rollback; they are written again.";
+    assert!(world.status.message.starts_with(said), "{}", world.status.message);
+    let contested = world.status.conditions.iter().find(|found| found.type_ == "WeightContested").unwrap();
+    assert_eq!(contested.status, "True");
+    assert!(!world.status.unblock.contains("annotate"), "the rollback itself gives it back: {}", world.status.unblock);
+    world.run_until(Stage::RolledBack);
+}
+
+#[test]
+fn an_identifier_that_was_changed_is_named() {
+    let mut world = at(1, StepPhase::Holding);
+    world.ingress_mut(Side::Target, "web").identifier = Some("mine".into());
+    world.pass();
+    let said = "The DNS set identifier of Ingress web on the target was changed to mine; web-shop-green is expected.";
+    assert_eq!(says(&world), (Stage::ShiftTraffic, "WeightContested", said));
+}

@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use namespace_migration::api::Stage;
 use namespace_migration::api::status::StepPhase;
 use namespace_migration::machine::Side;
+use namespace_migration::machine::gate::{DnsVerification, FollowTime};
 use namespace_migration::machine::health::Verdict;
 use namespace_migration::machine::observed::Reach;
 use serde_json::json;
@@ -162,4 +163,37 @@ fn a_rollback_past_its_deadline_is_blocked_but_still_tried() {
     assert_eq!(world.status.stage, Stage::RollbackBlocked);
     assert!(decision.events.iter().any(|event| event.warning && event.note.contains("still being tried")));
     assert_eq!(decision.effects.len(), 1);
+}
+
+#[test]
+fn a_hold_without_a_verdict_asks_for_a_person_after_a_quarter_of_an_hour() {
+    for stage in [Stage::ShiftTraffic, Stage::Bake] {
+        let mut world = at(1, StepPhase::Holding);
+        world.run_until(stage);
+        world.run_while(|status| status.reason != "HoldingStep" && status.reason != "Baking");
+        world.verdicts.insert(Side::Target, Verdict::Inconclusive);
+        world.pass();
+        let stalled =
+            |world: &World| world.status.conditions.iter().any(|c| c.type_ == "Stalled" && c.status == "True");
+        assert!(!stalled(&world));
+        world.advance(SignedDuration::from_mins(16));
+        let decision = world.pass();
+        assert!(stalled(&world) && world.status.stage == stage, "{stage}");
+        assert_eq!(decision.events.iter().filter(|event| event.warning).count(), 1, "it is told once");
+        assert_eq!(world.pass().events, []);
+        world.verdicts.insert(Side::Target, Verdict::Pass);
+        world.run_until(Stage::Completed);
+    }
+}
+
+#[test]
+fn a_dns_that_is_slower_than_a_deadline_is_not_late() {
+    let mut world = World::new();
+    let hours = SignedDuration::from_hours(3);
+    world.order.dns =
+        DnsVerification::AnnotationOnly(FollowTime { interval: hours, propagation: hours, record_ttl: hours });
+    world.run_until(Stage::Bake);
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    world.run_while(|status| !matches!(status.stage, Stage::RolledBack | Stage::RollbackBlocked));
+    assert_eq!(world.status.stage, Stage::RolledBack);
 }

@@ -194,10 +194,10 @@ impl World {
     fn remove(&mut self, removal: &Removal) -> bool {
         let (name, target) = (&removal.name, &self.target);
         let found = match removal.kind {
-            RemovableKind::Ingress => target.ingresses.get(name).map(|facts| facts.uid.clone()),
-            RemovableKind::Secret => target.secrets.get(name).map(|facts| facts.uid.clone()),
+            RemovableKind::Ingress => target.ingresses.get(name).map(|facts| (&facts.uid, &facts.created_by)),
+            RemovableKind::Secret => target.secrets.get(name).map(|facts| (&facts.uid, &facts.created_by)),
         };
-        if found.as_ref() != Some(&removal.uid) {
+        if found != Some((&removal.uid, &Some(self.order.owner_label()))) {
             return found.is_none();
         }
         self.snapshot();

@@ -181,3 +181,17 @@ fn a_status_without_a_plan_counts_as_lost() {
     assert_eq!((world.status.stage, world.status.step_text.as_str()), (Stage::ShiftTraffic, "2/4"));
     assert_eq!(world.writes.len(), before);
 }
+
+#[test]
+fn completed_stamps_on_a_source_that_has_users_again_do_not_make_it_completed() {
+    let mut world = World::new();
+    world.run_until(Stage::Completed);
+    // Somebody sends the users back by hand, and deletes the migration to begin anew.
+    world.foreign_weight(Side::Source, "web", 100, false);
+    world.foreign_weight(Side::Target, "web", 0, false);
+    let mut again = lost(&world);
+    again.settle();
+    assert_eq!(again.status.stage, Stage::WeightSource, "{}", again.status.message);
+    again.run_until(Stage::Completed);
+    assert_eq!((again.source.weight("web"), again.target.weight("web")), (Some(0), Some(100)));
+}

@@ -30,3 +30,5 @@ mod rollback;
 mod secrets;
 mod stages;
 mod steps;
+mod two_owners;
+mod under_way;

@@ -50,7 +50,7 @@ fn the_source_namespace_must_be_there_and_stay() {
 fn without_a_host_there_is_nothing_to_shift() {
     let mut world = World::new();
     world.ingress_mut(Side::Source, "web").hosts.clear();
-    let said = "NoIngressWithHost: None of the 1 Ingresses of namespace shop on the source has a host and takes part.";
+    let said = "NoIngressWithHost: The Ingress of namespace shop on the source has no host, or takes no part.";
     let fix = "Give an Ingress a host, or take it out of spec.ingresses.exclude. Without a host there is no DNS record to shift.";
     says(&world, said, fix);
 }

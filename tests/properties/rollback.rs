@@ -341,3 +341,24 @@ fn after_any_prefix_of_a_migration_a_rollback_reaches_100_and_0() {
     }
     assert!(prefixes > 20, "only {prefixes} prefixes were rolled back");
 }
+
+#[test]
+fn an_object_whose_mark_a_person_took_off_is_kept_and_one_that_is_held_is_deleted_once() {
+    let failing = || {
+        let mut world = World::with(json!({"rollback": {"objects": "Remove"}}));
+        world.run_until(Stage::ShiftTraffic);
+        world.verdicts.insert(Side::Target, Verdict::Fail);
+        world
+    };
+    let mut kept = failing();
+    kept.ingress_mut(Side::Target, "web").created_by = None;
+    kept.run_until(Stage::RolledBack);
+    assert!(kept.target.ingresses.contains_key("web"));
+
+    let mut held = failing();
+    held.ingress_mut(Side::Target, "web").deleting = true;
+    held.run_while(|status| status.reason != "RemovingObjects");
+    let decision = held.look();
+    assert_eq!(decision.effects, []);
+    assert!(decision.status.message.starts_with("Ingress web on the target is being deleted, but something holds it"));
+}

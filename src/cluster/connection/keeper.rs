@@ -28,6 +28,8 @@ pub(super) struct Keeper {
     home: HomeAccess,
     state: watch::Sender<State>,
     doubt: Arc<Notify>,
+    /// What everybody was last woken for.
+    told: Reach,
     changed: Box<dyn Fn() + Send + Sync>,
     /// Notified when the Secret may have changed.
     secret: Arc<Notify>,
@@ -45,7 +47,8 @@ impl Keeper {
         doubt: Arc<Notify>,
         changed: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
-        Self { address, home, state, doubt, changed, secret: Arc::default(), unread: false, used: None }
+        let (told, secret) = (Reach::Unknown, Arc::default());
+        Self { address, home, state, doubt, told, changed, secret, unread: false, used: None }
     }
 
     /// Keeps the connection for ever.
@@ -88,9 +91,7 @@ impl Keeper {
             () = tokio::time::sleep(longest) => return,
             () = self.doubt.notified() => {}
         }
-        if !self.state.borrow().reach.is_reachable() {
-            (self.changed)();
-        }
+        self.wake();
         tokio::time::sleep_until(verified + FIRST_RETRY).await;
     }
 
@@ -203,10 +204,10 @@ impl Keeper {
         self.address.way.kubeconfig.as_ref().map(|reference| reference.secret_name.as_str())
     }
 
-    fn publish(&self, reach: Reach) {
+    fn publish(&mut self, reach: Reach) {
         let labels = ReachableLabels { pair: self.address.pair.clone(), side: cluster_side(self.address.side) };
         self.home.metrics.cluster_reachable.get_or_create(&labels).set(i64::from(reach.is_reachable()));
-        let changed = self.state.send_if_modified(|state| {
+        self.state.send_if_modified(|state| {
             let changed = !same_kind(&state.reach, &reach);
             if changed {
                 tell(&self.address, &reach);
@@ -214,7 +215,14 @@ impl Keeper {
             }
             changed
         });
-        if changed {
+        self.wake();
+    }
+
+    /// Wakes everybody, if they were last woken for another state: a failed call may have changed it in between.
+    fn wake(&mut self) {
+        let reach = self.state.borrow().reach.clone();
+        if !same_kind(&self.told, &reach) {
+            self.told = reach;
             (self.changed)();
         }
     }

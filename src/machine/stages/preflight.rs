@@ -4,7 +4,8 @@ use super::super::observed::Side;
 use super::super::reason::Reason;
 use super::super::run::{Memo, Move, Run, Wait, words};
 use super::pending::moved_by_another;
-use crate::api::status::{Plan, PlannedIngress, PlannedStep, Severity};
+use crate::api::Stage;
+use crate::api::status::{Finding, Plan, PlannedIngress, PlannedStep, Severity};
 use crate::preflight;
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
@@ -14,23 +15,34 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
     if let Some(wait) = moved_by_another(run) {
         return wait.into();
     }
-    let blockers: Vec<_> = preflight::findings(run.order, run.observed)
-        .into_iter()
-        .filter(|finding| finding.severity == Severity::Blocker)
-        .collect();
-    if let Some(first) = blockers.first() {
-        let more = if blockers.len() > 1 {
-            format!(" ({} more in status.preflight.)", blockers.len() - 1)
-        } else {
-            String::new()
-        };
-        let message = format!("{}: {}{more}", first.check, first.message);
-        return Wait::new(Reason::PreflightBlocked, message).unblocked_by(&first.fix).stalled().into();
+    if let Some(wait) = blocked(run) {
+        return wait.into();
     }
     if run.status.plan.is_none() {
         return Move::Remember(Memo::Plan(plan(run)));
     }
     Move::Advance { message: "No blocker was found.".to_owned() }
+}
+
+/// What the checks find in this stage.
+pub(in super::super) fn findings(run: &Run<'_>) -> Vec<Finding> {
+    if run.status.stage <= Stage::Preflight {
+        preflight::findings(run.order, run.observed)
+    } else {
+        preflight::findings_under_way(run.order, run.observed)
+    }
+}
+
+/// The first blocker that is not acknowledged, if there is one.
+pub(in super::super) fn blocked(run: &Run<'_>) -> Option<Wait> {
+    let blockers: Vec<_> = findings(run).into_iter().filter(|finding| finding.severity == Severity::Blocker).collect();
+    let first = blockers.first()?;
+    let more = match blockers.len() {
+        0 | 1 => String::new(),
+        count => format!(" ({} more in status.preflight.)", count - 1),
+    };
+    let message = format!("{}: {}{more}", first.check, first.message);
+    Some(Wait::new(Reason::PreflightBlocked, message).unblocked_by(&first.fix).stalled())
 }
 
 /// What this attempt will do. It is frozen: later edits of the spec take effect with the next attempt.

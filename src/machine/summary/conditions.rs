@@ -5,6 +5,26 @@ use super::{
 };
 use crate::api::status::PipelineState;
 
+/// Every condition, in the order of status, and when it is True.
+pub const CONDITIONS: [(&str, &str); 16] = [
+    ("Ready", "The service has moved."),
+    ("Reconciling", "It goes on by itself, now or when what it waits for is there."),
+    ("Stalled", "It will not go on without a person; also after RolledBack and Failed."),
+    ("Succeeded", "It ended as Completed. False: it ended otherwise."),
+    ("Finished", "It ended, in whatever way."),
+    ("PreflightPassed", "No check before the move found a blocker."),
+    ("SourceWeighted", "The source's records are weighted."),
+    ("TargetPrepared", "Namespace and Services are on the target."),
+    ("SecretsCopied", "The named Secrets are on the target."),
+    ("TrafficShifted", "Every step has been held. False again once it went back."),
+    ("RolledBack", "The source serves everything again."),
+    ("TargetHealthy", "Every check of the target passes. Unknown: there is no verdict."),
+    ("SourceHealthy", "Every check of the source passes. Unknown: there is no verdict."),
+    ("WeightsVerified", "DNS was asked, and serves what was written. Unknown: nobody asked."),
+    ("WeightContested", "Somebody else changes our annotations."),
+    ("SourceSilent", "The source was measured to get no requests. Unknown: nobody measured."),
+];
+
 struct Draft {
     kind: &'static str,
     status: &'static str,

@@ -22,6 +22,7 @@ pub mod sample_namespace;
 pub mod services;
 pub mod setup;
 pub mod tools;
+pub mod transcript;
 pub mod user;
 pub mod weight_history;
 pub mod world;

@@ -34,6 +34,11 @@ enum Command {
     Down(Place),
     /// Watch one namespace move and a second one come back by itself; exit code 0 only if both ended as they must.
     Demo,
+    /// Write what kubectl shows of four migrations that wait, as Markdown.
+    Transcript {
+        /// The file.
+        file: PathBuf,
+    },
     /// Run in the foreground what `rig up` runs in the background.
     Supervise {
         #[command(flatten)]
@@ -98,6 +103,7 @@ fn run() -> Result<ExitCode> {
         Command::Tools => in_runtime(tools()),
         Command::Up { place, content } => in_runtime(background::up(&place.files()?, content.content())),
         Command::Demo => in_runtime(rig::demo::run()),
+        Command::Transcript { file } => in_runtime(rig::transcript::write(&file)),
         Command::Down(place) => in_runtime(background::down(&place.files()?)),
         Command::Supervise { place, content, detach } => {
             in_runtime(background::supervise(&place.files()?, content.content(), detach))

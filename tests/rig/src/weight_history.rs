@@ -4,7 +4,7 @@
 
 mod leaks;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -83,18 +83,22 @@ pub struct WeightPoint {
 }
 
 impl WeightPoint {
-    /// The target's share of users in percent. Undefined (`None`) while the target has no record or no side has a weight. All
-    /// weights 0 is an even split among all records (Route 53 developer guide, "Weighted routing").
-    pub fn target_share(&self) -> Option<f64> {
-        let (source, target) = (sum(&self.source), sum(&self.target));
-        if self.target.is_empty() || (self.source.is_empty() && target == 0) {
-            return None;
+    /// The target's share of the users of one Ingress in percent. Undefined (`None`) while the target has no record of it or
+    /// no side has a weight. All weights 0 is an even split (Route 53 developer guide, "Weighted routing"). Ingresses are not
+    /// added up: each has hosts of its own, and one that is well served must not hide another.
+    pub fn target_share(&self, ingress: &str) -> Option<f64> {
+        let target = *self.target.get(ingress)?;
+        match self.source.get(ingress) {
+            None if target == 0 => None,
+            None => Some(100.0),
+            Some(0) if target == 0 => Some(50.0),
+            Some(source) => Some(share(target, source + target)),
         }
-        if source + target == 0 {
-            let (source, target) = (count(&self.source), count(&self.target));
-            return Some(share(target, source + target));
-        }
-        Some(share(target, source + target))
+    }
+
+    /// Every Ingress that ever had a weight.
+    fn ingresses(&self) -> BTreeSet<&String> {
+        self.source.keys().chain(self.target.keys()).collect()
     }
 
     fn describe(&self) -> String {
@@ -116,14 +120,18 @@ pub fn weight_history(writes: &[Write], namespace: &str, annotation_prefix: &str
     history
 }
 
-/// Fails where the source's weights have all been 0 together with the target's: Route 53 would split users evenly, and with
-/// the records gone nobody would be served. A source without weights still has its simple record and is never 0.
+/// Fails where an Ingress has weight 0 on the source and 0, or nothing, on the target: Route 53 would split users evenly, and
+/// with the records gone nobody would be served. A source without a weight still has its simple record and is never 0.
 pub fn never_both_zero(history: &[WeightPoint]) -> Result<(), String> {
-    let nobody = |point: &&WeightPoint| !point.source.is_empty() && sum(&point.source) == 0 && sum(&point.target) == 0;
-    match history.iter().find(nobody) {
-        None => Ok(()),
-        Some(point) => Err(format!("both sides at weight 0 {}", point.describe())),
+    for point in history {
+        let nobody = |ingress: &&String| {
+            point.source.get(*ingress) == Some(&0) && *point.target.get(*ingress).unwrap_or(&0) == 0
+        };
+        if let Some(ingress) = point.ingresses().into_iter().find(nobody) {
+            return Err(format!("both sides at weight 0 for {ingress} {}", point.describe()));
+        }
     }
+    Ok(())
 }
 
 /// Fails where a write raised a target Ingress that already carried the stamp of a rollback, unless the write carries a
@@ -162,11 +170,13 @@ pub fn share_never_above(history: &[WeightPoint], steps: &[Weight]) -> Result<()
         }
         begun = point.target.values().copied().fold(begun, Weight::max);
         let allowed = share(begun, 100);
-        if let Some(share) = point.target_share().filter(|share| *share > allowed) {
-            return Err(format!(
-                "the target has {share:.1} % of the users, the step allows {begun} % {}",
-                point.describe()
-            ));
+        for ingress in point.ingresses() {
+            if let Some(share) = point.target_share(ingress).filter(|share| *share > allowed) {
+                return Err(format!(
+                    "the target has {share:.1} % of the users of {ingress}, the step allows {begun} % {}",
+                    point.describe()
+                ));
+            }
         }
     }
     Ok(())
@@ -177,7 +187,8 @@ pub fn share_never_above(history: &[WeightPoint], steps: &[Weight]) -> Result<()
 pub fn share_follows_direction(history: &[WeightPoint]) -> Result<(), String> {
     for pair in history.windows(2) {
         let [before, after] = pair else { continue };
-        let (Some(old), Some(new)) = (before.target_share(), after.target_share()) else { continue };
+        let ingress = &after.ingress;
+        let (Some(old), Some(new)) = (before.target_share(ingress), after.target_share(ingress)) else { continue };
         let stamps = if after.cluster == SOURCE { &after.source_stamps } else { &after.target_stamps };
         let Some(stamp) = stamps.get(&after.ingress) else { continue };
         if stamp.direction.is_fence() && new > old {
@@ -265,17 +276,9 @@ fn point(write: &Write, source: &Side, target: &Side) -> WeightPoint {
     }
 }
 
-fn sum(weights: &BTreeMap<String, Weight>) -> Weight {
-    weights.values().sum()
-}
-
 /// `part` of `whole` in percent.
 fn share(part: Weight, whole: Weight) -> f64 {
     f64::from(part) / f64::from(whole) * 100.0
-}
-
-fn count(weights: &BTreeMap<String, Weight>) -> Weight {
-    Weight::try_from(weights.len()).unwrap_or(Weight::MAX)
 }
 
 #[cfg(test)]

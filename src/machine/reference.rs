@@ -1,0 +1,60 @@
+//! The reference of everything that status says, as Markdown: `docs/status.md` is this text.
+
+use jiff::SignedDuration;
+
+use super::deadline::allowance;
+use super::reason::Reason;
+use super::run::words;
+use super::stages::{FORWARD, is_terminal};
+use super::summary::CONDITIONS;
+use crate::api::Stage;
+
+/// Stages off the way forward.
+const OTHER_STAGES: [Stage; 4] = [Stage::RollingBack, Stage::RollbackBlocked, Stage::RolledBack, Stage::Failed];
+
+/// The whole reference.
+pub fn markdown() -> String {
+    let stages = FORWARD.into_iter().chain(OTHER_STAGES);
+    let stages = stages.map(|stage| [stage.as_str().to_owned(), stage.meaning().to_owned(), deadline(stage)]);
+    let conditions = CONDITIONS.into_iter().map(|(name, meaning)| [name.to_owned(), meaning.to_owned()]);
+    let reasons = Reason::ALL.into_iter().map(|reason| [reason.as_str().to_owned(), reason.meaning().to_owned()]);
+    format!(
+        "# What status says\n\n\
+         `make reference` writes this page from the code; a test fails when it is stale.\n\n\
+         `status.stage` says where a migration is, `status.reason` what it waits for in one word, `status.message` the same in a\n\
+         sentence with the objects' names, `status.waitingSince` since when, and `status.unblock` what a person can do about it.\n\n\
+         ## Stages\n\n{}\n\
+         Where external-dns is waited for, the time that it may take (interval, propagation and TTL of the ClusterPair) comes on top of\n\
+         the deadline. In ShiftTraffic it is the time of one write and its settling: holds, and the bake, take what the spec says. A stage that takes longer leads to a rollback, with `onFailure: Hold` to a wait for a person, in Preflight to Failed.\n\n\
+         ## Conditions\n\n{}\n\
+         ## Reasons\n\n{}",
+        table(["Stage", "What it means", "Deadline"], stages),
+        table(["Condition", "True when"], conditions),
+        table(["Reason", "What it means"], reasons),
+    )
+}
+
+fn deadline(stage: Stage) -> String {
+    match allowance(stage, SignedDuration::ZERO) {
+        Some(allowance) => words(allowance),
+        None if is_terminal(stage) => "ended".to_owned(),
+        None => "none".to_owned(),
+    }
+}
+
+fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let line = |cells: &[&str]| format!("| {} |\n", cells.join(" | "));
+    let rows = rows.map(|cells| line(&cells.iter().map(String::as_str).collect::<Vec<_>>()));
+    [line(&head), line(&["---"; N])].into_iter().chain(rows).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_reference_is_that_of_the_code() {
+        let committed = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/status.md"));
+        assert!(committed.unwrap_or_default() == markdown(), "docs/status.md is stale: run `make reference`");
+    }
+}

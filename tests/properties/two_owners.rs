@@ -1,0 +1,59 @@
+//! Two migrations of one namespace: whoever comes second waits, and whatever it does afterwards, the first keeps its users.
+
+use namespace_migration::api::{NamespaceMigrationStatus, Stage};
+use namespace_migration::machine::Side;
+use namespace_migration::machine::stamp::{Direction, Stamp};
+use serde_json::json;
+
+use crate::stages::says;
+use crate::world::World;
+
+/// The same clusters, seen by another migration that knows nothing yet.
+fn second(first: &World) -> World {
+    let mut second = first.with_status(NamespaceMigrationStatus::default());
+    second.order.owner = "home/shop/second".into();
+    second
+}
+
+fn first_stamps(world: &mut World, direction: Direction) {
+    let stamp = Stamp { owner: "home/shop/first".into(), attempt: 1, epoch: 1, direction };
+    world.ingress_mut(Side::Source, "web").stamp = Some(stamp);
+}
+
+#[test]
+fn a_lock_that_is_taken_after_pending_is_seen_in_preflight_and_before_the_first_write() {
+    let mut world = World::with(json!({"preflight": {"acknowledge": []}}));
+    world.settle();
+    assert_eq!(world.status.stage, Stage::Preflight);
+    first_stamps(&mut world, Direction::Forward);
+    world.pass();
+    let said = "Ingress web on the source is moved by another migration, home/shop/first.";
+    assert_eq!(says(&world), (Stage::Preflight, "OwnedByAnother", said));
+
+    let mut late = World::new();
+    late.status.stage = Stage::WeightSource;
+    late.status.plan = World::new().look().status.plan;
+    first_stamps(&mut late, Direction::Forward);
+    late.pass();
+    assert_eq!(says(&late), (Stage::WeightSource, "OwnedByAnother", said));
+    late.advance(jiff::SignedDuration::from_hours(9));
+    late.pass();
+    assert_eq!((late.status.stage, late.writes.len()), (Stage::WeightSource, 0), "it waits for the other's end");
+}
+
+#[test]
+fn a_rollback_leaves_what_another_migration_has_completed_and_ends_without_a_write() {
+    let mut first = World::new();
+    first.run_until(Stage::Completed);
+    let writes = first.writes.len();
+    let mut second = second(&first);
+    second.status =
+        NamespaceMigrationStatus { stage: Stage::RollingBack, epoch: 7, attempt: 1, ..first.status.clone() };
+    second.status.written_since = None;
+    second.run_until(Stage::Failed);
+    assert_eq!((second.source.weight("web"), second.target.weight("web")), (Some(0), Some(100)));
+    assert_eq!(second.writes.len(), writes);
+    let said =
+        format!("Ingress web on the source is moved by another migration, {}, and was left alone.", first.order.owner);
+    assert!(second.status.message.contains(&said), "{}", second.status.message);
+}

@@ -1,0 +1,147 @@
+//! `rig transcript`: what kubectl shows of migrations that wait for a person, or came back, as it is printed on a terminal.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::kubectl::Kubectl;
+use crate::operator::Operator;
+use crate::progress::say;
+use crate::sample_app::Fault;
+use crate::setup::{Options, Setup};
+use crate::tools::Tools;
+use crate::world::{self, World};
+
+const PAIR: &str = "old-to-new";
+const READY_LIMIT: Duration = Duration::from_secs(60);
+
+/// One migration and how it comes to wait.
+struct Case {
+    /// Its name, which is also its namespace's.
+    name: &'static str,
+    title: &'static str,
+    /// What is waited for before anything happens to it, and what it must say in the end.
+    reasons: [&'static str; 2],
+    happens: Happens,
+}
+
+#[derive(Clone, Copy)]
+enum Happens {
+    Nothing,
+    Pause,
+    TargetBreaks,
+}
+
+const CASES: [Case; 4] = [
+    Case {
+        name: "paused",
+        title: "A person has paused it at 10 percent",
+        reasons: ["HoldingStep", "Paused"],
+        happens: Happens::Pause,
+    },
+    Case {
+        name: "held",
+        title: "Its target is unhealthy and `onFailure` is `Hold`",
+        reasons: ["HoldingStep", "Held"],
+        happens: Happens::TargetBreaks,
+    },
+    Case {
+        name: "blocked",
+        title: "A check before the move has found a blocker",
+        reasons: ["PreflightBlocked", "PreflightBlocked"],
+        happens: Happens::Nothing,
+    },
+    Case {
+        name: "back",
+        title: "Its target was unhealthy, and everything went back",
+        reasons: ["HoldingStep", "RolledBack"],
+        happens: Happens::TargetBreaks,
+    },
+];
+
+/// Brings four migrations to where they wait, and writes what kubectl shows of them to `file`, as Markdown.
+pub async fn write(file: &Path) -> Result<()> {
+    Tools::prepare().await?;
+    let world = World::start(world::Options::default()).await?;
+    let logs = world.folder().display().to_string();
+    let text = Box::pin(play(&world)).await.with_context(|| format!("no transcript; the logs are in {logs}"))?;
+    world.stop().await?;
+    std::fs::write(file, text).with_context(|| format!("writing {}", file.display()))?;
+    say(format!("written: {}", file.display()));
+    Ok(())
+}
+
+async fn play(world: &World) -> Result<String> {
+    let setup = Setup::start(world, Options { dns: ["500ms", "500ms", "500ms"], ..Options::new(PAIR) }).await?;
+    let operator = Operator::start(world.folder(), &setup.operator_options(None)).await?;
+    let kubectl = Kubectl::of(world.source(), world.tools())?;
+    futures::future::try_join_all(CASES.iter().map(|case| bring(world, &setup, &kubectl, case))).await?;
+    let text = transcript(&kubectl).await?;
+    operator.sigterm().await.context("stopping the operator")?;
+    Ok(text)
+}
+
+async fn bring(world: &World, setup: &Setup, kubectl: &Kubectl, case: &Case) -> Result<()> {
+    let (source, target) = (world.source().admin_client()?, world.target().admin_client()?);
+    let sample = setup.sample(case.name);
+    sample.create_on_source(&source).await?;
+    sample.create_on_target(&target).await?;
+    sample.wait_until_ready(&source, READY_LIMIT).await?;
+    kubectl.run_with_input(&["apply", "-f", "-"], &migration(case).to_string()).await?;
+    let [before, after] = case.reasons;
+    says(kubectl, case.name, before).await?;
+    match case.happens {
+        Happens::Nothing => {}
+        Happens::Pause => {
+            let pause = ["annotate", "migration", case.name, "-n", case.name, "namespacemigration.io/paused=true"];
+            kubectl.run(&pause).await?;
+        }
+        Happens::TargetBreaks => setup.application().set("target", &sample.hosts()[0], Fault::Status(503)),
+    }
+    says(kubectl, case.name, after).await
+}
+
+fn migration(case: &Case) -> Value {
+    let accepted = json!([{"check": "AnnotationOnly", "reason": "no DNS behind this transcript"}]);
+    json!({
+        "apiVersion": "namespacemigration.io/v1alpha1",
+        "kind": "NamespaceMigration",
+        "metadata": {"name": case.name, "namespace": case.name},
+        "spec": {
+            "clusterPair": PAIR,
+            "secrets": {"include": [crate::sample_namespace::SECRET]},
+            "preflight": {"acknowledge": if case.name == "blocked" { json!([]) } else { accepted }},
+            "probes": {"interval": "500ms"},
+            "traffic": {"steps": [{"weight": 10, "hold": "10m"}, {"weight": 100, "hold": "10m"}]},
+            "onFailure": if case.name == "held" { "Hold" } else { "Rollback" },
+        },
+    })
+}
+
+async fn says(kubectl: &Kubectl, name: &str, reason: &str) -> Result<()> {
+    let wanted = format!("--for=jsonpath={{.status.reason}}={reason}");
+    kubectl.run(&["wait", "migration", name, "-n", name, &wanted, "--timeout=120s"]).await.map(|_| ())
+}
+
+async fn transcript(kubectl: &Kubectl) -> Result<String> {
+    let mut text = "# Migrations that wait, as kubectl shows them\n\n\
+                    `make transcript` writes this page: it brings four namespaces to where they wait, on two real control planes.\n"
+        .to_owned();
+    shown(kubectl, &mut text, &["get", "migration", "-A"]).await?;
+    shown(kubectl, &mut text, &["get", "migration", "-A", "-o", "wide"]).await?;
+    for case in CASES {
+        write!(text, "\n## {}\n", case.title)?;
+        shown(kubectl, &mut text, &["describe", "migration", case.name, "-n", case.name]).await?;
+    }
+    Ok(text)
+}
+
+async fn shown(kubectl: &Kubectl, text: &mut String, args: &[&str]) -> Result<()> {
+    let printed = kubectl.run(args).await?;
+    let lines: Vec<_> = printed.lines().map(str::trim_end).collect();
+    write!(text, "\n```console\n$ kubectl {}\n{}\n```\n", args.join(" "), lines.join("\n"))?;
+    Ok(())
+}
