@@ -2,6 +2,7 @@
 //!
 //! `reconcile` reads like a table of contents: remember, order, needs, site, observe, decide, execute, publish, tell.
 
+mod hurry;
 mod memory;
 mod pairs;
 mod readable;
@@ -15,7 +16,6 @@ use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
-use jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt as _};
 use kube_runtime::controller::{Action, Controller};
@@ -30,23 +30,22 @@ use crate::api::{ClusterPair, NamespaceMigration, Stage};
 use crate::cluster::call::CallError;
 use crate::cluster::connection::HomeAccess;
 use crate::events::{self, Teller};
-use crate::execute::{Report, execute};
+use crate::execute::execute;
 use crate::lease::Leadership;
 use crate::machine::drive::{Decision, Needs};
 use crate::machine::order::{Home, Order, OrderError};
-use crate::machine::{self, Observed};
+use crate::machine::{self, Effect, Observed, Reason, stages};
 use crate::metrics::{ErrorLabels, ReconcileLabels, ReconcileResult};
 use crate::observe::observe;
 use crate::probe::plan::ProbePlan;
 use crate::server::Health;
 use crate::site::{Site, Wake};
 use crate::status;
+use hurry::Hurry;
 use memory::{Known, Memory};
 use pairs::Pairs;
-use waits::Waits;
+use waits::{Waits, until};
 
-/// After a write the watch brings the new object; should it not, a look is taken after this time.
-const AFTER_WRITE: Duration = Duration::from_secs(2);
 /// The watch usually brings a newer object at once; should it not, a look is taken after this time.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// A part of the process that `/readyz` waits for.
@@ -63,6 +62,7 @@ pub struct Operator {
     memory: Memory,
     waits: Waits,
     leadership: Leadership,
+    hurry: Hurry,
     teller: Teller,
     trigger: UnboundedSender<ObjectRef<NamespaceMigration>>,
     /// Key of the hashes by which Secrets are compared. A new one for each process, stored nowhere.
@@ -132,14 +132,16 @@ pub async fn run(setting: Setting, health: Health, stop: CancellationToken) -> R
     let pairs = until_asked(pairs, stop.clone());
     let api = Api::<DeserializeGuard<NamespaceMigration>>::all(operator.home.clients.watches.clone());
     // Not `Store::wait_until_ready`: of several that wait only the last is woken, and the controller itself waits there.
-    let (listed, store) = (Arc::clone(&operator), migrations.clone());
+    let (seen, store) = (Arc::clone(&operator), migrations.clone());
     let watched =
         readable::only(watch_objects(api, config).default_backoff(), migrations.clone(), operator.home.metrics.clone());
-    let watched = watched.reflect(writer).inspect_ok(move |event| {
-        if matches!(event, watcher::Event::InitDone) {
+    let watched = watched.reflect(writer).inspect_ok(move |event| match event {
+        watcher::Event::InitDone => {
             health.beat(MIGRATIONS_LISTED);
-            listed.look_for_gone(&store);
+            seen.look_for_gone(&store);
         }
+        watcher::Event::Apply(migration) | watcher::Event::InitApply(migration) => seen.hurry.look(migration),
+        watcher::Event::Delete(_) | watcher::Event::Init => {}
     });
     let controller = Controller::for_stream(watched.touched_objects(), migrations.clone())
         .reconcile_on(triggers)
@@ -212,8 +214,14 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
         return operator.finish(migration, &known, decision).await;
     };
 
+    // What goes forward ends here as soon as a person asks for a pause, a rollback or the end; what goes back does not.
+    let hurried = operator.hurry.pass(migration);
+
     // Requests only where the stage needs Secrets.
-    let observed = observe(&site, &order.namespace, &needs, &operator.digest_key).await;
+    let observe = observe(&site, &order.namespace, &needs, &operator.digest_key);
+    let Some(observed) = hurried.unless_back(stages::is_rollback(known.status.stage), observe).await else {
+        return Ok(hurry::interrupted(&order));
+    };
 
     // No request needed.
     let mut decision = machine::decide(&order, &known.status, &observed, crate::cluster::now());
@@ -227,10 +235,17 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     events::log(migration, &known.status.reason, &decision);
 
     // Requests needed: the world first, then what people read of it.
-    let report = execute(&order, &site, &permitted).await;
+    let back = permitted.iter().any(Effect::is_rollback);
+    let Some(report) = hurried.unless_back(back, execute(&order, &site, &permitted)).await else {
+        return Ok(hurry::interrupted(&order));
+    };
+    drop(hurried);
     let failures = report.to_tell(operator.waits.has_failed(&uid(migration)));
     machine::failure::tell(&mut decision, &known.status, &failures, crate::cluster::now());
     let (stage, wake_at) = (decision.status.stage, decision.wake_at);
+    if decision.events.iter().any(|event| event.reason == Reason::RetryRequested) {
+        operator.waits.reset(&uid(migration));
+    }
     if !operator.conclude(migration, &known, decision).await? {
         return Ok(Action::requeue(LOOK_AGAIN));
     }
@@ -264,6 +279,7 @@ impl Operator {
             memory: Memory::new(home.metrics.clone()),
             waits: Waits::default(),
             leadership,
+            hurry: Hurry::default(),
             teller,
             trigger,
             digest_key: hmac::Key::new(hmac::HMAC_SHA256, &crate::random::bytes::<32>()),
@@ -360,28 +376,6 @@ impl Operator {
         Ok(true)
     }
 
-    /// When to look again.
-    fn next(
-        &self,
-        migration: &NamespaceMigration,
-        stage: Stage,
-        wake_at: Option<Timestamp>,
-        report: &Report,
-    ) -> Action {
-        let uid = uid(migration);
-        if report.is_conflict_only() && self.waits.conflict_is_normal(&uid) {
-            return Action::requeue(Duration::ZERO);
-        }
-        if !report.failures.is_empty() {
-            return Action::requeue(self.waits.failed(&uid, stage));
-        }
-        self.waits.reset(&uid);
-        if report.done > 0 {
-            return Action::requeue(AFTER_WRITE);
-        }
-        until(wake_at)
-    }
-
     /// Wakes what is known of migrations that went while nobody watched, so that it is dropped.
     fn look_for_gone(&self, store: &reflector::Store<NamespaceMigration>) {
         let sites = locked(&self.sites).keys().cloned().collect::<Vec<_>>();
@@ -405,17 +399,10 @@ impl Operator {
 
     fn forget(&self, gone: &ObjectRef<NamespaceMigration>) {
         locked(&self.sites).remove(gone);
+        self.hurry.forget(gone);
         let uid = self.memory.forget(gone);
         self.waits.reset(&uid.unwrap_or_default());
     }
-}
-
-/// Waits until then, or for the next change. A moment that has passed is now.
-fn until(wake_at: Option<jiff::Timestamp>) -> Action {
-    let Some(at) = wake_at else { return Action::await_change() };
-    let left = at.duration_since(crate::cluster::now());
-    // A timer may fire a little early; a little late is what was promised.
-    Action::requeue(Duration::try_from(left).unwrap_or_default() + Duration::from_millis(2))
 }
 
 /// A pass failed: back off, each object for itself.

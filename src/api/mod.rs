@@ -28,3 +28,9 @@ pub const STAMP_ANNOTATION: &str = "namespacemigration.io/stamp";
 pub const OWNER_LABEL: &str = "namespacemigration.io/owner";
 /// Annotation on every object that we created: the owner in full.
 pub const OWNER_ANNOTATION: &str = "namespacemigration.io/owner";
+/// Annotation on a migration: its weights are frozen while it is there with any value but `false`.
+pub const PAUSED_ANNOTATION: &str = "namespacemigration.io/paused";
+/// Annotation on a migration: everything goes back to the source, once for each new value.
+pub const ROLLBACK_ANNOTATION: &str = "namespacemigration.io/rollback-requested";
+/// Annotation on a migration: the next attempt begins, or the stage gets its time anew, once for each new value.
+pub const RETRY_ANNOTATION: &str = "namespacemigration.io/retry-requested";

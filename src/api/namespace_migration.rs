@@ -85,6 +85,11 @@ pub struct NamespaceMigrationSpec {
     #[x_kube(validation = Rule::new("self >= oldSelf").message("attempt can only be raised"))]
     pub attempt: i32,
 
+    /// Freezes the weights where they are; checks go on and a rollback stays armed. The annotation
+    /// namespacemigration.io/paused does the same for a person in a hurry.
+    #[serde(default)]
+    pub suspend: bool,
+
     /// Which Ingresses take part. By default every Ingress of the namespace that has a host.
     #[serde(default)]
     pub ingresses: IngressSelection,
@@ -240,6 +245,7 @@ impl Default for Probes {
 
 /// How traffic moves.
 #[derive(kube::KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Traffic {
     /// The target's share, step by step: strictly rising, and 100 at the end.
     #[serde(default = "default_steps")]
@@ -251,12 +257,22 @@ pub struct Traffic {
             .message("the last step must have weight 100")
     )]
     pub steps: Vec<Step>,
+
+    /// The ceiling of the target's share in percent: a step above it is not entered, and a share above it goes back down step
+    /// by step. With 0 everything is prepared and tested, and the first step waits.
+    #[serde(default = "everything")]
+    #[schemars(range(min = 0, max = 100))]
+    pub up_to: i32,
 }
 
 impl Default for Traffic {
     fn default() -> Self {
-        Self { steps: default_steps() }
+        Self { steps: default_steps(), up_to: everything() }
     }
+}
+
+fn everything() -> i32 {
+    100
 }
 
 fn default_steps() -> Vec<Step> {

@@ -141,7 +141,18 @@ pub struct NamespaceMigrationStatus {
     /// The number in the stamps of this attempt. A write with a lower one does nothing.
     #[serde(default)]
     pub epoch: i64,
-    /// What was agreed when the checks had passed. Later edits of the spec take effect with the next attempt.
+    /// The pause that is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Pause>,
+    /// What people asked for by annotation, and what became of it: the last of each kind.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into()]))]
+    #[serde(default)]
+    pub requests: Vec<RequestStatus>,
+    /// Edits of the spec that are not in force in this attempt, or not yet, and why.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["field".into()]))]
+    #[serde(default)]
+    pub deferred_edits: Vec<DeferredEdit>,
+    /// What was agreed when the checks had passed, with the edits that have been taken up since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
     /// Where the shift is.
@@ -204,6 +215,74 @@ pub struct Plan {
     pub secrets: Vec<String>,
     /// How long the target is watched at 100 percent.
     pub bake: String,
+    /// The Ingresses that were left out by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded: Vec<String>,
+    /// The first half of the plan's SHA-256. Another plan has another one.
+    #[serde(default)]
+    pub hash: String,
+}
+
+/// The pause that is in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Pause {
+    /// What asks for it: spec.suspend, the annotation namespacemigration.io/paused, or both, with the field managers.
+    pub by: String,
+    /// Since when it has been in force.
+    pub since: Time,
+    /// The number in the stamps that was raised when it began, so that older writes in flight fail. 0 while no Ingress is stamped.
+    #[serde(default)]
+    pub epoch: i64,
+}
+
+/// What a person asked for by annotation, and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestStatus {
+    /// What was asked for.
+    pub kind: RequestKind,
+    /// The annotation's value. Each value is handled once.
+    pub token: String,
+    /// When it was asked for, as the annotation's field manager says, or when it was first seen.
+    pub at: Time,
+    /// The field manager that wrote the annotation. Empty when nobody is known to.
+    #[serde(default)]
+    pub by: String,
+    /// The stage in which it was first seen.
+    pub stage: Stage,
+    /// What became of it.
+    pub outcome: RequestOutcome,
+    /// What became of it, in a sentence.
+    pub message: String,
+}
+
+/// What can be asked for by annotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RequestKind {
+    /// namespacemigration.io/rollback-requested: everything goes back to the source.
+    Rollback,
+    /// namespacemigration.io/retry-requested: the next attempt begins, or the stage's deadline starts anew.
+    Retry,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RequestOutcome {
+    /// It is being done.
+    Accepted,
+    /// It makes no sense here; the message says why.
+    Refused,
+    /// It has been done.
+    Done,
+}
+
+/// An edit of the spec that is not in force in this attempt, or not yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DeferredEdit {
+    /// Path of the field.
+    pub field: String,
+    /// Why it is not in force, when it will be, and what to do.
+    pub message: String,
 }
 
 /// One step of the plan.
@@ -246,6 +325,7 @@ pub struct StepProgress {
 }
 
 /// What is being done inside a step: the receiver is raised, seen served, then the giver lowered, then it is held.
+/// On the way down to spec.traffic.upTo the source receives and the target gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum StepPhase {
     /// The target's weight is being written.
@@ -258,6 +338,21 @@ pub enum StepPhase {
     SourceSettling,
     /// Both are served; the target must stay healthy for the hold.
     Holding,
+    /// On the way down: the source's weight of the step below is being written.
+    RaiseSource,
+    /// On the way down: the source's weight is written; DNS follows.
+    SourceRaised,
+    /// On the way down: the target's weight of the step below is being written.
+    LowerTarget,
+    /// On the way down: the target's weight is written; DNS follows. Then the step below is held.
+    TargetLowered,
+}
+
+impl StepPhase {
+    /// Whether the step is being left for the one below.
+    pub fn is_on_the_way_down(self) -> bool {
+        matches!(self, Self::RaiseSource | Self::SourceRaised | Self::LowerTarget | Self::TargetLowered)
+    }
 }
 
 /// Somebody else undid what a rollback had written.

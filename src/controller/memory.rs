@@ -8,6 +8,7 @@ use kube_runtime::reflector::ObjectRef;
 
 use super::locked;
 use crate::api::{NamespaceMigration, NamespaceMigrationStatus, Stage};
+use crate::machine::stages;
 use crate::metrics::{ClusterSide, Metrics, MigrationLabels, RollbackLabels, StageLabels, WeightLabels};
 
 /// What is known of a migration when a pass begins.
@@ -100,7 +101,7 @@ impl Memory {
             }
             self.metrics.migrations.get_or_create(&gauge(status.stage)).inc();
             entry.counted = Some(status.stage);
-            if status.stage == Stage::RollingBack && known.status.stage != Stage::RollingBack {
+            if status.stage == Stage::RollingBack && !stages::is_rollback(known.status.stage) {
                 self.count_rollback(status);
             }
         }

@@ -1,13 +1,18 @@
-//! How long a migration waits after a pass that failed: each for itself, and a rollback never for long.
+//! When a migration is looked at again; and how long it waits after a pass that failed: each for itself, and a rollback never for long.
 
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::locked;
-use crate::api::Stage;
+use kube_runtime::controller::Action;
+
+use super::{Operator, locked, uid};
+use crate::api::{NamespaceMigration, Stage};
 use crate::backoff::Backoff;
+use crate::execute::Report;
 use crate::machine::stages;
 
+/// After a write the watch brings the new object; should it not, a look is taken after this time.
+const AFTER_WRITE: Duration = Duration::from_secs(2);
 /// A rollback is tried again at least this often, however often it has failed.
 const ROLLBACK_RETRY: Duration = Duration::from_secs(5);
 /// So many conflicts in a row are decided again at once; then something else than a status update is behind them.
@@ -44,6 +49,38 @@ impl Waits {
         locked(&self.failures).reset(uid);
         locked(&self.conflicts).reset(uid);
     }
+}
+
+impl Operator {
+    /// When to look again.
+    pub(super) fn next(
+        &self,
+        migration: &NamespaceMigration,
+        stage: Stage,
+        wake_at: Option<jiff::Timestamp>,
+        report: &Report,
+    ) -> Action {
+        let uid = uid(migration);
+        if report.is_conflict_only() && self.waits.conflict_is_normal(&uid) {
+            return Action::requeue(Duration::ZERO);
+        }
+        if !report.failures.is_empty() {
+            return Action::requeue(self.waits.failed(&uid, stage));
+        }
+        self.waits.reset(&uid);
+        if report.done > 0 {
+            return Action::requeue(AFTER_WRITE);
+        }
+        until(wake_at)
+    }
+}
+
+/// Waits until then, or for the next change. A moment that has passed is now.
+pub(super) fn until(wake_at: Option<jiff::Timestamp>) -> Action {
+    let Some(at) = wake_at else { return Action::await_change() };
+    let left = at.duration_since(crate::cluster::now());
+    // A timer may fire a little early; a little late is what was promised.
+    Action::requeue(Duration::try_from(left).unwrap_or_default() + Duration::from_millis(2))
 }
 
 #[cfg(test)]

@@ -131,7 +131,7 @@ impl Report {
 /// Carries out effects in their order; neighbours on one side at a time.
 ///
 /// Going forward, the first failure ends it: what comes after rests on what came before. A rollback's effects do not
-/// wait for each other, except a target's write that must not come before the source has 100.
+/// wait for each other, except a target's write that must not come before the source has 100; nor do fences.
 pub async fn execute(order: &Order, site: &Site, effects: &[Effect]) -> Report {
     let mut report = Report::default();
     let mut source_failed = false;
@@ -145,7 +145,7 @@ pub async fn execute(order: &Order, site: &Site, effects: &[Effect]) -> Report {
                 Err(error) => report.failures.push(noted(site, order, error)),
             }
         }
-        if failed && !batch.iter().all(Effect::is_rollback) {
+        if failed && !batch.iter().all(Effect::stands_alone) {
             break;
         }
     }

@@ -25,10 +25,10 @@ pub(super) async fn write(order: &Order, site: &Site, write: &WeightWrite) -> Re
     }
 }
 
-/// What the permit needs, all at once. A rollback reads only what it writes.
+/// What the permit needs, all at once. A rollback and a fence read only what they write.
 async fn read(order: &Order, site: &Site, cluster: &Cluster<'_>, write: &WeightWrite) -> Result<Live, ExecuteError> {
     let other = async {
-        if write.stamp.direction.is_back() {
+        if write.stamp.direction.is_back() || write.keeps_weight {
             return Ok(None);
         }
         other_side(order, site, write).await

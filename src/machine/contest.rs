@@ -116,35 +116,74 @@ pub(super) fn is_given_back(run: &Run<'_>, side: Side, planned: &PlannedIngress,
 
 /// The weights that an Ingress of a side may have. The last one that was seen to be written comes first.
 ///
-/// What is ours may be one write ahead: effects come before the status that remembers them.
+/// What is ours may be one write ahead: effects come before the status that remembers them. The way down to a ceiling may begin
+/// in any phase of a step, so that the source may also be one write above it.
 fn written(run: &Run<'_>, side: Side, ours: bool) -> Vec<Weight> {
-    let (before, current, next) = around(run);
+    let around = around(run);
     let phase = run.status.step.as_ref().map_or(StepPhase::RaiseTarget, |step| step.phase);
     let (seen, ahead) = match (run.status.stage, side) {
-        (Stage::Bake, Side::Source) => (Weight::ZERO, None),
+        (Stage::Bake, Side::Source) => (Weight::ZERO, Some(around.before_last.complement())),
         (Stage::Bake, Side::Target) => (Weight::FULL, None),
-        (Stage::SmokeTest, Side::Target) => (Weight::ZERO, Some(current)),
-        (Stage::ShiftTraffic, Side::Target) => match phase {
-            StepPhase::RaiseTarget => (before, Some(current)),
-            StepPhase::Holding => (current, Some(next)),
-            _ => (current, None),
-        },
-        (Stage::ShiftTraffic, Side::Source) => match phase {
-            StepPhase::SourceSettling | StepPhase::Holding => (current.complement(), None),
-            _ => (before.complement(), Some(current.complement())),
-        },
+        (Stage::SmokeTest, Side::Target) => (Weight::ZERO, Some(around.current)),
+        (Stage::ShiftTraffic, Side::Target) => on_target(&around, phase),
+        (Stage::ShiftTraffic, Side::Source) => on_source(&around, phase),
         (_, Side::Source) => (Weight::FULL, None),
         (_, Side::Target) => (Weight::ZERO, None),
     };
     std::iter::once(seen).chain(ahead.filter(|weight| ours && *weight != seen)).collect()
 }
 
-/// The target's weight before the current step, at it, and at the next one.
-fn around(run: &Run<'_>) -> (Weight, Weight, Weight) {
+fn on_target(around: &Around, phase: StepPhase) -> (Weight, Option<Weight>) {
+    let Around { before, current, next, .. } = *around;
+    match phase {
+        StepPhase::RaiseTarget => (before, Some(current)),
+        StepPhase::Holding => (current, Some(next)),
+        StepPhase::TargetSettling | StepPhase::LowerSource | StepPhase::SourceSettling => (current, None),
+        // The step may have been left before the target was raised.
+        StepPhase::RaiseSource | StepPhase::SourceRaised | StepPhase::LowerTarget => (current, Some(before)),
+        StepPhase::TargetLowered => (before, None),
+    }
+}
+
+fn on_source(around: &Around, phase: StepPhase) -> (Weight, Option<Weight>) {
+    let Around { below, before, current, .. } = *around;
+    let (below, before, current) = (below.complement(), before.complement(), current.complement());
+    match phase {
+        StepPhase::SourceSettling | StepPhase::Holding => (current, Some(before)),
+        StepPhase::RaiseTarget | StepPhase::TargetSettling | StepPhase::LowerSource | StepPhase::RaiseSource => {
+            (before, Some(current))
+        }
+        StepPhase::SourceRaised | StepPhase::LowerTarget => (before, None),
+        // The next step down may have begun.
+        StepPhase::TargetLowered => (before, Some(below)),
+    }
+}
+
+/// The target's weights around the current step.
+struct Around {
+    /// Two steps below.
+    below: Weight,
+    /// One step below.
+    before: Weight,
+    current: Weight,
+    /// One step above.
+    next: Weight,
+    /// Of the step before the last one.
+    before_last: Weight,
+}
+
+fn around(run: &Run<'_>) -> Around {
     let steps = shift_traffic_steps(run);
     let index = step_index(run);
     let at = |index: usize| steps.get(index).or(steps.last()).map_or(Weight::ZERO, |step| step.weight);
-    (index.checked_sub(1).map_or(Weight::ZERO, at), at(index), at(index + 1))
+    let under = |index: usize, by: usize| index.checked_sub(by).map_or(Weight::ZERO, at);
+    Around {
+        below: under(index, 2),
+        before: under(index, 1),
+        current: at(index),
+        next: at(index + 1),
+        before_last: under(steps.len(), 2),
+    }
 }
 
 fn step_index(run: &Run<'_>) -> usize {
@@ -169,10 +208,9 @@ fn harm(run: &Run<'_>, planned: &PlannedIngress, allowed: i32) -> Option<String>
 
 /// The share that the target may have now: the current step's, or nothing before the shift.
 fn allowed_share(run: &Run<'_>) -> i32 {
-    let (_, current, _) = around(run);
     match run.status.stage {
         Stage::Bake => 100,
-        Stage::ShiftTraffic => current.get(),
+        Stage::ShiftTraffic if run.status.step.is_some() => around(run).current.get(),
         _ => 0,
     }
 }

@@ -1,4 +1,4 @@
-//! How long each stage may take. Holds, bakes and ends have no deadline: they wait for what was asked.
+//! How long each stage may take. Holds, bakes, pauses, ceilings and ends have no deadline: they wait for what was asked.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -37,12 +37,17 @@ pub fn allowance(stage: Stage, settle: SignedDuration) -> Option<SignedDuration>
     }
 }
 
-fn allowed(run: &Run<'_>) -> Option<SignedDuration> {
+pub(super) fn allowed(run: &Run<'_>) -> Option<SignedDuration> {
     allowance(run.status.stage, run.order.dns.settle_time())
 }
 
 /// When the current wait is too long, if it can be.
 pub fn deadline(run: &Run<'_>) -> Option<Timestamp> {
+    // A pause was asked for, and so was a ceiling before the first step.
+    let asked = run.status.stage == Stage::ShiftTraffic && run.status.step.is_none();
+    if run.status.pause.is_some() || asked {
+        return None;
+    }
     if is_hold(run) {
         let since = run.status.waiting_since.as_ref().filter(|_| stood_still(&run.status.reason))?;
         return since.0.saturating_add(LONGEST_SILENCE).ok();
@@ -101,6 +106,7 @@ fn stops_the_clock(run: &Run<'_>, reason: Reason) -> bool {
         | Reason::WeightContested
         | Reason::UnplannedIngress
         | Reason::OwnedByAnother
+        | Reason::SourceUnhealthy
         | Reason::SourceUnhealthyToo
         | Reason::Held => true,
         // Before the first write a blocker has its deadline; afterwards a person has to decide.
@@ -125,6 +131,7 @@ fn stood_still(reason_before: &str) -> bool {
         Reason::HealthUnknown,
         Reason::WeightContested,
         Reason::SourceUnhealthyToo,
+        Reason::SourceUnhealthy,
         Reason::Held,
     ];
     still.into_iter().any(|reason| reason.as_str() == reason_before)

@@ -11,12 +11,13 @@ use super::observed::{Observed, Side};
 use super::order::{Order, OrderError};
 use super::reason::Reason;
 use super::recheck;
-use super::resume;
+use super::resume::{self, highest_epoch};
 use super::run::{Event, Memo, Move, Run, Wait, micro, seconds, sentence_case};
 use super::stages::{self, is_rollback, is_terminal, is_watched};
 use super::summary;
+use super::{edits, pause, requests};
 use crate::api::namespace_migration::{OnFailure, RemovalPolicy};
-use crate::api::status::{Cause, NamespaceMigrationStatus, Stage, Undone};
+use crate::api::status::{Cause, NamespaceMigrationStatus, RequestKind, Stage, StepPhase, StepProgress, Undone};
 
 /// Stages passed in one pass at most: all of them, each with a few things to remember. More would be a loop.
 const MOVES_PER_PASS: usize = 64;
@@ -48,7 +49,7 @@ pub struct Needs {
 /// What must be looked at before [`decide`], from the status alone. An ended migration needs nothing.
 pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
     let restarts = order.attempt > status.attempt && status.stage != Stage::Completed;
-    if is_terminal(status.stage) && !restarts {
+    if is_terminal(status.stage) && !restarts && !requests::wakes(order, status) {
         return Needs::default();
     }
     let planned = status.plan.iter().flat_map(|plan| plan.secrets.iter().cloned());
@@ -67,11 +68,18 @@ pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
 /// It promises: going forward it never asks for both weights 0 nor for more than the step's share; once it rolls back it
 /// only ever lowers the target; an ended migration gets no effect; conditions move their transition time only with their status.
 pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Observed, now: Timestamp) -> Decision {
-    let mut run = Run { order, observed, now, status: status.clone(), events: vec![] };
-    run.status.observed_generation = order.generation;
+    let in_force = edits::in_force(order, status);
+    let mut run = Run { order: &in_force, observed, now, status: status.clone(), events: vec![] };
+    requests::note(&mut run);
     resume::adopt(&mut run);
+    run.status.observed_generation = order.generation;
+    requests::answer(&mut run);
     summary::remember_created(&mut run);
-    let (effects, wait) = drive(&mut run);
+    let (effects, mut wait) = drive(&mut run);
+    if effects.is_empty() && edits::take_up(&mut run, &wait) {
+        wait = wait.looking_again_at(now);
+    }
+    edits::tell(&mut run, order);
     call_for_help(&mut run, status, &wait);
     summary::write(&mut run, &wait);
     // A deadline that has passed has had its effect: waking for it again would never end.
@@ -144,6 +152,7 @@ fn drive(run: &mut Run<'_>) -> (Vec<Effect>, Wait) {
             Move::Remember(memo) => remember(run, memo),
             Move::Advance { message } => advance(run, &message),
             Move::RollBack { reason, message } => roll_back(run, reason, message),
+            Move::StepDown { index } => step_down(run, index),
             Move::Fail { reason, message } => fail(run, reason, message),
         }
     }
@@ -152,13 +161,23 @@ fn drive(run: &mut Run<'_>) -> (Vec<Effect>, Wait) {
     (vec![], Wait::new(Reason::NotYet, message).looking_again_at(again))
 }
 
-/// What overrules the stage comes first: somebody else's writes and health; then the stage, within its deadline.
+/// What overrules the stage comes first: a person's rollback, a pause, somebody else's writes and health; then the stage,
+/// within its deadline.
 fn next_move(run: &Run<'_>) -> Move {
     let stage = run.status.stage;
-    if is_terminal(stage) || is_rollback(stage) {
+    if let Some(requested) = requests::rollback(run) {
+        return requested;
+    }
+    if is_terminal(stage) {
         return stages::visit(run);
     }
+    if is_rollback(stage) {
+        return pause::beside_rollback(run, stages::visit(run));
+    }
     let overruled = overruled(run);
+    if let Some(paused) = pause::respond(run, overruled.as_ref()) {
+        return paused;
+    }
     if let (Some(Move::Act { .. }), Some(memo)) = (&overruled, stages::stopped_clock(run)) {
         return Move::Remember(memo);
     }
@@ -211,13 +230,24 @@ fn remember(run: &mut Run<'_>, memo: Memo) {
         Memo::WrittenNow => run.status.written_since = Some(micro(run.now)),
         Memo::Undone => undone(run),
         Memo::DeadlineAnew => restart_deadline(run),
-        Memo::Step(step) => {
-            let entered = run.status.step.as_ref().is_none_or(|old| old.index != step.index);
-            run.status.step = Some(step);
-            if entered && run.status.stage == Stage::ShiftTraffic {
-                announce_step(run);
-            }
+        Memo::Step(step) => take_step(run, step),
+        Memo::BeforeFirstStep => {
+            run.status.step = None;
+            let note = "The target goes back to 0 percent, before the first step.".to_owned();
+            run.events.push(Event { reason: Reason::StepEntered, note, warning: false });
         }
+        Memo::Pause(pause) => pause::begin(run, pause),
+        Memo::Resume => pause::end(run),
+        Memo::Refuse(kind, why) => requests::refuse(run, kind, &why),
+    }
+}
+
+fn take_step(run: &mut Run<'_>, step: StepProgress) {
+    let before = run.status.step.as_ref().map_or(-1, |old| old.index);
+    let index = step.index;
+    run.status.step = Some(step);
+    if index != before && run.status.stage == Stage::ShiftTraffic {
+        announce_step(run, index < before);
     }
 }
 
@@ -227,7 +257,8 @@ fn undone(run: &mut Run<'_>) {
     run.status.undone = Some(Undone { times: times.saturating_add(1), last: micro(run.now) });
 }
 
-fn restart_deadline(run: &mut Run<'_>) {
+/// What kept it from going on is over, or a person asks for another try.
+pub(super) fn restart_deadline(run: &mut Run<'_>) {
     // The wait before is over: it is not found again as what stood still.
     run.status.reason.clear();
     match &mut run.status.step {
@@ -236,10 +267,11 @@ fn restart_deadline(run: &mut Run<'_>) {
     }
 }
 
-fn announce_step(run: &mut Run<'_>) {
+fn announce_step(run: &mut Run<'_>, down: bool) {
     let text = summary::step_text(run);
     let weight = summary::step_weight(run);
-    let note = format!("Step {text}: the target gets {weight} percent.");
+    let verb = if down { "goes back to" } else { "gets" };
+    let note = format!("Step {text}: the target {verb} {weight} percent.");
     run.events.push(Event { reason: Reason::StepEntered, note, warning: false });
 }
 
@@ -257,6 +289,10 @@ fn enter(run: &mut Run<'_>, stage: Stage) {
     if stage == Stage::WeightSource {
         run.status.epoch = highest_epoch(run) + 1;
     }
+    if is_terminal(stage) {
+        run.status.pause = None;
+    }
+    requests::close(run);
     let warning = matches!(stage, Stage::RollingBack | Stage::Failed);
     let cause = run.status.cause.as_ref().map(|cause| cause.message.as_str()).unwrap_or_default();
     let note = match stage {
@@ -277,17 +313,42 @@ fn enter(run: &mut Run<'_>, stage: Stage) {
     summary::begin_stage(run);
 }
 
-fn highest_epoch(run: &Run<'_>) -> i64 {
-    resume::newest_stamp(run).map_or(0, |stamp| stamp.epoch).max(run.status.epoch)
-}
-
 /// Everything goes back, under a new epoch: every older write in flight fails from the first write on.
 fn roll_back(run: &mut Run<'_>, reason: Reason, message: String) {
     summary::write_health(run);
-    summary::fail_stage(run, &message);
-    run.status.epoch = highest_epoch(run) + 1;
+    if run.status.stage == Stage::Completed {
+        summary::finish_stage(run, "The service had moved.");
+    } else {
+        summary::fail_stage(run, &message);
+    }
+    let untouched = nothing_was_changed(run);
+    run.status.pause = None;
     run.status.cause = Some(Cause { reason: reason.as_str().to_owned(), message, at: seconds(run.now) });
+    requests::accept(run, RequestKind::Rollback);
+    if untouched {
+        return enter(run, Stage::RolledBack);
+    }
+    if run.status.plan.is_none() {
+        run.status.plan = Some(stages::plan(run));
+    }
+    run.status.epoch = highest_epoch(run) + 1;
     enter(run, Stage::RollingBack);
+}
+
+/// Before the first write there is nothing to take back; stamps that are there tell of a status that was lost.
+fn nothing_was_changed(run: &Run<'_>) -> bool {
+    let running = resume::newest_stamp(run).is_some_and(|stamp| !stamp.direction.is_final());
+    run.status.stage <= Stage::Preflight && !running
+}
+
+/// A step is left for the one below, also from the bake.
+fn step_down(run: &mut Run<'_>, index: i32) {
+    if run.status.stage == Stage::Bake {
+        summary::reopen_shift(run);
+        enter(run, Stage::ShiftTraffic);
+    }
+    run.status.epoch = highest_epoch(run) + 1;
+    run.status.step = Some(stages::leaving(run, index, StepPhase::RaiseSource));
 }
 
 fn fail(run: &mut Run<'_>, reason: Reason, message: String) {

@@ -42,6 +42,9 @@ pub struct WeightWrite {
     /// A rollback's write to the target that must not be done before the source has 100:
     /// the source may be at 0, and two zeros are an even split.
     pub after_source: bool,
+    /// A fence: it changes nothing but the stamp, and is refused where weight or identifier are other ones by now. It needs
+    /// nothing of the other side.
+    pub keeps_weight: bool,
 }
 
 /// An Ingress to create on the target.
@@ -98,6 +101,11 @@ impl Effect {
             Self::Remove(_) => true,
             Self::CreateIngress(_) | Self::CreateSecret { .. } => false,
         }
+    }
+
+    /// Whether it is carried out whatever becomes of those before it: a rollback's effects and fences.
+    pub fn stands_alone(&self) -> bool {
+        self.is_rollback() || matches!(self, Self::WriteWeight(write) if write.keeps_weight)
     }
 
     /// The cluster that it changes.

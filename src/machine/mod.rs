@@ -5,7 +5,7 @@
 //!
 //! | Question | Module |
 //! |---|---|
-//! | What is asked for, parsed once? | [`order`] |
+//! | What is asked for, parsed once? | [`order`], [`controls`] |
 //! | What has been seen? | [`observed`], [`health`] |
 //! | What does each stage do and wait for? | [`stages`] |
 //! | What changes the world, and what takes it back? | [`effect`] |
@@ -13,23 +13,29 @@
 //! | Is it served? | [`gate`] |
 //! | Does what was checked before still hold? | `recheck` |
 //! | Who else writes our weights? | [`contest`]; what they give back is taken up by `claim` |
+//! | What does a person stop, send back or try again? | [`pause`], [`requests`] |
+//! | What of an edit of the spec in mid-flight? | [`edits`] |
 //! | What if status is lost, or a rollback began elsewhere? | [`resume`] |
 //! | What does a person read? | [`summary`], [`reason`]; of effects that fail, [`failure`] |
 
 mod claim;
 pub mod contest;
+pub mod controls;
 pub mod deadline;
 pub mod drive;
+pub mod edits;
 pub mod effect;
 pub mod failure;
 pub mod gate;
 pub mod health;
 pub mod observed;
 pub mod order;
+pub mod pause;
 pub mod permit;
 pub mod reason;
 mod recheck;
 pub mod reference;
+pub mod requests;
 pub mod resume;
 pub mod run;
 pub mod side;

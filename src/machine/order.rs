@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 use kube::ResourceExt;
 
+use super::controls::Controls;
 use super::gate::{DnsVerification, FollowTime};
 use super::observed::Side;
 use super::stamp::{Direction, Stamp};
@@ -35,6 +36,10 @@ pub struct Order {
     pub secrets: BTreeSet<String>,
     /// The steps of the shift.
     pub steps: Vec<Step>,
+    /// The ceiling of the target's share: no step above it is entered.
+    pub up_to: Weight,
+    /// What people ask for beside the plan.
+    pub controls: Controls,
     /// Time at 100 percent before the end.
     pub bake: SignedDuration,
     /// What a failing target leads to.
@@ -158,6 +163,8 @@ impl Order {
             acknowledged: spec.preflight.acknowledge.iter().map(|a| (a.check.clone(), a.reason.clone())).collect(),
             secrets: spec.secrets.include.iter().filter(|name| !excluded.contains(name)).cloned().collect(),
             steps: steps(migration, &object)?,
+            up_to: Weight::percent(spec.traffic.up_to),
+            controls: Controls::of(migration),
             bake: span(&spec.bake.duration, &object, "spec.bake.for")?,
             on_failure: spec.on_failure,
             created_objects: spec.rollback.objects,

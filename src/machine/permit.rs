@@ -103,6 +103,14 @@ pub enum Refusal {
         /// Who.
         writer: String,
     },
+    /// A fence keeps the weight, and this one is another by now.
+    #[error("Ingress {ingress} on the {side} has changed since it was decided to keep its weight")]
+    Moved {
+        /// The side.
+        side: Side,
+        /// The Ingress.
+        ingress: String,
+    },
     /// Two zeros are an even split.
     #[error("weight 0 for Ingress {ingress} on the {side} would leave both sides at 0, which is an even split")]
     BothZero {
@@ -151,16 +159,23 @@ fn refusal<'a>(write: &WeightWrite, expected_identity: &str, live: &'a Live) -> 
     if write.uid.as_ref().is_some_and(|uid| *uid != found.uid) {
         return Err(Refusal::Recreated { side, ingress });
     }
+    if write.keeps_weight {
+        let kept = keeps(write, found) && found.weight_is_ours();
+        return if kept { Ok(found) } else { Err(Refusal::Moved { side, ingress }) };
+    }
     forward(write, found, live.other.as_ref())?;
     Ok(found)
+}
+
+/// A write that keeps the weight takes it back from nobody and gives nobody anything.
+fn keeps(write: &WeightWrite, found: &IngressFacts) -> bool {
+    found.weight() == Some(write.weight) && found.identifier.as_ref() == Some(&write.identifier)
 }
 
 /// What only a forward write is refused for: what is live on either side is not as we left it.
 fn forward(write: &WeightWrite, found: &IngressFacts, other: Option<&IngressFacts>) -> Result<(), Refusal> {
     fence(write, other.and_then(|other| other.stamp.as_ref()))?;
-    // A write that keeps the weight takes it back from nobody and gives nobody anything.
-    let keeps = found.weight() == Some(write.weight) && found.identifier.as_ref() == Some(&write.identifier);
-    if !keeps {
+    if !keeps(write, found) {
         uncontested(write, write.side, Some(found))?;
         uncontested(write, write.side.other(), other)?;
     }
@@ -230,6 +245,7 @@ mod tests {
             weight: Weight::percent(weight),
             stamp,
             after_source: false,
+            keeps_weight: false,
         }
     }
 
@@ -393,5 +409,19 @@ mod tests {
         assert!(matches!(permit(&lower, "target", &at("100")), Permit::Write { .. }));
         let publish = write(0, stamp(1, Direction::Forward));
         assert!(matches!(refused(permit(&publish, "target", &at("0"))), Refusal::BothZero { .. }));
+    }
+
+    #[test]
+    fn a_fence_changes_the_stamp_alone_and_needs_nothing_of_the_other_side() {
+        let fence = WeightWrite { keeps_weight: true, ..write(10, stamp(2, Direction::Forward)) };
+        let at = |weight: &str| Live { other: None, ..live(weight, Some(stamp(1, Direction::Forward))) };
+        assert!(matches!(permit(&fence, "target", &at("10")), Permit::Write { .. }));
+        let refusal = refused(permit(&fence, "target", &at("50")));
+        assert_eq!(
+            refusal.to_string(),
+            "Ingress web on the target has changed since it was decided to keep its weight"
+        );
+        let newer = Live { other: None, ..live("10", Some(stamp(3, Direction::Forward))) };
+        assert!(matches!(refused(permit(&fence, "target", &newer)), Refusal::Fenced { .. }));
     }
 }

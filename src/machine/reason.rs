@@ -49,13 +49,21 @@ pub enum Reason {
     StageEntered,
     StepEntered,
     SilenceNotProved,
+    Paused,
+    Resumed,
+    AtCeiling,
+    RollbackRequested,
+    RetryRequested,
+    RequestRefused,
+    PlanChanged,
+    EditDeferred,
     NotYet,
     Passed,
 }
 
 impl Reason {
     /// Every reason, for the documentation and for tests.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 55] = [
         Self::InvalidSpec,
         Self::ConnectingToClusters,
         Self::SourceUnreachable,
@@ -101,6 +109,14 @@ impl Reason {
         Self::StageEntered,
         Self::StepEntered,
         Self::SilenceNotProved,
+        Self::Paused,
+        Self::Resumed,
+        Self::AtCeiling,
+        Self::RollbackRequested,
+        Self::RetryRequested,
+        Self::RequestRefused,
+        Self::PlanChanged,
+        Self::EditDeferred,
         Self::NotYet,
         Self::Passed,
     ];
@@ -163,6 +179,14 @@ impl Reason {
             Self::StageEntered => ("StageEntered", "A stage began."),
             Self::StepEntered => ("StepEntered", "A step of the shift began."),
             Self::SilenceNotProved => ("SilenceNotProved", "Nobody has measured whether the source still gets requests."),
+            Self::Paused => ("Paused", "It is paused: weights stay, checks go on, a rollback stays armed."),
+            Self::Resumed => ("Resumed", "A pause is over; it goes on where it was."),
+            Self::AtCeiling => ("AtCeiling", "The next step is above spec.traffic.upTo; the share stays until that is raised."),
+            Self::RollbackRequested => ("RollbackRequested", "A person asked by annotation that everything goes back."),
+            Self::RetryRequested => ("RetryRequested", "A person asked by annotation to try again."),
+            Self::RequestRefused => ("RequestRefused", "What a person asked for by annotation makes no sense here."),
+            Self::PlanChanged => ("PlanChanged", "Edits of the spec were taken up into the plan."),
+            Self::EditDeferred => ("EditDeferred", "An edit of the spec is not in force in this attempt, or not yet."),
             Self::NotYet => ("NotYet", "That part has not been reached."),
             Self::Passed => ("Passed", "That part has been seen to be done."),
         }

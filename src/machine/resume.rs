@@ -7,6 +7,7 @@ use super::stages::{self, is_rollback, is_terminal};
 use super::stamp::{Direction, Stamp};
 use super::summary;
 use super::traffic::Weight;
+use super::{edits, requests};
 use crate::api::Stage;
 use crate::api::status::{Cause, HistoryEntry, NamespaceMigrationStatus, PlannedStep, StepPhase, StepProgress};
 
@@ -37,16 +38,17 @@ fn forget_what_has_no_plan(run: &mut Run<'_>) {
     if run.status.stage > Stage::Preflight && !usable {
         let old = std::mem::take(&mut run.status);
         run.status = NamespaceMigrationStatus { history: old.history.clone(), ..fresh(&old, old.attempt) };
-        run.status.observed_generation = run.order.generation;
     }
 }
 
-/// A higher attempt after an end that may be tried again starts from the beginning; the epoch only ever grows.
+/// A higher attempt, or a request for one, after an end that may be tried again starts from the beginning; the epoch only
+/// ever grows.
 fn next_attempt(run: &mut Run<'_>) {
     let ended = matches!(run.status.stage, Stage::RolledBack | Stage::Failed);
-    if ended && run.order.attempt > run.status.attempt {
+    let asked_again = requests::asks_for_another_attempt(&run.status);
+    if ended && (run.order.attempt > run.status.attempt || asked_again) {
         let old = std::mem::take(&mut run.status);
-        run.status = fresh(&old, run.order.attempt);
+        run.status = fresh(&old, run.order.attempt.max(old.attempt + 1));
         run.status.history = history(old, run);
     } else if run.status.attempt == 0 {
         run.status.attempt = run.order.attempt;
@@ -59,6 +61,7 @@ fn fresh(old: &NamespaceMigrationStatus, attempt: i32) -> NamespaceMigrationStat
         attempt,
         epoch: old.epoch,
         conditions: old.conditions.clone(),
+        requests: old.requests.clone(),
         ..NamespaceMigrationStatus::default()
     }
 }
@@ -76,6 +79,11 @@ pub(super) fn newest_stamp(run: &Run<'_>) -> Option<Stamp> {
     ours.max_by_key(|stamp| (stamp.epoch, stamp.direction.is_back())).cloned()
 }
 
+/// The highest epoch that is known of: the next one is newer than everything.
+pub(super) fn highest_epoch(run: &Run<'_>) -> i64 {
+    newest_stamp(run).map_or(0, |stamp| stamp.epoch).max(run.status.epoch)
+}
+
 /// Nothing is remembered, but the Ingresses carry our stamps: take it up where it stands. A run that has not ended is
 /// ended first, whatever attempt is asked for by now; one that was rolled back may be followed by another.
 fn adopt_lost_status(run: &mut Run<'_>, newest: &Stamp) {
@@ -85,7 +93,8 @@ fn adopt_lost_status(run: &mut Run<'_>, newest: &Stamp) {
     }
     match newest.direction {
         Direction::RollingBack => adopt_rollback(run, newest),
-        Direction::RolledBack if newest.attempt == run.status.attempt => enter_adopted(run, Stage::RollingBack, newest),
+        // A request may have begun a higher attempt than the spec asks for.
+        Direction::RolledBack if newest.attempt >= run.status.attempt => enter_adopted(run, Stage::RollingBack, newest),
         Direction::RolledBack => {}
         Direction::Completed => adopt_completed(run, newest),
         Direction::Forward => adopt_shift(run, newest),
@@ -158,6 +167,7 @@ fn step_of(run: &mut Run<'_>, share: Weight) -> i32 {
         let hold =
             plan.steps.get(index).or(plan.steps.last()).map_or_else(|| "0s".to_owned(), |step| step.hold.clone());
         plan.steps.insert(index, PlannedStep { weight: share.get(), hold });
+        *plan = edits::sealed(std::mem::take(plan));
     }
     i32::try_from(index).unwrap_or_default()
 }

@@ -11,7 +11,7 @@ use super::permit;
 use super::reason::Reason;
 use super::stamp::{Direction, Stamp};
 use super::traffic::Weight;
-use crate::api::status::{NamespaceMigrationStatus, Plan, PlannedIngress, StepProgress};
+use crate::api::status::{NamespaceMigrationStatus, Pause, Plan, PlannedIngress, RequestKind, StepProgress};
 
 /// One pass over one migration.
 #[derive(Debug)]
@@ -63,6 +63,12 @@ pub enum Move {
         /// What was found and what was expected.
         message: String,
     },
+    /// The step of this index is above the ceiling: it is left for the one below, under a new epoch, so that no older write
+    /// in flight raises the target again.
+    StepDown {
+        /// Index of the step, from 0.
+        index: i32,
+    },
     /// It ends before anything was changed.
     Fail {
         /// Why, in one word.
@@ -85,6 +91,14 @@ pub enum Memo {
     DeadlineAnew,
     /// Where the shift is.
     Step(StepProgress),
+    /// The shift is back before its first step.
+    BeforeFirstStep,
+    /// A pause is in force, or is asked for by others than before.
+    Pause(Pause),
+    /// The pause is over.
+    Resume,
+    /// A person's request makes no sense here, for this reason.
+    Refuse(RequestKind, String),
 }
 
 /// What is waited for.
@@ -184,6 +198,7 @@ impl Run<'_> {
             weight,
             stamp,
             after_source: false,
+            keeps_weight: false,
         }
     }
 

@@ -205,6 +205,20 @@ pub fn skip_to_stage(run: &mut Run<'_>) {
     }
 }
 
+/// The bake is over without an end: traffic is shifted again.
+pub fn reopen_shift(run: &mut Run<'_>) {
+    if let Some(bake) = stage_entry(&mut run.status, Stage::Bake) {
+        let name = Stage::Bake;
+        *bake = PipelineStage {
+            name,
+            state: PipelineState::Waiting,
+            started: None,
+            finished: None,
+            message: String::new(),
+        };
+    }
+}
+
 /// Marks the current stage as ended well. What the checks found is kept, also when they passed at once.
 pub fn finish_stage(run: &mut Run<'_>, message: &str) {
     write_findings(run);

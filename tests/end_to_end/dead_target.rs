@@ -14,12 +14,12 @@ use crate::scene::{Migration, Scene, holds_step, proxied, quick, reason_of, roll
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_target_stops_neither_the_rollback_of_the_source_nor_another_pair() -> Result<()> {
-    rolls_back_without_the_target("dead-target", Faults::refuse).await
+    Box::pin(rolls_back_without_the_target("dead-target", Faults::refuse)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hung_target_stops_neither_the_rollback_of_the_source_nor_another_pair() -> Result<()> {
-    rolls_back_without_the_target("hung-target", Faults::hang).await
+    Box::pin(rolls_back_without_the_target("hung-target", Faults::hang)).await
 }
 
 async fn rolls_back_without_the_target(name: &str, disturb: impl Fn(&Faults)) -> Result<()> {

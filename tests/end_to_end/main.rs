@@ -11,11 +11,14 @@
     reason = "a test that cannot go on has failed; measurements are printed"
 )]
 
+mod ceiling;
 mod contested;
+mod controls;
 mod crash;
 mod dead_source;
 mod dead_target;
 mod drain;
+mod hurry;
 mod in_flight;
 mod ingresses;
 mod kubeconfig_life;

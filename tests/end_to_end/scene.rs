@@ -3,6 +3,7 @@
 //! Both clusters are recorded from before the namespace exists, and a wait that fails tells status, events and the operator's log.
 
 mod account;
+mod asking;
 mod draft;
 mod promises;
 mod watching;
@@ -28,6 +29,7 @@ use rig::weight_history::{WeightPoint, weight_history};
 use rig::world::World;
 use serde_json::Value;
 
+pub use asking::PERSON;
 pub use draft::Draft;
 pub use promises::is_by_operator;
 pub use watching::{rollback_write, written};

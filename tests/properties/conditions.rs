@@ -74,6 +74,9 @@ fn the_summaries_follow_the_table() {
         fails(world);
     });
     let contested = stopped(at(1, StepPhase::Holding), |world| world.foreign_weight(Side::Target, "web", 2, false));
+    let paused = stopped(at(1, StepPhase::Holding), |world| world.edit(&json!({"suspend": true})));
+    let mut at_ceiling = World::with(json!({"traffic": {"upTo": 0}}));
+    at_ceiling.run_while(|status| status.reason != "AtCeiling");
     let back = stopped(at(1, StepPhase::Holding), fails);
     let mut blocked = stopped(at(1, StepPhase::Holding), |world| {
         fails(world);
@@ -85,12 +88,14 @@ fn the_summaries_follow_the_table() {
     rolled_back.run_until(Stage::RolledBack);
     let mut completed = World::new();
     completed.run_until(Stage::Completed);
-    for (situation, world, expected) in [
+    for (situation, world, expected) in vec![
         ("just created", created, ("UTFUF", "InProgress")),
         ("shifting", shifting, ("FTFUF", "InProgress")),
         ("the target's API is down", away, ("FTFUF", "InProgress")),
         ("held", held, ("FFTUF", "Failed")),
         ("contested", contested, ("FTFUF", "InProgress")),
+        ("paused", paused, ("FTFUF", "InProgress")),
+        ("at the ceiling", at_ceiling, ("FTFUF", "InProgress")),
         ("rolling back", back, ("FTFUF", "InProgress")),
         ("rollback blocked", blocked, ("FFTUF", "Failed")),
         ("rolled back", rolled_back, ("FFTFT", "Failed")),

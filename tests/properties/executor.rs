@@ -36,8 +36,18 @@ pub enum Bug {
     RaisesTooFar,
     /// Rollback writes to the target are forgotten, but reported as done.
     ForgetsTheTarget,
+    /// A fence raises the target.
+    IgnoresThePause,
     /// The target is lowered while the source, which is at 0, could not be raised.
     IgnoresTheOrder,
+}
+
+/// What a write may do, as of when it was decided.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Allowed {
+    /// The target's share in percent.
+    share: i32,
+    paused: bool,
 }
 
 /// A request that was sent and has not arrived.
@@ -46,13 +56,16 @@ pub struct InFlight {
     pub write: WeightWrite,
     pub uid: String,
     pub resource_version: String,
-    pub allowed: i32,
+    pub allowed: Allowed,
 }
 
 impl World {
     /// Carries out the effects of a decision. True when the process died.
     pub fn execute(&mut self, decision: &Decision, faults: &Faults) -> bool {
-        let allowed = allowed_share(&decision.status);
+        let allowed = Allowed {
+            share: allowed_share(&decision.status, self.order.up_to.get()),
+            paused: !self.order.controls.pauses.is_empty(),
+        };
         let (mut failed, mut source_failed) = (false, false);
         for (index, effect) in decision.effects.iter().enumerate() {
             if faults.crash_before == Some(index) {
@@ -62,7 +75,7 @@ impl World {
                 Effect::WriteWeight(write) if effect.is_rollback() => {
                     write.after_source && source_failed && faults.bug != Some(Bug::IgnoresTheOrder)
                 }
-                _ => !effect.is_rollback() && failed,
+                _ => !effect.stands_alone() && failed,
             };
             if !skipped && !self.carry_out(effect, faults, faults.delay == Some(index), allowed) {
                 failed = true;
@@ -76,26 +89,31 @@ impl World {
     }
 
     /// Whether the effect is done. A request without an answer has failed, whatever becomes of it.
-    fn carry_out(&mut self, effect: &Effect, faults: &Faults, delayed: bool, allowed: i32) -> bool {
+    fn carry_out(&mut self, effect: &Effect, faults: &Faults, delayed: bool, allowed: Allowed) -> bool {
         if !self.side(effect.side()).reach.is_reachable() {
             return false;
         }
         match effect {
             Effect::WriteWeight(write) => self.write_weight(write, faults, delayed, allowed),
             Effect::CreateIngress(creation) => self.create_ingress(creation, allowed),
-            Effect::CreateSecret { name } => self.create_secret(name),
+            Effect::CreateSecret { name } => self.create_secret(name, allowed),
             Effect::Remove(removal) => self.remove(removal),
         }
     }
 
-    fn write_weight(&mut self, write: &WeightWrite, faults: &Faults, delayed: bool, allowed: i32) -> bool {
+    fn write_weight(&mut self, write: &WeightWrite, faults: &Faults, delayed: bool, allowed: Allowed) -> bool {
         let back = write.stamp.direction.is_back();
-        if !back && !self.side(write.side.other()).reach.is_reachable() {
+        if !back && !write.keeps_weight && !self.side(write.side.other()).reach.is_reachable() {
             return false;
         }
         let mut write = write.clone();
         match faults.bug {
             Some(Bug::ForgetsTheTarget) if back && write.side == Side::Target => return true,
+            // Decided before it was paused, and never looked at again.
+            Some(Bug::IgnoresThePause) if write.keeps_weight && write.side == Side::Target => {
+                write.weight = Weight::FULL;
+                write.keeps_weight = false;
+            }
             Some(Bug::RaisesTooFar) if !back && write.side == Side::Target && !write.is_claim() => {
                 write.weight = Weight::FULL;
             }
@@ -121,7 +139,7 @@ impl World {
 
     fn live(&self, write: &WeightWrite) -> Live {
         let cluster = self.side(write.side);
-        let other = (!write.stamp.direction.is_back())
+        let other = (!write.stamp.direction.is_back() && !write.keeps_weight)
             .then(|| self.side(write.side.other()).ingresses.get(&write.ingress).cloned())
             .flatten();
         Live {
@@ -154,7 +172,7 @@ impl World {
         true
     }
 
-    fn create_ingress(&mut self, creation: &IngressCreation, allowed: i32) -> bool {
+    fn create_ingress(&mut self, creation: &IngressCreation, allowed: Allowed) -> bool {
         let usable = self.target.namespace.as_ref().is_some_and(|namespace| !namespace.terminating);
         let Some(source) = self.source.ingresses.get(&creation.name).cloned() else { return false };
         let readable = self.source.reach.is_reachable();
@@ -179,7 +197,7 @@ impl World {
         true
     }
 
-    fn create_secret(&mut self, name: &str) -> bool {
+    fn create_secret(&mut self, name: &str, allowed: Allowed) -> bool {
         let Some(source) = self.source.secrets.get(name).cloned() else { return false };
         if self.target.secrets.contains_key(name) || !self.source.reach.is_reachable() {
             return false;
@@ -187,7 +205,7 @@ impl World {
         let uid = self.next("uid");
         let made = SecretFacts { uid, created_by: Some(self.order.owner_label()), ..source };
         self.target.secrets.insert(name.to_owned(), made);
-        self.record(name, Change::Created { kind: "Secret" }, true, 0);
+        self.record(name, Change::Created { kind: "Secret" }, true, allowed);
         true
     }
 
@@ -205,7 +223,7 @@ impl World {
             RemovableKind::Ingress => drop(self.target.ingresses.remove(name)),
             RemovableKind::Secret => drop(self.target.secrets.remove(name)),
         }
-        self.record(name, Change::Removed { kind: removal.kind.as_str() }, true, 0);
+        self.record(name, Change::Removed { kind: removal.kind.as_str() }, true, Allowed::default());
         true
     }
 
@@ -225,7 +243,7 @@ impl World {
         } else {
             facts.weight_text = Some(weight.to_string());
         }
-        self.record(name, Change::Foreign { side }, false, 0);
+        self.record(name, Change::Foreign { side }, false, Allowed::default());
     }
 
     /// A pipeline deletes an Ingress and makes it anew, without any annotation of ours.
@@ -234,7 +252,7 @@ impl World {
         let host = facts.hosts.first().unwrap().clone();
         self.snapshot();
         self.add_ingress(side, name, &host);
-        self.record(name, Change::Recreated, false, 0);
+        self.record(name, Change::Recreated, false, Allowed::default());
     }
 
     /// A person does what status tells to do about a contest: gives identifier and weight back.
@@ -252,13 +270,22 @@ impl World {
         facts.resource_version = version;
         facts.weight_managers = ["kubectl-annotate".to_owned()].into();
         (facts.identifier, facts.weight_text) = (identifier, weight);
-        self.record(name, Change::Foreign { side }, false, 0);
+        self.record(name, Change::Foreign { side }, false, Allowed::default());
     }
 
     /// To be called after the change, which was preceded by a snapshot.
-    fn record(&mut self, name: &str, change: Change, ours: bool, allowed: i32) {
+    fn record(&mut self, name: &str, change: Change, ours: bool, allowed: Allowed) {
         let weights = (self.source.weight(name), self.target.weight(name));
         let before = self.weights_before(name);
-        self.writes.push(Write { at: self.now, name: name.to_owned(), change, ours, allowed, before, weights });
+        self.writes.push(Write {
+            at: self.now,
+            name: name.to_owned(),
+            change,
+            ours,
+            allowed: allowed.share,
+            paused: allowed.paused,
+            before,
+            weights,
+        });
     }
 }

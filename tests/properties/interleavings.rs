@@ -1,10 +1,11 @@
 //! Random interleavings of everything that can go wrong. Whatever happens, the promises hold, and a fault-free end is reached.
 
 use jiff::SignedDuration;
-use namespace_migration::api::{RemovalPolicy, Stage};
+use namespace_migration::api::status::{PipelineStage, RequestOutcome};
+use namespace_migration::api::{PAUSED_ANNOTATION, RETRY_ANNOTATION, ROLLBACK_ANNOTATION, RemovalPolicy, Stage};
 use namespace_migration::machine::health::Verdict;
 use namespace_migration::machine::observed::{NamespaceFacts, SecretFacts};
-use namespace_migration::machine::{Side, decide, needs};
+use namespace_migration::machine::{Side, decide, needs, requests};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -34,7 +35,17 @@ pub enum Happening {
     Terminating(Side, bool),
     LoseStatus,
     RaiseAttempt,
+    /// By annotation, or by the spec.
+    Pause(bool),
+    Suspend(bool),
+    UpTo(i32),
+    RequestRollback,
+    RequestRetry,
+    Steps(&'static [i32]),
 }
+
+/// What the steps are edited to.
+const STEPS: [&[i32]; 4] = [&[10, 60, 100], &[5, 30, 60, 100], &[100], &[60, 70, 100]];
 
 fn side() -> impl Strategy<Value = Side> {
     prop_oneof![Just(Side::Source), Just(Side::Target)]
@@ -72,6 +83,12 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => (side(), prop::bool::weighted(0.3)).prop_map(|(side, dying)| Happening::Terminating(side, dying)),
         1 => Just(Happening::LoseStatus),
         1 => Just(Happening::RaiseAttempt),
+        2 => prop::bool::weighted(0.4).prop_map(Happening::Pause),
+        1 => prop::bool::weighted(0.4).prop_map(Happening::Suspend),
+        2 => prop_oneof![Just(0), Just(10), Just(30), Just(60), Just(99), Just(100), Just(100), Just(100)].prop_map(Happening::UpTo),
+        1 => Just(Happening::RequestRollback),
+        1 => Just(Happening::RequestRetry),
+        1 => (0..STEPS.len()).prop_map(|index| Happening::Steps(STEPS[index])),
     ]
 }
 
@@ -118,8 +135,9 @@ pub fn happen(world: &mut World, happening: &Happening) -> Option<String> {
         Happening::Pass(faults) => {
             let before = world.status.clone();
             let attempt = world.order.attempt;
+            let asked = requests::wakes(&world.order, &before);
             let decision = world.pass_with(faults);
-            let restarted = attempt > before.attempt;
+            let restarted = attempt > before.attempt || asked;
             return ended_but_acts(&before, &decision).filter(|_| !restarted);
         }
         Happening::Smooth(passes) => (0..*passes).for_each(|_| world.step()),
@@ -144,6 +162,21 @@ pub fn happen(world: &mut World, happening: &Happening) -> Option<String> {
             let attempt = world.order.attempt + 1;
             world.edit(&json!({"attempt": attempt}));
         }
+        Happening::Pause(paused) => world.annotate(PAUSED_ANNOTATION, paused.then_some("a")),
+        Happening::Suspend(suspended) => world.edit(&json!({"suspend": suspended})),
+        Happening::UpTo(share) => world.edit_traffic("upTo", json!(share)),
+        Happening::RequestRollback => {
+            let token = world.next("token");
+            world.annotate(ROLLBACK_ANNOTATION, Some(&token));
+        }
+        Happening::RequestRetry => {
+            let token = world.next("token");
+            world.annotate(RETRY_ANNOTATION, Some(&token));
+        }
+        Happening::Steps(weights) => {
+            let steps: Vec<_> = weights.iter().map(|weight| json!({"weight": weight, "hold": "5m"})).collect();
+            world.edit_traffic("steps", json!(steps));
+        }
     }
     None
 }
@@ -154,7 +187,9 @@ pub fn drain(world: &mut World) -> Result<(), String> {
         // What happened after its end is not its work.
         return Ok(());
     }
-    world.edit(&json!({"onFailure": "Rollback"}));
+    world.edit(&json!({"onFailure": "Rollback", "suspend": false}));
+    world.edit_traffic("upTo", json!(100));
+    world.annotate(PAUSED_ANNOTATION, None);
     for side in [Side::Source, Side::Target] {
         world.reachable(side);
         let uid = world.side(side).identity.clone();
@@ -179,7 +214,8 @@ pub fn drain(world: &mut World) -> Result<(), String> {
 
 fn is_over(world: &World) -> bool {
     let stage = world.status.stage;
-    let again = world.order.attempt > world.status.attempt && stage != Stage::Completed;
+    let again = (world.order.attempt > world.status.attempt && stage != Stage::Completed)
+        || requests::wakes(&world.order, &world.status);
     matches!(stage, Stage::Completed | Stage::RolledBack | Stage::Failed) && !again
 }
 
@@ -187,6 +223,11 @@ fn back_on_the_source(world: &World) -> Result<(), String> {
     let stage = world.status.stage;
     if stage != Stage::RolledBack {
         // What had ended well, or had never begun, stays as it is.
+        return Ok(());
+    }
+    let never_begun = |entry: &PipelineStage| entry.name == Stage::WeightSource && entry.started.is_none();
+    if world.status.pipeline.iter().any(never_begun) && !is_adopted(world) {
+        // It was sent back before its first write.
         return Ok(());
     }
     for name in world.source.ingresses.keys() {
@@ -204,6 +245,12 @@ fn back_on_the_source(world: &World) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether the rollback was taken up from the stamps: then nobody remembers how far it had come.
+fn is_adopted(world: &World) -> bool {
+    let rolled = |entry: &PipelineStage| entry.name == Stage::RollingBack;
+    world.status.pipeline.iter().any(rolled)
+}
+
 /// What is decided twice is the same the second time: a pass that changes nothing writes nothing.
 fn flutters(world: &World) -> Option<String> {
     let order = &world.order;
@@ -211,7 +258,8 @@ fn flutters(world: &World) -> Option<String> {
     let first = decide(order, &world.status, &observed, world.now);
     let second = decide(order, &first.status, &observed, world.now);
     let same_stage = first.status.stage == world.status.stage;
-    let quiet = first.effects.is_empty() && second.effects.is_empty();
+    let at_once = first.wake_at.is_some_and(|at| at <= world.now);
+    let quiet = first.effects.is_empty() && second.effects.is_empty() && !at_once;
     (same_stage && quiet && second.status != first.status).then(|| {
         let fields = |status| serde_json::to_value(status).unwrap().as_object().unwrap().clone();
         let (first, second) = (fields(&first.status), fields(&second.status));
@@ -231,7 +279,15 @@ fn end(world: &mut World, happenings: &[Happening]) -> Result<(), String> {
         }
     }
     drain(world)?;
-    broken_promise(&world.writes).map_or(Ok(()), Err)
+    unanswered(world).or_else(|| broken_promise(&world.writes)).map_or(Ok(()), Err)
+}
+
+/// At the end every token has been answered.
+pub fn unanswered(world: &World) -> Option<String> {
+    let open = world.status.requests.iter().find(|request| request.outcome == RequestOutcome::Accepted)?;
+    let stage = world.status.stage;
+    let ended = matches!(stage, Stage::Completed | Stage::RolledBack | Stage::Failed);
+    ended.then(|| format!("{stage}, but nobody has answered {open:?}"))
 }
 
 proptest! {

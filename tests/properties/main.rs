@@ -14,12 +14,14 @@
 
 mod conditions;
 mod contests;
+mod controls;
 mod deadlines;
 mod ended;
 mod executor;
 mod recording;
 mod world;
 
+mod edits;
 mod interleavings;
 mod journey;
 mod lost_status;

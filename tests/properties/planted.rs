@@ -5,6 +5,7 @@ use namespace_migration::api::Stage;
 use namespace_migration::api::status::StepPhase;
 use namespace_migration::machine::health::Verdict;
 use namespace_migration::machine::{Observed, Side, decide};
+use serde_json::json;
 
 use crate::executor::{Bug, Faults};
 use crate::interleavings::drain;
@@ -113,4 +114,71 @@ fn an_ended_migration_that_acts_is_seen() {
     assert!(ended_but_acts(&world.status, &acting).is_some());
     let quiet = decide(&world.order, &world.status, &Observed::default(), world.now);
     assert_eq!(ended_but_acts(&world.status, &quiet), None);
+}
+
+/// A paused migration whose fences are written, and a ceiling below its share.
+fn fenced(bug: Option<Bug>) -> Option<String> {
+    let mut world = at(1, StepPhase::Holding);
+    world.edit(&json!({"suspend": true}));
+    world.pass_with(&Faults { bug, ..Faults::default() });
+    broken_promise(&world.writes)
+}
+
+#[test]
+fn a_weight_that_moves_in_a_pause_is_seen() {
+    let said = "the target has 53 percent, 10 are allowed, after: target web 100";
+    assert_eq!(fenced(Some(Bug::IgnoresThePause)).as_deref(), Some(said));
+    assert_eq!(fenced(None), None);
+    let mut world = at(1, StepPhase::Holding);
+    world.advance(SignedDuration::from_mins(40));
+    let raise = world.look();
+    world.edit(&json!({"suspend": true}));
+    world.execute(&raise, &Faults::default());
+    assert_eq!(broken_promise(&world.writes).as_deref(), Some("it was paused, and yet: target web 50"));
+}
+
+#[test]
+fn a_raise_above_the_ceiling_is_seen() {
+    let mut world = at(1, StepPhase::Holding);
+    world.advance(SignedDuration::from_mins(40));
+    let raise = world.look();
+    world.edit(&json!({"traffic": {"upTo": 10}}));
+    world.execute(&raise, &Faults::default());
+    let said = "the target has 36 percent, 10 are allowed, after: target web 50";
+    assert_eq!(broken_promise(&world.writes).as_deref(), Some(said));
+}
+
+/// A raise is on the wire when the ceiling is lowered, and arrives when the target has been lowered.
+fn a_raise_after_the_way_down(without_precondition: bool) -> World {
+    let mut world = at(1, StepPhase::Holding);
+    world.advance(SignedDuration::from_mins(40));
+    world.pass_with(&Faults { delay: Some(0), ..Faults::default() });
+    world.edit(&json!({"traffic": {"upTo": 10}}));
+    world.run_while(|status| status.reason != "AtCeiling");
+    let sent = world.in_flight.remove(0);
+    assert_eq!(world.land(&sent, without_precondition), without_precondition);
+    world
+}
+
+#[test]
+fn an_old_raise_that_arrives_at_the_ceiling_is_a_contest_unless_the_api_server_refuses_it() {
+    let mut world = a_raise_after_the_way_down(true);
+    world.pass();
+    assert_eq!(world.target.weight("web"), Some(50));
+    let mut world = a_raise_after_the_way_down(false);
+    world.pass();
+    assert_eq!((world.target.weight("web"), world.status.reason.as_str()), (Some(10), "AtCeiling"));
+}
+
+#[test]
+fn a_token_that_nobody_answers_is_seen() {
+    let mut world = at(1, StepPhase::Holding);
+    world.run_until(Stage::Completed);
+    assert_eq!(crate::interleavings::unanswered(&world), None);
+    let open = json!({
+        "kind": "Rollback", "token": "a", "at": "2026-11-21T08:00:00Z", "stage": "Bake", "outcome": "Accepted", "message": "",
+    });
+    world.status.requests.push(serde_json::from_value(open).unwrap());
+    let said = crate::interleavings::unanswered(&world).unwrap();
+    assert!(said.starts_with("Completed, but nobody has answered"), "{said}");
 }

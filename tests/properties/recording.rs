@@ -18,8 +18,9 @@ pub struct Write {
     pub change: Change,
     /// Whether the operator did it.
     pub ours: bool,
-    /// The target's share in percent that was allowed when it was decided.
+    /// The target's share in percent that was allowed when it was decided, and whether it was paused then.
     pub allowed: i32,
+    pub paused: bool,
     /// The weights of source and target before and afterwards.
     pub before: Weights,
     pub weights: Weights,
@@ -71,7 +72,9 @@ impl Write {
     }
 
     fn forward(&self) -> bool {
-        matches!(&self.change, Change::Weight { stamp, .. } if !stamp.direction.is_back()) && self.ours
+        let back = matches!(&self.change, Change::Weight { stamp, .. } if stamp.direction.is_back());
+        let counts = matches!(&self.change, Change::Weight { .. } | Change::Created { .. });
+        counts && !back && self.ours
     }
 }
 
@@ -85,8 +88,12 @@ fn share(weights: Weights) -> i32 {
     }
 }
 
-/// The share that the target may have in this stage and step.
-pub fn allowed_share(status: &NamespaceMigrationStatus) -> i32 {
+/// The share that the target may be given in this stage and step, below the ceiling.
+pub fn allowed_share(status: &NamespaceMigrationStatus, ceiling: i32) -> i32 {
+    step_share(status).min(ceiling)
+}
+
+fn step_share(status: &NamespaceMigrationStatus) -> i32 {
     match (status.stage, &status.step, &status.plan) {
         (Stage::Bake | Stage::Completed, ..) => 100,
         (Stage::ShiftTraffic, Some(step), Some(plan)) => {
@@ -104,7 +111,17 @@ pub fn texts(world: &World) -> Vec<String> {
 
 /// Every promise about writes.
 pub fn broken_promise(writes: &[Write]) -> Option<String> {
-    both_zero(writes).or_else(|| writes.iter().find_map(too_many)).or_else(|| raised_after(writes))
+    both_zero(writes)
+        .or_else(|| writes.iter().find_map(too_many))
+        .or_else(|| writes.iter().find_map(moved_in_a_pause))
+        .or_else(|| raised_after(writes))
+}
+
+/// What is decided in a pause changes no weight and makes nothing, unless it goes back.
+fn moved_in_a_pause(write: &Write) -> Option<String> {
+    let made = matches!(write.change, Change::Created { .. });
+    let moved = write.forward() && (made || write.before != write.weights);
+    (write.paused && moved).then(|| format!("it was paused, and yet: {}", write.text()))
 }
 
 /// Our writes never leave both sides at 0: going forward never, and going back never by lowering the target beside a source

@@ -181,11 +181,3 @@ fn a_write_whose_status_was_not_saved_is_neither_repeated_nor_lost() {
     world.run_until(Stage::Completed);
     assert_eq!(texts(&world).iter().filter(|text| *text == "target web 50").count(), 1);
 }
-
-#[test]
-fn an_edit_of_the_steps_in_mid_flight_changes_nothing_before_the_next_attempt() {
-    let mut world = at(0, StepPhase::Holding);
-    world.edit(&json!({"traffic": {"steps": [{"weight": 100, "hold": "1s"}]}}));
-    world.run_until(Stage::Completed);
-    assert!(texts(&world).contains(&"target web 50".to_owned()));
-}

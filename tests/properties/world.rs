@@ -79,6 +79,8 @@ impl Cluster {
 pub struct World {
     pub now: Timestamp,
     spec: Value,
+    /// The migration's annotations, each with the field manager that the API server would name.
+    annotations: BTreeMap<String, String>,
     /// What the spec and the pair ask for.
     pub order: Order,
     pub source: Cluster,
@@ -108,8 +110,9 @@ impl World {
         });
         let mut world = Self {
             now: "2026-11-21T08:00:00Z".parse().unwrap(),
-            order: order(&spec),
+            order: order(&spec, &BTreeMap::new()),
             spec,
+            annotations: BTreeMap::new(),
             source: Cluster::new(SOURCE),
             target: Cluster::new(TARGET),
             verdicts: [(Side::Source, Verdict::Pass), (Side::Target, Verdict::Pass)].into(),
@@ -175,7 +178,22 @@ impl World {
         for (field, value) in fields.as_object().unwrap() {
             self.spec[field] = value.clone();
         }
-        self.order = order(&self.spec);
+        self.order = order(&self.spec, &self.annotations);
+    }
+
+    /// A person edits one field of `spec.traffic`.
+    pub fn edit_traffic(&mut self, field: &str, value: Value) {
+        self.spec["traffic"][field] = value;
+        self.order = order(&self.spec, &self.annotations);
+    }
+
+    /// A person annotates the migration; None takes the annotation away.
+    pub fn annotate(&mut self, name: &str, value: Option<&str>) {
+        match value {
+            Some(value) => drop(self.annotations.insert(name.to_owned(), value.to_owned())),
+            None => drop(self.annotations.remove(name)),
+        }
+        self.order = order(&self.spec, &self.annotations);
     }
 
     /// What the operator sees, `stale` changes late.
@@ -370,10 +388,19 @@ fn address(side: Side) -> String {
     if side == Side::Source { "192.0.2.10" } else { "192.0.2.20" }.to_owned()
 }
 
-fn order(spec: &Value) -> Order {
+fn order(spec: &Value, annotations: &BTreeMap<String, String>) -> Order {
+    let fields: serde_json::Map<String, Value> =
+        annotations.keys().map(|name| (format!("f:{name}"), json!({}))).collect();
+    let managed = json!([{
+        "manager": "kubectl-annotate", "operation": "Update", "time": "2026-11-21T08:00:00Z",
+        "fieldsV1": {"f:metadata": {"f:annotations": fields}},
+    }]);
     let migration: NamespaceMigration = serde_json::from_value(json!({
         "apiVersion": "namespacemigration.io/v1alpha1", "kind": "NamespaceMigration",
-        "metadata": {"name": "shop", "namespace": "shop", "generation": 1}, "spec": spec,
+        "metadata": {
+            "name": "shop", "namespace": "shop", "generation": 1, "annotations": annotations, "managedFields": managed,
+        },
+        "spec": spec,
     }))
     .unwrap();
     let pair: ClusterPair = serde_json::from_value(pair()).unwrap();

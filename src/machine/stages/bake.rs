@@ -12,6 +12,9 @@ use crate::api::DurationText;
 use crate::api::status::{StepPhase, StepProgress};
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
+    if run.order.up_to < Weight::FULL {
+        return Move::StepDown { index: last_index(run) - 1 };
+    }
     let Some(clock) = clock(run) else { return Move::Remember(Memo::Step(begin(run))) };
     if let Some(memo) = turn_clock(run, clock) {
         return Move::Remember(memo);

@@ -11,17 +11,19 @@ mod publish_target;
 mod rolling_back;
 mod shift_traffic;
 mod smoke_test;
+mod step_down;
 mod weight_source;
 
 use super::run::{Move, Run};
 use crate::api::Stage;
 
-pub(super) use copy_secrets::statuses as secret_statuses;
+pub(super) use copy_secrets::{statuses as secret_statuses, still_wanted};
 pub(super) use preflight::{blocked, findings, plan};
 pub(super) use rolling_back::exposed_percent;
 pub use shift_traffic::held;
 pub(super) use shift_traffic::planned_steps as shift_traffic_steps;
 pub(super) use shift_traffic::stopped_clock;
+pub(super) use step_down::leaving;
 
 /// The stages of a migration that goes well, in their order.
 pub const FORWARD: [Stage; 11] = [

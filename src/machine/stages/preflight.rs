@@ -1,5 +1,6 @@
 //! Preflight (guide: prerequisites): read-only checks, and the plan that is agreed when they pass.
 
+use super::super::edits;
 use super::super::observed::Side;
 use super::super::reason::Reason;
 use super::super::run::{Memo, Move, Run, Wait, words};
@@ -45,16 +46,18 @@ pub(in super::super) fn blocked(run: &Run<'_>) -> Option<Wait> {
     Some(Wait::new(Reason::PreflightBlocked, message).unblocked_by(&first.fix).stalled())
 }
 
-/// What this attempt will do. It is frozen: later edits of the spec take effect with the next attempt.
+/// What this attempt will do. Of later edits only steps, holds and the bake are taken up; see [`edits`].
 pub(in super::super) fn plan(run: &Run<'_>) -> Plan {
     let order = run.order;
     let steps = order.steps.iter().map(|step| PlannedStep { weight: step.weight.get(), hold: words(step.hold) });
-    Plan {
+    edits::sealed(Plan {
         steps: steps.collect(),
         ingresses: preflight::moving_ingresses(order, run.observed).map(|name| planned(run, name)).collect(),
         secrets: order.secrets.iter().cloned().collect(),
         bake: words(order.bake),
-    }
+        excluded: order.excluded_ingresses.iter().cloned().collect(),
+        hash: String::new(),
+    })
 }
 
 fn planned(run: &Run<'_>, name: &str) -> PlannedIngress {

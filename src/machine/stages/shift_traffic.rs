@@ -4,6 +4,7 @@
 use jiff::SignedDuration;
 use jiff::Timestamp;
 
+use super::super::edits;
 use super::super::gate::Gate;
 use super::super::health::Verdict;
 use super::super::observed::Side;
@@ -12,26 +13,41 @@ use super::super::reason::Reason;
 use super::super::run::{Memo, Move, Run, Wait, micro, words};
 use super::super::stamp::Direction;
 use super::super::traffic::Weight;
+use super::step_down::{self, at_ceiling, ceiling};
 use crate::api::DurationText;
 use crate::api::status::{StepPhase, StepProgress};
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
-    let Some(progress) = &run.status.step else { return Move::Remember(Memo::Step(begin(0, run.now))) };
     let steps = planned_steps(run);
+    let ceiling = ceiling(run, &steps);
+    let Some(progress) = &run.status.step else { return before_the_first_step(run, &steps, ceiling) };
     let index = usize::try_from(progress.index).unwrap_or_default();
     let Some(step) = steps.get(index) else {
         return Move::Advance { message: "Every step has been held.".to_owned() };
     };
     match progress.phase {
+        phase if index >= ceiling || phase.is_on_the_way_down() => step_down::visit(run, progress, &steps),
         StepPhase::RaiseTarget => write(run, progress, Side::Target, step.weight),
         StepPhase::TargetSettling => settle(run, progress, Side::Target, step.weight),
         StepPhase::LowerSource => write(run, progress, Side::Source, step.weight.complement()),
         StepPhase::SourceSettling => settle(run, progress, Side::Source, step.weight.complement()),
-        StepPhase::Holding => hold(run, progress, *step, index + 1 == steps.len()),
+        _ => hold(run, progress, *step, steps.get(index + 1).copied().map(|next| (next, index + 1 < ceiling))),
     }
 }
 
-/// The steps as agreed, which an edit of the spec in mid-flight does not change.
+fn before_the_first_step(run: &Run<'_>, steps: &[Step], ceiling: usize) -> Move {
+    // The first write was done, but the status that would say so was not saved.
+    let ahead = run.weights(Side::Target).iter().any(|weight| *weight > Weight::ZERO);
+    if !ahead && let Some(wait) = edits::boundary(run) {
+        return wait.into();
+    }
+    match steps.first() {
+        Some(first) if ceiling == 0 && !ahead => at_ceiling(run, Weight::ZERO, first.weight).into(),
+        _ => Move::Remember(Memo::Step(begin(0, run.now))),
+    }
+}
+
+/// The steps as agreed. An edit of the spec changes them at a boundary between two of them, and nowhere else.
 pub(in super::super) fn planned_steps(run: &Run<'_>) -> Vec<Step> {
     let planned = run.status.plan.iter().flat_map(|plan| &plan.steps);
     planned
@@ -77,9 +93,10 @@ fn settle(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight) ->
     }
 }
 
-fn hold(run: &Run<'_>, progress: &StepProgress, step: Step, is_last: bool) -> Move {
+/// `next` is the step after this one, if there is one, and whether it may be entered.
+fn hold(run: &Run<'_>, progress: &StepProgress, step: Step, next: Option<(Step, bool)>) -> Move {
     // The next step's write was done, but the status that would say so was not saved: this hold is over.
-    if run.weights(Side::Target).iter().any(|weight| *weight > step.weight) && !is_last {
+    if run.weights(Side::Target).iter().any(|weight| *weight > step.weight) && next.is_some() {
         return Move::Remember(Memo::Step(begin(progress.index + 1, run.now)));
     }
     if let Some(memo) = turn_clock(run, progress) {
@@ -92,10 +109,14 @@ fn hold(run: &Run<'_>, progress: &StepProgress, step: Step, is_last: bool) -> Mo
     if left > SignedDuration::ZERO || !run.observed.health.seen_after(progress.since.0) {
         return holding(run, step, left).into();
     }
-    if is_last {
-        return Move::Advance { message: "The target has held 100 percent.".to_owned() };
+    if let Some(wait) = edits::boundary(run) {
+        return wait.into();
     }
-    Move::Remember(Memo::Step(begin(progress.index + 1, run.now)))
+    match next {
+        None => Move::Advance { message: "The target has held 100 percent.".to_owned() },
+        Some((next, false)) => at_ceiling(run, step.weight, next.weight).into(),
+        Some(_) => Move::Remember(Memo::Step(begin(progress.index + 1, run.now))),
+    }
 }
 
 fn holding(run: &Run<'_>, step: Step, left: SignedDuration) -> Wait {

@@ -1,0 +1,164 @@
+//! Edits of the spec while an attempt runs. Steps and holds are taken up at the next boundary between two steps, the bake at
+//! once; what the plan has fixed for the whole attempt is told, with what to do about it.
+//!
+//! A plan is written to status before anything is done by it: a write whose status was lost can then still be told apart.
+
+use super::order::Order;
+use super::reason::Reason;
+use super::run::{Event, Run, Wait, words};
+use super::stages;
+use crate::api::Stage;
+use crate::api::status::{DeferredEdit, NamespaceMigrationStatus, Plan, PlannedStep, StepPhase};
+
+/// The plan with its hash: the first half of the SHA-256 of its text without one.
+#[must_use]
+pub(super) fn sealed(plan: Plan) -> Plan {
+    let open = Plan { hash: String::new(), ..plan };
+    let text = serde_json::to_vec(&open).unwrap_or_default();
+    let digest = ring::digest::digest(&ring::digest::SHA256, &text);
+    let hash = digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    Plan { hash, ..open }
+}
+
+/// The order as it is in force for an attempt that runs: what moves, moves, and what was left out stays out. What has come
+/// since may be left out at any time.
+pub(super) fn in_force(order: &Order, status: &NamespaceMigrationStatus) -> Order {
+    let mut order = order.clone();
+    if let Some(plan) = status.plan.as_ref().filter(|_| is_running(status.stage)) {
+        order.excluded_ingresses.extend(plan.excluded.iter().cloned());
+        order.excluded_ingresses.retain(|name| !plan.ingresses.iter().any(|planned| planned.name == *name));
+    }
+    order
+}
+
+/// The steps that the spec asks for, seen from the current one: it stays as planned, and what was passed stays on record,
+/// unless the way leads down. None when they are those of the plan.
+fn steps(run: &Run<'_>) -> Option<(Vec<PlannedStep>, usize)> {
+    let planned = &run.status.plan.as_ref()?.steps;
+    let asked: Vec<_> =
+        run.order.steps.iter().map(|step| PlannedStep { weight: step.weight.get(), hold: words(step.hold) }).collect();
+    let Some(progress) = &run.status.step else { return (asked != *planned).then_some((asked, 0)) };
+    let index = usize::try_from(progress.index).unwrap_or_default();
+    let current = planned.get(index)?;
+    let passed: Vec<_> = if current.weight > run.order.up_to.get() {
+        asked.iter().filter(|step| step.weight < current.weight).cloned().collect()
+    } else {
+        planned[..index].to_vec()
+    };
+    let ahead = asked.into_iter().filter(|step| step.weight > current.weight);
+    let index = passed.len();
+    let steps: Vec<_> = passed.into_iter().chain([current.clone()]).chain(ahead).collect();
+    (steps != *planned).then_some((steps, index))
+}
+
+/// A wait at a boundary between two steps, while the plan is brought up to date. None when it is.
+pub(super) fn boundary(run: &Run<'_>) -> Option<Wait> {
+    steps(run)?;
+    let message = "The plan is brought up to date with spec.traffic.steps; it goes on at once.";
+    Some(Wait::new(Reason::PlanChanged, message).until(run.now))
+}
+
+/// Takes up what may be taken up now. Returns whether the plan is another one, so that it must be looked at again.
+pub(super) fn take_up(run: &mut Run<'_>, wait: &Wait) -> bool {
+    let stage = run.status.stage;
+    if !is_running(stage) {
+        return false;
+    }
+    // Before the first step every moment is a boundary.
+    let at_boundary = wait.reason == Reason::PlanChanged || stage < Stage::ShiftTraffic;
+    let steps = steps(run).filter(|_| at_boundary);
+    let bake = words(run.order.bake);
+    let Some(plan) = &mut run.status.plan else { return false };
+    if steps.is_none() && plan.bake == bake {
+        return false;
+    }
+    plan.bake = bake;
+    if let Some((steps, index)) = steps {
+        plan.steps = steps;
+        if let Some(progress) = &mut run.status.step {
+            progress.index = i32::try_from(index).unwrap_or_default();
+        }
+    }
+    *plan = sealed(std::mem::take(plan));
+    let weights: Vec<_> = plan.steps.iter().map(|step| step.weight.to_string()).collect();
+    let note =
+        format!("The plan follows the spec: steps {}, bake {}, hash {}.", weights.join(", "), plan.bake, plan.hash);
+    run.events.push(Event { reason: Reason::PlanChanged, note, warning: false });
+    true
+}
+
+fn is_running(stage: Stage) -> bool {
+    (Stage::WeightSource..=Stage::Bake).contains(&stage)
+}
+
+/// Tells the edits that are not in force.
+pub(super) fn tell(run: &mut Run<'_>, asked: &Order) {
+    let deferred = if is_running(run.status.stage) { deferred(run, asked) } else { vec![] };
+    let news: Vec<_> = deferred.iter().filter(|edit| !run.status.deferred_edits.contains(edit)).cloned().collect();
+    for edit in news {
+        run.events.push(Event { reason: Reason::EditDeferred, note: edit.message, warning: true });
+    }
+    run.status.deferred_edits = deferred;
+}
+
+fn deferred(run: &Run<'_>, asked: &Order) -> Vec<DeferredEdit> {
+    [attempt(run), excluded(run, asked), secrets(run), later_steps(run)].into_iter().flatten().collect()
+}
+
+fn edit(field: &str, message: String) -> Option<DeferredEdit> {
+    Some(DeferredEdit { field: field.to_owned(), message })
+}
+
+fn attempt(run: &Run<'_>) -> Option<DeferredEdit> {
+    let (asked, now) = (run.order.attempt, run.status.attempt);
+    if asked <= now {
+        return None;
+    }
+    edit(
+        "spec.attempt",
+        format!(
+            "spec.attempt was raised to {asked} while attempt {now} runs: attempt {asked} begins by itself when this one has \
+             ended as RolledBack or Failed. To end it now, request a rollback."
+        ),
+    )
+}
+
+fn excluded(run: &Run<'_>, asked: &Order) -> Option<DeferredEdit> {
+    if run.order.excluded_ingresses == asked.excluded_ingresses {
+        return None;
+    }
+    frozen(run, "spec.ingresses.exclude")
+}
+
+/// A Secret may be left out until the Secrets have been copied; none can be added.
+fn secrets(run: &Run<'_>) -> Option<DeferredEdit> {
+    let plan = run.status.plan.as_ref()?;
+    let added = run.order.secrets.iter().any(|name| !plan.secrets.contains(name));
+    let left_out = stages::still_wanted(run.order, Some(plan)).len() < plan.secrets.len();
+    let too_late = left_out && run.status.stage > Stage::CopySecrets;
+    if !added && !too_late {
+        return None;
+    }
+    frozen(run, "spec.secrets")
+}
+
+fn frozen(run: &Run<'_>, field: &str) -> Option<DeferredEdit> {
+    let next = run.status.attempt + 1;
+    edit(
+        field,
+        format!(
+            "{field} was changed after the plan was agreed: it takes effect with the next attempt. Undo the edit; or request a \
+             rollback, and set spec.attempt to {next} when it has ended."
+        ),
+    )
+}
+
+fn later_steps(run: &Run<'_>) -> Option<DeferredEdit> {
+    let progress = run.status.step.as_ref()?;
+    steps(run)?;
+    let when = if progress.phase == StepPhase::Holding { "its hold is over" } else { "it has been held" };
+    edit(
+        "spec.traffic.steps",
+        format!("spec.traffic.steps was changed while a step is under way: it takes effect when {when}."),
+    )
+}

@@ -1,0 +1,117 @@
+//! A person in a hurry: a pause or a rollback takes effect while a call hangs, and a token is handled once whoever dies.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use namespace_migration::api::status::{RequestKind, RequestOutcome};
+use namespace_migration::api::{NamespaceMigration, PAUSED_ANNOTATION, RETRY_ANNOTATION, ROLLBACK_ANNOTATION, Stage};
+use rig::proxy::{ApiRequest, Held, Phase};
+use serde_json::json;
+
+use crate::scene::{LIMIT, Migration, Scene, cause_of, holds_step, proxied};
+
+/// Well below the time after which a write that hangs is given up.
+const SOON: Duration = Duration::from_secs(5);
+
+fn raise_to_100(request: &ApiRequest) -> bool {
+    let weight = request.annotation(&format!("{}aws-weight", rig::setup::ANNOTATION_PREFIX));
+    request.resource == "ingresses" && request.verb == "patch" && weight == Some("100")
+}
+
+/// A migration at 50 percent whose write of 100 to the target hangs.
+async fn hanging<'a>(scene: &'a Scene, name: &str) -> Result<(Migration<'a>, Held)> {
+    let faults = scene.setup.target_faults().context("a proxy before the target")?;
+    let shop = scene.migration(name).steps(&[(50, "1s"), (100, "1s")]).deploy().await?;
+    let namespace = name.to_owned();
+    let mut held = faults.delay_matching(move |request| request.namespace == namespace && raise_to_100(request));
+    shop.begin().await?;
+    held.caught(LIMIT).await?;
+    Ok((shop, held))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_takes_effect_while_a_write_hangs_and_the_write_comes_too_late() -> Result<()> {
+    let scene = Scene::open(proxied("hurry-pause")).await?;
+    let (shop, mut held) = hanging(&scene, "hurry-pause").await?;
+    let asked = Instant::now();
+    shop.annotate(PAUSED_ANNOTATION, Some("")).await?;
+    shop.waits("Paused").await?;
+    println!("paused {:?} after it was asked for, while a write hung", asked.elapsed());
+    ensure!(asked.elapsed() < SOON, "it took {:?}", asked.elapsed());
+    comes_too_late(&shop, &mut held, [50, 50]).await?;
+    shop.annotate(PAUSED_ANNOTATION, None).await?;
+    shop.ends(Stage::Completed).await?;
+    shop.keeps_its_promises().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_requested_rollback_takes_effect_while_a_write_hangs_and_the_write_comes_too_late() -> Result<()> {
+    let scene = Scene::open(proxied("hurry-back")).await?;
+    let (shop, mut held) = hanging(&scene, "hurry-back").await?;
+    let asked = Instant::now();
+    shop.annotate(ROLLBACK_ANNOTATION, Some("incident")).await?;
+    shop.until("the way back", |found| cause_of(found).0 == "RollbackRequested").await?;
+    println!("rolled back {:?} after it was asked for, while a write hung", asked.elapsed());
+    ensure!(asked.elapsed() < SOON, "it took {:?}", asked.elapsed());
+    shop.ends(Stage::RolledBack).await?;
+    comes_too_late(&shop, &mut held, [100, 0]).await?;
+    shop.keeps_its_promises().await
+}
+
+async fn comes_too_late(shop: &Migration<'_>, held: &mut Held, weights: [i32; 2]) -> Result<()> {
+    let before = shop.history().await?.len();
+    held.release();
+    let answer = held.status(LIMIT).await?;
+    ensure!(answer.as_u16() == 409, "the API server answered {answer} to the late write, expected 409");
+    ensure!(shop.history().await?.len() == before, "the late write changed something");
+    ensure!(shop.weights().await? == weights.map(Some), "{:?}", shop.weights().await?);
+    Ok(())
+}
+
+/// Kills the operator at the next matching write, and starts it again.
+async fn crash_at(
+    shop: &Migration<'_>,
+    matches: impl Fn(&ApiRequest) -> bool + Send + Sync + 'static,
+    phase: Phase,
+    ask: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    let faults = shop.scene.setup.source_faults().context("a proxy before the source")?;
+    let operator = std::sync::Arc::clone(&shop.scene.operator);
+    let (tell, killed) = tokio::sync::oneshot::channel();
+    faults.on_matching_write(matches, 1, phase, |_| async move {
+        operator.lock().await.sigkill().await.expect("the operator can be killed");
+        // A test that has ended in between does not ask any more.
+        let _ = tell.send(());
+    });
+    ask.await?;
+    tokio::time::timeout(LIMIT, killed).await.context("the operator made no such write")??;
+    shop.scene.crash_and_restart().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_handled_once_when_the_operator_is_killed_in_the_middle() -> Result<()> {
+    let scene = Scene::open(proxied("hurry-crash")).await?;
+    let shop = scene.migration("hurry-crash").steps(&[(50, "10m"), (100, "1s")]).begin().await?;
+    shop.until("the first step held", |found| holds_step(found, 1)).await?;
+    let name = shop.name().to_owned();
+    let first_write = move |request: &ApiRequest| request.is_write_of("ingresses", &name);
+    crash_at(&shop, first_write, Phase::AfterCommit, shop.annotate(ROLLBACK_ANNOTATION, Some("once"))).await?;
+    let ended = shop.ends(Stage::RolledBack).await?;
+    ensure!(cause_of(&ended).0 == "RollbackRequested", "{:?}", cause_of(&ended));
+    let asked = shop.answer(RequestKind::Rollback, "once").await?;
+    ensure!(asked.outcome == RequestOutcome::Done, "{asked:?}");
+
+    shop.change(json!({"traffic": {"steps": [{"weight": 50, "hold": "1s"}, {"weight": 100, "hold": "1s"}]}})).await?;
+    let name = shop.name().to_owned();
+    let begins = move |request: &ApiRequest| {
+        let attempt = request.object.pointer("/status/attempt").and_then(serde_json::Value::as_i64);
+        request.subresource == "status" && request.namespace == name && attempt == Some(2)
+    };
+    crash_at(&shop, begins, Phase::AfterCommit, shop.annotate(RETRY_ANNOTATION, Some("once-more"))).await?;
+    let second = |found: &NamespaceMigration| found.status.as_ref().is_some_and(|status| status.attempt == 2);
+    shop.until("the second attempt", second).await?;
+    let ended = shop.ends(Stage::Completed).await?;
+    let status = ended.status.context("a status")?;
+    ensure!((status.attempt, status.history.len()) == (2, 1), "attempt {}: {:?}", status.attempt, status.history);
+    shop.keeps_its_promises().await
+}

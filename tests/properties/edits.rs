@@ -1,0 +1,153 @@
+//! Edits of the spec in mid-flight: what is taken up when, and what is refused with which words.
+
+use jiff::SignedDuration;
+use namespace_migration::api::Stage;
+use namespace_migration::api::status::StepPhase;
+use namespace_migration::machine::Side;
+use serde_json::{Value, json};
+
+use crate::controls::every_stage;
+use crate::executor::Faults;
+use crate::planted::at;
+use crate::recording::{broken_promise, texts};
+use crate::world::World;
+
+fn steps(weights: &[i32], hold: &str) -> Value {
+    let steps: Vec<_> = weights.iter().map(|weight| json!({"weight": weight, "hold": hold})).collect();
+    json!({"traffic": {"steps": steps}})
+}
+
+fn planned(world: &World) -> Vec<i32> {
+    world.status.plan.as_ref().unwrap().steps.iter().map(|step| step.weight).collect()
+}
+
+fn hash(world: &World) -> String {
+    world.status.plan.as_ref().unwrap().hash.clone()
+}
+
+fn deferred(world: &World) -> Vec<(&str, &str)> {
+    world.status.deferred_edits.iter().map(|edit| (edit.field.as_str(), edit.message.as_str())).collect()
+}
+
+#[test]
+fn before_the_first_step_new_steps_are_planned_at_once_with_another_hash() {
+    for (stage, mut world) in every_stage() {
+        if !(Stage::WeightSource..Stage::ShiftTraffic).contains(&stage) {
+            continue;
+        }
+        let before = hash(&world);
+        assert_eq!(before.len(), 32);
+        world.edit(&steps(&[25, 100], "1m"));
+        world.settle();
+        assert_eq!(planned(&world), [25, 100], "{stage}");
+        assert_ne!(hash(&world), before);
+        assert_eq!(deferred(&world), []);
+    }
+}
+
+#[test]
+fn a_step_under_way_is_finished_as_planned_and_the_next_one_is_the_first_new_one_above_it() {
+    for phase in [StepPhase::TargetSettling, StepPhase::SourceSettling, StepPhase::Holding] {
+        let mut world = at(1, phase);
+        world.edit(&steps(&[5, 30, 60, 100], "1m"));
+        world.pass();
+        let when = if phase == StepPhase::Holding { "its hold is over" } else { "it has been held" };
+        let said = format!("spec.traffic.steps was changed while a step is under way: it takes effect when {when}.");
+        assert_eq!(deferred(&world), [("spec.traffic.steps", said.as_str())]);
+        assert_eq!(planned(&world), [1, 10, 50, 100]);
+        let begun = world.now;
+        world.run_while(|status| status.step_text != "3/5");
+        assert!(world.now.duration_since(begun) >= SignedDuration::from_mins(30), "the hold was cut");
+        assert_eq!((planned(&world), deferred(&world)), (vec![1, 10, 30, 60, 100], vec![]));
+        world.run_until(Stage::Completed);
+        let raised: Vec<_> =
+            texts(&world).into_iter().filter(|text| text.starts_with("target") && !text.contains('C')).collect();
+        assert_eq!(raised, ["target web 1", "target web 10", "target web 30", "target web 60", "target web 100"]);
+        assert_eq!(broken_promise(&world.writes), None);
+    }
+}
+
+#[test]
+fn new_steps_that_are_all_below_the_share_but_the_last_go_on_to_the_last() {
+    let mut world = at(2, StepPhase::Holding);
+    world.edit(&steps(&[5, 20, 100], "1m"));
+    world.run_until(Stage::Completed);
+    assert_eq!(planned(&world), [1, 10, 50, 100]);
+    assert_eq!(broken_promise(&world.writes), None);
+}
+
+#[test]
+fn the_way_down_follows_the_new_steps() {
+    let mut world = at(2, StepPhase::Holding);
+    let before = world.writes.len();
+    world.edit(&json!({"traffic": {
+        "steps": [{"weight": 20}, {"weight": 40}, {"weight": 100}], "upTo": 20,
+    }}));
+    world.run_while(|status| status.reason != "AtCeiling");
+    assert_eq!(texts(&world)[before..], ["source web 60", "target web 40", "source web 80", "target web 20"]);
+    assert_eq!((planned(&world), world.status.step_text.as_str()), (vec![20, 40, 100], "1/3"));
+    assert_eq!(broken_promise(&world.writes), None);
+    world.edit(&json!({"traffic": {"steps": [{"weight": 20}, {"weight": 40}, {"weight": 100}], "upTo": 100}}));
+    world.run_until(Stage::Completed);
+    assert_eq!(planned(&world), [20, 40, 100]);
+}
+
+#[test]
+fn a_plan_is_saved_before_anything_is_done_by_it() {
+    let mut world = at(1, StepPhase::Holding);
+    world.edit(&steps(&[10, 30, 100], "1m"));
+    world.advance(SignedDuration::from_hours(1));
+    for _ in 0..50 {
+        world.pass_with(&Faults { crash_before_save: true, ..Faults::default() });
+        world.step();
+        assert_ne!(world.status.reason, "WeightContested", "{}", world.status.message);
+    }
+    world.run_until(Stage::Completed);
+    assert_eq!(broken_promise(&world.writes), None);
+}
+
+#[test]
+fn a_bake_is_as_long_as_the_spec_says_last() {
+    let mut world = World::new();
+    world.run_until(Stage::Bake);
+    let begun = world.now;
+    world.edit(&json!({"bake": {"for": "1h"}}));
+    world.run_until(Stage::Completed);
+    let baked = world.now.duration_since(begun);
+    assert!(baked >= SignedDuration::from_hours(1) && baked < SignedDuration::from_hours(2), "{baked:?}");
+}
+
+#[test]
+fn what_the_plan_has_fixed_is_refused_with_what_to_do() {
+    let mut world = at(1, StepPhase::Holding);
+    world.edit(&json!({"attempt": 2, "secrets": {"include": ["late"]}, "ingresses": {"exclude": ["web"]}}));
+    let told = world.look().events.iter().filter(|event| event.warning).count();
+    assert_eq!(told, 3);
+    world.pass();
+    let cure = "was changed after the plan was agreed: it takes effect with the next attempt. Undo the edit; or request a rollback, \
+        and set spec.attempt to 2 when it has ended.";
+    let attempt = "spec.attempt was raised to 2 while attempt 1 runs: attempt 2 begins by itself when this one has ended as \
+        RolledBack or Failed. To end it now, request a rollback.";
+    let (exclude, secrets) = (format!("spec.ingresses.exclude {cure}"), format!("spec.secrets {cure}"));
+    let expected =
+        [("spec.attempt", attempt), ("spec.ingresses.exclude", exclude.as_str()), ("spec.secrets", secrets.as_str())];
+    assert_eq!(deferred(&world), expected);
+    assert_eq!(world.look().events, [], "it is told once");
+    world.edit(&json!({"secrets": {"include": []}, "ingresses": {"exclude": []}}));
+    world.pass();
+    assert_eq!(deferred(&world), [("spec.attempt", attempt)]);
+    assert_eq!(world.side(Side::Target).weight("web"), Some(10));
+}
+
+#[test]
+fn an_ingress_that_has_come_since_may_be_left_out_at_any_time() {
+    let mut world = at(1, StepPhase::Holding);
+    world.add_ingress(Side::Source, "late", "late.example");
+    world.pass();
+    assert_eq!(world.status.reason, "UnplannedIngress");
+    world.edit(&json!({"ingresses": {"exclude": ["late", "web"]}}));
+    world.pass();
+    assert_eq!((world.status.reason.as_str(), deferred(&world)[0].0), ("HoldingStep", "spec.ingresses.exclude"));
+    world.edit(&json!({"ingresses": {"exclude": ["late"]}}));
+    world.run_until(Stage::Completed);
+}
