@@ -2,6 +2,8 @@
 //!
 //! `reconcile` reads like a table of contents: remember, order, needs, site, observe, decide, execute, publish, tell.
 
+mod claims;
+mod forged;
 mod hurry;
 mod memory;
 mod pairs;
@@ -63,6 +65,7 @@ pub struct Operator {
     waits: Waits,
     leadership: Leadership,
     hurry: Hurry,
+    claims: claims::Claims,
     teller: Teller,
     trigger: UnboundedSender<ObjectRef<NamespaceMigration>>,
     /// Key of the hashes by which Secrets are compared. A new one for each process, stored nowhere.
@@ -218,12 +221,13 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     let hurried = operator.hurry.pass(migration);
 
     // Requests only where the stage needs Secrets.
-    let observe = observe(&site, &order.namespace, &needs, &operator.digest_key);
-    let Some(observed) = hurried.unless_back(stages::is_rollback(known.status.stage), observe).await else {
+    let observe = Box::pin(observe(&site, &order, &needs, &operator.digest_key));
+    let Some(mut observed) = hurried.unless_back(stages::is_rollback(known.status.stage), observe).await else {
         return Ok(hurry::interrupted(&order));
     };
 
     // No request needed.
+    observed.in_front = operator.claim(migration, &order, &known.status, &observed);
     let mut decision = machine::decide(&order, &known.status, &observed, crate::cluster::now());
     watch_health(&site, migration, &pair, &order, &decision, &observed);
     let permitted = operator.leadership.permitted(&decision.effects);
@@ -280,6 +284,7 @@ impl Operator {
             waits: Waits::default(),
             leadership,
             hurry: Hurry::default(),
+            claims: claims::Claims::default(),
             teller,
             trigger,
             digest_key: hmac::Key::new(hmac::HMAC_SHA256, &crate::random::bytes::<32>()),
@@ -306,6 +311,7 @@ impl Operator {
         let mut sites = locked(&self.sites);
         if !needs.clusters {
             sites.remove(&key);
+            self.release_claim(&key);
             return None;
         }
         let uid = uid(migration);
@@ -331,8 +337,12 @@ impl Operator {
         known: &Known,
         error: &OrderError,
     ) -> Result<Action, ReconcileError> {
+        let key = ObjectRef::from_obj(migration.as_ref());
+        if known.status.stage <= Stage::Preflight {
+            self.release_claim(&key);
+        }
         // What the pair allowed to watch and probe is not allowed any more.
-        locked(&self.sites).remove(&ObjectRef::from_obj(migration.as_ref()));
+        locked(&self.sites).remove(&key);
         let asked = (migration.metadata.generation.unwrap_or_default(), migration.spec.attempt);
         self.finish(migration, known, machine::reject(&known.status, asked, error, crate::cluster::now())).await
     }
@@ -356,12 +366,13 @@ impl Operator {
         &self,
         migration: &Arc<NamespaceMigration>,
         known: &Known,
-        decision: Decision,
+        mut decision: Decision,
     ) -> Result<bool, ReconcileError> {
         self.memory.measure(migration, known, &decision.status);
-        if !memory::is_same(&decision.status, &known.status) || migration.status.is_none() {
-            let written =
-                status::publish(&self.home.clients.requests, migration, &known.version, &decision.status).await;
+        let forged = known.forged.is_some();
+        if forged || !memory::is_same(&decision.status, &known.status) || migration.status.is_none() {
+            let Some(version) = self.clear_forged(migration, known, &mut decision).await? else { return Ok(false) };
+            let written = status::publish(&self.home.clients.requests, migration, &version, &decision.status).await;
             match written {
                 Ok(version) => {
                     self.home.metrics.status_writes.inc();
@@ -400,6 +411,7 @@ impl Operator {
     fn forget(&self, gone: &ObjectRef<NamespaceMigration>) {
         locked(&self.sites).remove(gone);
         self.hurry.forget(gone);
+        self.release_claim(gone);
         let uid = self.memory.forget(gone);
         self.waits.reset(&uid.unwrap_or_default());
     }

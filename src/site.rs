@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cluster::connection::Connection;
 use crate::cluster::namespace_watch::{NamespaceWatch, Scope};
+use crate::cluster::rights::LastAnswer;
 use crate::machine::Side;
 use crate::machine::health::HealthView;
 use crate::machine::order::Order;
@@ -22,6 +23,8 @@ pub struct Site {
     pub source: Arc<NamespaceWatch>,
     /// The namespace on the target.
     pub target: Arc<NamespaceWatch>,
+    /// What both sides have last said of the operator's rights.
+    pub rights: LastAnswer,
     prober: Mutex<Option<Prober>>,
     wake: Wake,
     metrics: Metrics,
@@ -43,7 +46,7 @@ impl Site {
             Arc::new(NamespaceWatch::start(connection, scope, &metrics, move || wake()))
         };
         let (source, target) = (watch(Side::Source, source), watch(Side::Target, target));
-        Self { uid, source, target, prober: Mutex::default(), wake, metrics }
+        Self { uid, source, target, rights: LastAnswer::default(), prober: Mutex::default(), wake, metrics }
     }
 
     /// Whether it is the site of this migration, watched through these connections and by these rules. The rules of a pair may

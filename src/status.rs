@@ -9,6 +9,24 @@ use crate::api::{FIELD_MANAGER, GROUP, NamespaceMigration, NamespaceMigrationSta
 use crate::cluster::call::{CallError, timed};
 use crate::cluster::client::CALL_TIMEOUT;
 
+/// Takes a status away with all that others own of it, if `version` is still the object's. Returns the new version.
+///
+/// # Errors
+/// A conflict when the object has changed since: decide again. Anything else: try again later.
+pub async fn clear(client: &Client, migration: &NamespaceMigration, version: &str) -> Result<String, CallError> {
+    let body = json!({"metadata": {"uid": migration.metadata.uid, "resourceVersion": version}, "status": null});
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let (api, name, patch) = (api(client, migration), migration.name_any(), Patch::Merge(body));
+    let written = timed(CALL_TIMEOUT, api.patch_status(&name, &params, &patch)).await?;
+    Ok(written.resource_version().unwrap_or_default())
+}
+
+/// Untyped: a status that cannot be read must not stop the one who mends it.
+fn api(client: &Client, migration: &NamespaceMigration) -> Api<DynamicObject> {
+    let resource = kube::api::ApiResource::erase::<NamespaceMigration>(&());
+    Api::namespaced_with(client.clone(), &migration.namespace().unwrap_or_default(), &resource)
+}
+
 /// Writes the status, if `version` is still the object's. Returns the new version.
 ///
 /// # Errors
@@ -27,9 +45,8 @@ pub async fn publish(
         "metadata": {"name": name, "namespace": namespace, "uid": migration.metadata.uid, "resourceVersion": version},
         "status": status,
     });
-    let resource = kube::api::ApiResource::erase::<NamespaceMigration>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
     let params = PatchParams::apply(FIELD_MANAGER).force();
+    let api = api(client, migration);
     let written = timed(CALL_TIMEOUT, api.patch_status(&name, &params, &Patch::Apply(body))).await?;
     Ok(written.resource_version().unwrap_or_default())
 }

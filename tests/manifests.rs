@@ -15,6 +15,8 @@ use std::process::Command;
 
 use kube::core::cel::validate_cel;
 use namespace_migration::api::{ClusterPair, NamespaceMigration, crds};
+use namespace_migration::machine::Side;
+use namespace_migration::machine::right::Right;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -163,11 +165,31 @@ fn on_the_source_ingresses_are_patched_and_nothing_is_created_or_deleted() {
     assert_eq!(writes, [(vec!["ingresses"], "patch")]);
 }
 
+/// What the preflight asks for is what is installed, so neither can be changed without the other.
+#[test]
+fn the_roles_of_source_and_target_are_those_that_the_preflight_asks_for() {
+    for (side, folder) in [(Side::Source, "deploy/source"), (Side::Target, "deploy/target")] {
+        let manifests = manifests(folder);
+        let mut granted = BTreeSet::new();
+        for (_, rule) in rules(&manifests) {
+            assert!(rule["resourceNames"].is_null(), "the preflight asks for every object: {rule}");
+            for resource in list(&rule["resources"]) {
+                let group = list(&rule["apiGroups"])[0];
+                granted.extend(list(&rule["verbs"]).into_iter().map(|verb| (group, resource, verb)));
+            }
+        }
+        let asked: BTreeSet<_> =
+            Right::all(side).into_iter().map(|right| (right.group, right.resource, right.verb)).collect();
+        assert_eq!(granted, asked, "{folder} and src/machine/right.rs differ");
+    }
+}
+
 #[test]
 fn every_role_of_the_operator_is_bound_to_its_own_identity_alone() {
     let expected = [
         ("deploy/base", "namespace-migration-home", "namespace-migration"),
         ("deploy/home-on-source", "namespace-migration-source", "namespace-migration"),
+        ("deploy/home-on-target", "namespace-migration-target", "namespace-migration"),
         ("deploy/source", "namespace-migration-source", "namespace-migration-source"),
         ("deploy/target", "namespace-migration-target", "namespace-migration-target"),
     ];
@@ -185,7 +207,8 @@ fn every_role_of_the_operator_is_bound_to_its_own_identity_alone() {
 #[test]
 fn no_installation_takes_anothers_bindings_away() {
     let mut names = BTreeSet::new();
-    for directory in ["deploy/base", "deploy/home-on-source", "deploy/source", "deploy/target"] {
+    for directory in ["deploy/base", "deploy/home-on-source", "deploy/home-on-target", "deploy/source", "deploy/target"]
+    {
         for binding in manifests(directory).iter().filter(|m| m.is("ClusterRoleBinding")) {
             assert!(names.insert(binding.name().to_owned()), "{directory} replaces the binding {}", binding.name());
         }
@@ -359,9 +382,12 @@ fn ci_runs_every_tier_and_every_file_of_tests_is_in_one() {
     let tiers = read("tests/run");
     for entry in fs::read_dir(root().join("tests")).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|end| end == "rs") {
+        if path.extension().is_some_and(|end| end == "rs") || path.join("main.rs").exists() {
             let name = path.file_stem().and_then(|name| name.to_str()).unwrap();
-            assert!(tiers.contains(&format!("--test {name}\"")), "tests/run does not run {name}");
+            let runs = |tier: &str| {
+                tier.split_once("--test ").is_some_and(|(_, test)| test.split([' ', '"']).next() == Some(name))
+            };
+            assert!(tiers.lines().any(runs), "tests/run does not run {name}");
         }
     }
 }

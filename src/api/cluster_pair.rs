@@ -63,6 +63,37 @@ pub struct ClusterPairSpec {
     /// What probes may reach and trust.
     #[serde(default)]
     pub probes: ProbeRules,
+
+    /// Namespaces that may move, as globs: * stands for any characters, also none. By default all; none when the list is empty.
+    #[serde(default = "everything")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 63), regex(pattern = "^[-a-z0-9*]+$")))]
+    pub allowed_namespaces: Vec<String>,
+
+    /// Hosts whose records may be shifted, as globs: * stands for any characters, dots too. By default all; none when the list is empty.
+    #[serde(default = "everything")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 253), regex(pattern = "^[-a-z0-9.*]+$")))]
+    pub allowed_hosts: Vec<String>,
+
+    /// Namespaces whose migrations may move other namespaces, by spec.namespace. Whoever may create migrations there moves those.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["namespace".into()]))]
+    pub delegates: Vec<Delegate>,
+}
+
+/// A namespace whose migrations may move other namespaces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Delegate {
+    /// The namespace that the migrations are in.
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: String,
+    /// The namespaces that they may move, as globs: * stands for any characters, also none.
+    #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 63), regex(pattern = "^[-a-z0-9*]+$")))]
+    pub moves: Vec<String>,
+}
+
+fn everything() -> Vec<String> {
+    vec!["*".to_owned()]
 }
 
 fn identifier_template() -> String {

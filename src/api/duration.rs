@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use jiff::SignedDuration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// The pattern of GEP-2257. It allows no sign, no fraction and no number without a unit.
 const PATTERN: &str = "^([0-9]{1,5}(h|m|s|ms)){1,4}$";
@@ -79,7 +80,9 @@ impl JsonSchema for DurationText {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": PATTERN, "maxLength": 32 })
+        // The rule says the same as the pattern, in words.
+        let rule = json!({ "rule": format!("self.matches('{PATTERN}')"), "message": "write a duration like 90s, 10m or 1h30m" });
+        json_schema!({ "type": "string", "pattern": PATTERN, "maxLength": 32, "x-kubernetes-validations": [rule] })
     }
 }
 

@@ -22,7 +22,7 @@ use super::status::NamespaceMigrationStatus;
     shortname = "migrations",
     shortname = "nsm",
     category = "namespace-migration",
-    doc = "Moves the service of the namespace that it is in from the source cluster to the target cluster of a ClusterPair, without downtime.",
+    doc = "Moves the service of the namespace that it is in, or of spec.namespace, from the source cluster to the target cluster of a ClusterPair, without downtime.",
     printcolumn(name = "Stage", type_ = "string", json_path = ".status.stage", description = "Where the migration is"),
     printcolumn(
         name = "Step",
@@ -51,6 +51,13 @@ use super::status::NamespaceMigrationStatus;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Pair", type_ = "string", json_path = ".spec.clusterPair", priority = 1),
     printcolumn(
+        name = "Moves",
+        type_ = "string",
+        json_path = ".spec.namespace",
+        description = "The namespace that moves, where it is not the object's own",
+        priority = 1
+    ),
+    printcolumn(
         name = "Since",
         type_ = "date",
         json_path = ".status.waitingSince",
@@ -73,11 +80,24 @@ use super::status::NamespaceMigrationStatus;
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.clusterPair == oldSelf.clusterPair").message("clusterPair cannot be changed: delete this migration and create another one"))]
+#[x_kube(
+    validation = Rule::new("self.clusterPair == oldSelf.clusterPair")
+        .message("clusterPair cannot be changed: delete this migration and create another one"),
+    validation = Rule::new("has(self.__namespace__) == has(oldSelf.__namespace__) && (!has(self.__namespace__) || self.__namespace__ == oldSelf.__namespace__)")
+        .message("namespace cannot be set, changed or removed: delete this migration and create another one"),
+    validation = Rule::new("!has(self.__namespace__) || !(self.__namespace__ in ['default', 'kube-system', 'kube-public', 'kube-node-lease'])")
+        .message("namespace belongs to the cluster and never moves: name the namespace of a service")
+)]
 pub struct NamespaceMigrationSpec {
     /// Name of the ClusterPair that says which two clusters these are. It cannot be changed.
     #[schemars(length(min = 1, max = 253))]
     pub cluster_pair: String,
+
+    /// The namespace that moves, in both clusters. By default the one that this object is in. Another one only if the ClusterPair
+    /// lists this object's namespace among its delegates. It cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub namespace: Option<String>,
 
     /// The run of this migration. A higher number starts again after RolledBack or Failed.
     #[serde(default = "one")]

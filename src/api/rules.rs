@@ -94,3 +94,34 @@ fn an_identifier_template_that_could_repeat_itself_is_refused() {
     let said = refusal_of_pair(|spec| spec["identifierTemplate"] = json!("{ingress}-{colour}"));
     assert!(said.contains("no two Ingresses may have the same identifier"), "{said}");
 }
+
+#[test]
+fn the_namespace_that_moves_is_given_once_and_is_none_of_the_clusters() {
+    let (own, other) = (migration(&json!({})), migration(&json!({ "namespace": "team-a" })));
+    validate_cel(&other).unwrap();
+    validate_cel_update(&other, &other).unwrap();
+    let words = "namespace cannot be set, changed or removed: delete this migration and create another one";
+    let third = migration(&json!({ "namespace": "team-b" }));
+    for (new, old) in [(&other, &own), (&own, &other), (&third, &other)] {
+        let said = validate_cel_update(new, old).unwrap_err().to_string();
+        assert!(said.contains(words), "{said}");
+    }
+    for namespace in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+        let said = validate_cel(&migration(&json!({ "namespace": namespace }))).unwrap_err().to_string();
+        assert!(said.contains("namespace belongs to the cluster and never moves"), "{said}");
+    }
+}
+
+#[test]
+fn a_duration_needs_a_unit_and_no_sign() {
+    let words = "write a duration like 90s, 10m or 1h30m";
+    for text in ["10", "-5m", "", "1.5h", "1d"] {
+        let hold = json!({ "traffic": { "steps": [{ "weight": 100, "hold": text }] } });
+        for changes in [json!({ "bake": { "for": text } }), json!({ "probes": { "interval": text } }), hold] {
+            let said = validate_cel(&migration(&changes)).unwrap_err().to_string();
+            assert!(said.contains(words), "{changes}: {said}");
+        }
+    }
+    let said = refusal_of_pair(|spec| spec["dns"] = json!({ "propagation": "10" }));
+    assert!(said.contains(words), "{said}");
+}

@@ -6,6 +6,7 @@ pub mod connection;
 pub mod kubeconfig;
 mod limits;
 pub mod namespace_watch;
+pub mod rights;
 pub mod secret;
 
 #[cfg(test)]

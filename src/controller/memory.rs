@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use kube::ResourceExt as _;
 use kube_runtime::reflector::ObjectRef;
 
-use super::locked;
+use super::{forged, locked};
 use crate::api::{NamespaceMigration, NamespaceMigrationStatus, Stage};
 use crate::machine::stages;
 use crate::metrics::{ClusterSide, Metrics, MigrationLabels, RollbackLabels, StageLabels, WeightLabels};
@@ -17,6 +17,8 @@ pub(super) struct Known {
     pub(super) status: NamespaceMigrationStatus,
     /// The version of the object that has it.
     pub(super) version: String,
+    /// What somebody else did to the status, which is why the object has another one.
+    pub(super) forged: Option<String>,
 }
 
 struct Remembered {
@@ -36,19 +38,21 @@ impl Memory {
         Self { remembered: Mutex::default(), metrics }
     }
 
-    /// The newer of what the watch brought and what was written last.
+    /// The newer of what the watch brought and what was written last; never what somebody else wrote.
     pub(super) fn latest(&self, migration: &Arc<NamespaceMigration>) -> Known {
-        let seen = Known {
-            status: migration.status.clone().unwrap_or_default(),
-            version: migration.resource_version().unwrap_or_default(),
-        };
+        let seen = migration.status.clone().unwrap_or_default();
+        let version = migration.resource_version().unwrap_or_default();
         let remembered = locked(&self.remembered);
         let written = remembered.get(&ObjectRef::from_obj(migration.as_ref()));
-        match written.filter(|written| Some(&written.uid) == migration.metadata.uid.as_ref()) {
-            Some(written) if number(&written.version) > number(&seen.version) => {
-                Known { status: written.status.clone(), version: written.version.clone() }
-            }
-            _ => seen,
+        let written = written.filter(|written| Some(&written.uid) == migration.metadata.uid.as_ref());
+        if let Some(newer) = written.filter(|written| number(&written.version) > number(&version)) {
+            return Known { status: newer.status.clone(), version: newer.version.clone(), forged: None };
+        }
+        let written = written.map(|written| written.status.clone());
+        match forged::trace(migration, written.as_ref()) {
+            None => Known { status: seen, version, forged: None },
+            // What nobody remembers is lost: the stamps on the Ingresses say where it stands.
+            forged => Known { status: written.unwrap_or_default(), version, forged },
         }
     }
 

@@ -51,6 +51,11 @@ impl Pairs {
         self.store.get(&ObjectRef::new(name))
     }
 
+    /// Every migration, as it is watched.
+    pub(super) fn all_migrations(&self) -> Vec<Arc<NamespaceMigration>> {
+        locked(&self.migrations).as_ref().map(Store::state).unwrap_or_default()
+    }
+
     /// The connections of a pair. One whose address has changed is made anew; the old one ends with its last user.
     pub(super) fn connections(
         &self,

@@ -107,6 +107,7 @@ fn stops_the_clock(run: &Run<'_>, reason: Reason) -> bool {
         | Reason::UnplannedIngress
         | Reason::OwnedByAnother
         | Reason::SourceUnhealthy
+        | Reason::NotAllowed
         | Reason::SourceUnhealthyToo
         | Reason::Held => true,
         // Before the first write a blocker has its deadline; afterwards a person has to decide.
@@ -133,6 +134,7 @@ fn stood_still(reason_before: &str) -> bool {
         Reason::SourceUnhealthyToo,
         Reason::SourceUnhealthy,
         Reason::Held,
+        Reason::NotAllowed,
     ];
     still.into_iter().any(|reason| reason.as_str() == reason_before)
 }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::allowed;
 use super::claim;
 use super::contest;
 use super::deadline;
@@ -44,12 +45,18 @@ pub struct Needs {
     pub probes: bool,
     /// These Secrets are read on both sides.
     pub secrets: Vec<String>,
+    /// Both sides are asked what the operator may do.
+    pub rights: bool,
 }
 
 /// What must be looked at before [`decide`], from the status alone. An ended migration needs nothing.
 pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
     let restarts = order.attempt > status.attempt && status.stage != Stage::Completed;
     if is_terminal(status.stage) && !restarts && !requests::wakes(order, status) {
+        return Needs::default();
+    }
+    // What is in a namespace is not told to whom it does not concern.
+    if order.not_allowed.is_some() && status.stage <= Stage::Preflight {
         return Needs::default();
     }
     let planned = status.plan.iter().flat_map(|plan| plan.secrets.iter().cloned());
@@ -60,7 +67,9 @@ pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
         Stage::RollingBack | Stage::RollbackBlocked if removes && status.written_since.is_some() => planned.collect(),
         _ => vec![],
     };
-    Needs { clusters: true, probes: is_watched(status.stage), secrets }
+    // A pass that begins in Pending may walk on.
+    let rights = restarts || status.stage <= Stage::Preflight;
+    Needs { clusters: true, probes: is_watched(status.stage), secrets, rights }
 }
 
 /// Decides what to do about one migration, given everything that is known at `now`.
@@ -188,12 +197,14 @@ fn next_move(run: &Run<'_>) -> Move {
     }
 }
 
-/// A contest never blocks a rollback for health.
+/// Neither a contest nor a revoked permission blocks a rollback for health.
 fn overruled(run: &Run<'_>) -> Option<Move> {
     match contest::respond(run) {
         Some(rollback @ Move::RollBack { .. }) => Some(rollback),
         contest => {
-            unhealthy(run).or(contest).or_else(|| claim::missing(run)).or_else(|| recheck::broken(run).map(Move::from))
+            let refused = || allowed::refused(run).map(Move::from);
+            let broken = || recheck::broken(run).map(Move::from);
+            unhealthy(run).or_else(refused).or(contest).or_else(|| claim::missing(run)).or_else(broken)
         }
     }
 }

@@ -6,7 +6,9 @@
 //! | Question | Module |
 //! |---|---|
 //! | What is asked for, parsed once? | [`order`], [`controls`] |
+//! | Does the ClusterPair allow it, and is nobody else at it? | [`allowed`], [`glob`], [`lock`] |
 //! | What has been seen? | [`observed`], [`health`] |
+//! | What must the operator be allowed to do? | [`right`] |
 //! | What does each stage do and wait for? | [`stages`] |
 //! | What changes the world, and what takes it back? | [`effect`] |
 //! | May this weight be written now? | [`permit`], [`stamp`] |
@@ -18,6 +20,7 @@
 //! | What if status is lost, or a rollback began elsewhere? | [`resume`] |
 //! | What does a person read? | [`summary`], [`reason`]; of effects that fail, [`failure`] |
 
+pub mod allowed;
 mod claim;
 pub mod contest;
 pub mod controls;
@@ -27,7 +30,9 @@ pub mod edits;
 pub mod effect;
 pub mod failure;
 pub mod gate;
+pub mod glob;
 pub mod health;
+pub mod lock;
 pub mod observed;
 pub mod order;
 pub mod pause;
@@ -37,6 +42,7 @@ mod recheck;
 pub mod reference;
 pub mod requests;
 pub mod resume;
+pub mod right;
 pub mod run;
 pub mod side;
 pub mod stages;

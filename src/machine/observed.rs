@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::health::HealthView;
+use super::lock::Holder;
+use super::right::Rights;
 pub use super::side::Side;
 use super::stamp::Stamp;
 use super::traffic::Weight;
@@ -21,6 +23,8 @@ pub struct Observed {
     pub secrets: Option<BTreeMap<String, SecretView>>,
     /// The verdicts of the probes.
     pub health: HealthView,
+    /// Another migration that came first and moves the same namespace or host.
+    pub in_front: Option<Holder>,
 }
 
 impl Observed {
@@ -89,6 +93,8 @@ pub struct ClusterView {
     pub synced: bool,
     /// What may not be watched, and why: what is below is old, or was never seen.
     pub unwatchable: Option<String>,
+    /// What the operator may do there, asked before the move.
+    pub rights: Rights,
     /// The namespace that moves.
     pub namespace: Option<NamespaceFacts>,
     /// Its Ingresses by name.

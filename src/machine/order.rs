@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 use kube::ResourceExt;
 
+use super::allowed::{self, Asked, NotAllowed};
 use super::controls::Controls;
 use super::gate::{DnsVerification, FollowTime};
 use super::observed::Side;
@@ -22,8 +23,16 @@ pub struct Order {
     pub owner: String,
     /// Generation of the spec that this was parsed from.
     pub generation: i64,
+    /// The migration: its namespace and its name.
+    pub object: (String, String),
     /// The namespace that moves, in both clusters.
     pub namespace: String,
+    /// Why the ClusterPair does not let this migration move it, when it does not.
+    pub not_allowed: Option<NotAllowed>,
+    /// Globs of the hosts that may move.
+    pub allowed_hosts: Vec<String>,
+    /// UID of the home cluster's `kube-system` namespace.
+    pub home: String,
     /// The namespace that the operator runs in, which never moves.
     pub operator_namespace: String,
     /// The run.
@@ -133,7 +142,8 @@ impl OrderError {
     pub fn fix(&self) -> String {
         match self {
             Self::NoSuchPair { pair } => format!(
-                "Create ClusterPair {pair}; or, if the name is wrong, delete this object and create it again with the right one."
+                "Create ClusterPair {pair}; or, if the name is wrong, delete this object and create it again with the right one (kubectl \
+                 get clusterpairs)."
             ),
             Self::Duration { object, field, .. } => format!("Mend {field} of {object}."),
             Self::Steps { object, .. } => format!("Mend spec.traffic.steps of {object}."),
@@ -151,11 +161,18 @@ impl Order {
     /// [`OrderError`], in words for the person who wrote the spec.
     pub fn parse(migration: &NamespaceMigration, pair: &ClusterPair, home: &Home) -> Result<Self, OrderError> {
         let spec = &migration.spec;
-        let namespace = migration.namespace().unwrap_or_default();
-        let object = format!("NamespaceMigration {namespace}/{}", migration.name_any());
+        let from = migration.namespace().unwrap_or_default();
+        let namespace = spec.namespace.clone().unwrap_or_else(|| from.clone());
+        let place = format!("{from}/{}", migration.name_any());
+        let object = format!("NamespaceMigration {place}");
+        let asked = Asked { from: &from, object: &place, namespace: &namespace, pair: &pair.name_any() };
         let excluded: BTreeSet<_> = spec.secrets.exclude.iter().collect();
         Ok(Self {
-            owner: format!("{}/{namespace}/{}", home.identity, migration.name_any()),
+            owner: format!("{}/{place}", home.identity),
+            object: (from.clone(), migration.name_any()),
+            not_allowed: allowed::namespace(&asked, pair),
+            allowed_hosts: pair.spec.allowed_hosts.clone(),
+            home: home.identity.clone(),
             operator_namespace: home.operator_namespace.clone(),
             generation: migration.metadata.generation.unwrap_or_default(),
             attempt: spec.attempt,

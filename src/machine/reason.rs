@@ -5,6 +5,7 @@
 #[allow(missing_docs, reason = "each variant is described by `meaning`, which the documentation prints")]
 pub enum Reason {
     InvalidSpec,
+    NotAllowed,
     ConnectingToClusters,
     SourceUnreachable,
     TargetUnreachable,
@@ -31,6 +32,7 @@ pub enum Reason {
     UnplannedIngress,
     Terminating,
     WriteRefused,
+    ForeignStatus,
     TargetUnhealthy,
     SourceUnhealthy,
     SourceUnhealthyToo,
@@ -63,8 +65,9 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for the documentation and for tests.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 57] = [
         Self::InvalidSpec,
+        Self::NotAllowed,
         Self::ConnectingToClusters,
         Self::SourceUnreachable,
         Self::TargetUnreachable,
@@ -91,6 +94,7 @@ impl Reason {
         Self::UnplannedIngress,
         Self::Terminating,
         Self::WriteRefused,
+        Self::ForeignStatus,
         Self::TargetUnhealthy,
         Self::SourceUnhealthy,
         Self::SourceUnhealthyToo,
@@ -135,12 +139,13 @@ impl Reason {
     fn entry(self) -> (&'static str, &'static str) {
         match self {
             Self::InvalidSpec => ("InvalidSpec", "The spec or its ClusterPair cannot be used as it is."),
+            Self::NotAllowed => ("NotAllowed", "The ClusterPair does not let this namespace move, or not by this migration."),
             Self::ConnectingToClusters => ("ConnectingToClusters", "The clusters are being reached and their namespaces listed."),
             Self::SourceUnreachable => ("SourceUnreachable", "The source's API server does not answer; nothing is decided without it."),
             Self::TargetUnreachable => ("TargetUnreachable", "The target's API server does not answer; nothing is decided without it."),
             Self::ClusterRefused => ("ClusterRefused", "A cluster answers, but the connection, the credentials or a right are refused."),
             Self::WrongCluster => ("WrongCluster", "A cluster has another identity than the ClusterPair says; nothing is written to it."),
-            Self::OwnedByAnother => ("OwnedByAnother", "Another migration moves an Ingress of this namespace."),
+            Self::OwnedByAnother => ("OwnedByAnother", "Another migration that came first moves this namespace or one of its hosts."),
             Self::PreflightBlocked => ("PreflightBlocked", "A check before the move found a blocker that is not acknowledged."),
             Self::WritingWeights => ("WritingWeights", "Weights are being written to Ingresses."),
             Self::WaitingForDns => ("WaitingForDNS", "The weights are written; DNS needs time to follow."),
@@ -161,6 +166,7 @@ impl Reason {
             Self::UnplannedIngress => ("UnplannedIngress", "An Ingress that is not part of the plan has appeared on the source; the clock stands still."),
             Self::Terminating => ("Terminating", "A namespace or Ingress is being deleted; it is never given users."),
             Self::WriteRefused => ("WriteRefused", "An API server refuses a write; its words are in the message. It is tried again."),
+            Self::ForeignStatus => ("ForeignStatus", "Somebody else wrote the status; it was not believed and is written anew."),
             Self::TargetUnhealthy => ("TargetUnhealthy", "A check of the target failed."),
             Self::SourceUnhealthy => ("SourceUnhealthy", "A check of the source failed."),
             Self::SourceUnhealthyToo => ("SourceUnhealthyToo", "Both sides fail; users are not moved from one broken side to another."),

@@ -79,9 +79,11 @@ pub(super) fn newest_stamp(run: &Run<'_>) -> Option<Stamp> {
     ours.max_by_key(|stamp| (stamp.epoch, stamp.direction.is_back())).cloned()
 }
 
-/// The highest epoch that is known of: the next one is newer than everything.
+/// The highest epoch that is known of, whoever wrote it: it grows from one migration of a namespace to the next.
 pub(super) fn highest_epoch(run: &Run<'_>) -> i64 {
-    newest_stamp(run).map_or(0, |stamp| stamp.epoch).max(run.status.epoch)
+    let all = [Side::Source, Side::Target].into_iter().flat_map(|side| run.view(side).ingresses.values());
+    let seen = all.filter_map(|facts| facts.stamp.as_ref()).map(|stamp| stamp.epoch).max();
+    seen.unwrap_or(0).max(run.status.epoch)
 }
 
 /// Nothing is remembered, but the Ingresses carry our stamps: take it up where it stands. A run that has not ended is

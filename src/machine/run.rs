@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 
 use super::effect::{Effect, WeightWrite};
 use super::health::Verdict;
-use super::observed::{ClusterView, IngressFacts, Observed, Side};
+use super::observed::{ClusterView, IngressFacts, Observed, Reach, Side};
 use super::order::Order;
 use super::permit;
 use super::reason::Reason;
@@ -249,7 +249,6 @@ impl Run<'_> {
 
     /// A wait because this cluster cannot be used, if it cannot.
     pub fn side_trouble(&self, side: Side) -> Option<Wait> {
-        use super::observed::Reach;
         let view = self.view(side);
         let reason = match (&view.reach, side) {
             (Reach::Reachable, _) if view.unwatchable.is_some() => {
@@ -265,7 +264,8 @@ impl Run<'_> {
             (_, Side::Source) => Reason::SourceUnreachable,
             (_, Side::Target) => Reason::TargetUnreachable,
         };
-        let message = format!("The {side} cluster of ClusterPair {} {}.", self.order.pair, view.reach.trouble());
+        let (pair, trouble) = (&self.order.pair, view.reach.trouble());
+        let message = format!("The {side} cluster of ClusterPair {pair} {trouble}.{}", self.mistaken(side));
         let wait = Wait::new(reason, message);
         Some(match reason {
             Reason::WrongCluster => wait.unblocked_by(self.right_cluster(side)).stalled(),
@@ -284,6 +284,15 @@ impl Run<'_> {
         format!(
             "ClusterPair {pair} expects the identity {expected}: let its connection lead to that cluster, or mend spec.{side}.identity."
         )
+    }
+
+    /// What else is known about a cluster that is another one than the pair names. Empty when it is the right one.
+    fn mistaken(&self, side: Side) -> String {
+        let Reach::WrongCluster { found } = &self.view(side).reach else { return String::new() };
+        if *found == self.order.rules(side.other()).identity {
+            return format!(" That is the {}: both connections lead to the same cluster.", side.other());
+        }
+        String::new()
     }
 }
 

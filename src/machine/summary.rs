@@ -51,7 +51,7 @@ pub fn write_wait(status: &mut NamespaceMigrationStatus, wait: &Wait, now: Times
 }
 
 fn write_findings(run: &mut Run<'_>) {
-    if run.status.stage <= Stage::Bake && run.cluster_trouble().is_none() {
+    if run.status.stage <= Stage::Bake && stages::trouble_before_checks(run).is_none() {
         run.status.preflight = stages::findings(run);
     }
 }

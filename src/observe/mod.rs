@@ -1,19 +1,26 @@
 //! What is known now: both clusters as they are watched, Secrets where they are needed, and the probes' verdicts.
 
 pub mod facts;
+mod rights;
 mod secrets;
 
 use ring::hmac;
 
 use crate::machine::Observed;
 use crate::machine::drive::Needs;
+use crate::machine::order::Order;
 use crate::site::Site;
 
-/// Everything that a decision may rest on. Only Secrets cost requests, and only in the stage that copies them.
-pub async fn observe(site: &Site, namespace: &str, needs: &Needs, key: &hmac::Key) -> Observed {
+/// Everything that a decision may rest on. Only Secrets and rights cost requests, and only in the stages that need them.
+pub async fn observe(site: &Site, order: &Order, needs: &Needs, key: &hmac::Key) -> Observed {
     let secrets = match needs.secrets.as_slice() {
         [] => None,
-        names => Some(secrets::read(site, namespace, names, key).await),
+        names => Some(secrets::read(site, &order.namespace, names, key).await),
     };
-    Observed { source: site.source.view(), target: site.target.view(), secrets, health: site.health() }
+    let (source, target) = (site.source.view(), site.target.view());
+    let mut observed = Observed { source, target, secrets, health: site.health(), in_front: None };
+    if needs.rights {
+        rights::add(site, order, &mut observed).await;
+    }
+    observed
 }

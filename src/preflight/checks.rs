@@ -2,18 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use super::{Check, Facts, Found, identifier, moving};
+use super::permissions::permissions;
+use super::{Check, Facts, Found, PERMISSIONS, identifier, moving};
+use crate::machine::allowed;
 use crate::machine::observed::{IngressFacts, Side};
 use crate::machine::traffic::Weight;
 use crate::replicate;
 
-pub(super) const CHAIN: [Check; 12] = [
+/// Those that need to see neither side.
+pub(super) const BLIND: [Check; 1] = [(PERMISSIONS, permissions)];
+
+pub(super) const CHAIN: [Check; 14] = [
+    (PERMISSIONS, permissions),
     ("ProtectedNamespace", protected_namespace),
     ("SourceNamespace", source_namespace),
     ("NoIngressWithHost", no_ingress_with_host),
     ("UnknownExclusion", unknown_exclusion),
     ("SharedHost", shared_host),
     ("WildcardHost", wildcard_host),
+    ("HostNotAllowed", host_not_allowed),
     ("SourceWeightZero", source_weight_zero),
     ("TargetHosts", target_hosts),
     ("TargetHasUsers", target_has_users),
@@ -113,6 +120,11 @@ fn wildcard_host(facts: Facts<'_>) -> Option<Found> {
     let message =
         format!("Ingress {name} has the wildcard host {host}, which cannot be probed: no request can ask for it.");
     blocker(message, format!("Name the hosts, or exclude Ingress {name}."))
+}
+
+fn host_not_allowed(facts: Facts<'_>) -> Option<Found> {
+    let refused = allowed::host(facts.order, facts.observed)?;
+    blocker(format!("{refused}."), refused.fix())
 }
 
 /// A source at 0 serves nobody: the users are elsewhere, and taking the target to 0 first would leave both at 0.

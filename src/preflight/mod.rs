@@ -1,10 +1,16 @@
 //! PURE. The checks before the move: an ordered chain of small questions about what was observed.
 
 mod checks;
+mod permissions;
 
 use crate::api::status::{Finding, Severity};
 use crate::machine::observed::{IngressFacts, Observed, Side};
 use crate::machine::order::Order;
+
+pub use permissions::lacks_rights;
+
+/// The name of the check of the operator's rights.
+pub const PERMISSIONS: &str = "Permissions";
 
 /// What every check may look at.
 #[derive(Clone, Copy, Debug)]
@@ -27,8 +33,14 @@ type Check = (&'static str, fn(Facts<'_>) -> Option<Found>);
 /// Everything that the checks found, in the order in which it should be read.
 pub fn findings(order: &Order, observed: &Observed) -> Vec<Finding> {
     let facts = Facts { order, observed };
-    let found = checks::CHAIN.iter().filter_map(|(name, check)| Some(finding(order, name, check(facts)?)));
-    found.chain(unknown_acknowledgements(order)).collect()
+    // What cannot be seen is no finding: of a side that shows nothing, only the missing right is told.
+    let chain = if is_seen(observed) { checks::CHAIN.as_slice() } else { checks::BLIND.as_slice() };
+    let found = chain.iter().filter_map(|(name, check)| Some(finding(order, name, check(facts)?)));
+    found.chain(unknown_acknowledgements(order)).chain(home_on_target(order)).collect()
+}
+
+fn is_seen(observed: &Observed) -> bool {
+    [&observed.source, &observed.target].into_iter().all(|view| view.synced && view.unwatchable.is_none())
 }
 
 /// The same once the move has begun: what speaks of the weights that it began with is not asked any more.
@@ -55,6 +67,20 @@ fn unknown_acknowledgements(order: &Order) -> impl Iterator<Item = Finding> {
         severity: Severity::Info,
         message: format!("There is no check named {name}; the acknowledgement does nothing."),
         fix: "Take it out of spec.preflight.acknowledge, or mend the name.".to_owned(),
+    })
+}
+
+/// Allowed, but a person must know what is lost.
+fn home_on_target(order: &Order) -> Option<Finding> {
+    (order.home == order.target.identity).then(|| Finding {
+        check: "HomeOnTarget".to_owned(),
+        severity: Severity::Info,
+        message: "The operator and this object live on the target. If the target dies, the operator dies with it: nothing rolls back by \
+                  itself, and this object cannot be read."
+            .to_owned(),
+        fix: "Install the operator on the source or on a third cluster. If the target dies before, take the traffic back by hand: \
+              weight 100 on the source's Ingresses."
+            .to_owned(),
     })
 }
 

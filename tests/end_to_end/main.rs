@@ -11,6 +11,7 @@
     reason = "a test that cannot go on has failed; measurements are printed"
 )]
 
+mod bad_input;
 mod ceiling;
 mod contested;
 mod controls;
@@ -18,12 +19,16 @@ mod crash;
 mod dead_source;
 mod dead_target;
 mod drain;
+mod forged_status;
 mod hurry;
 mod in_flight;
 mod ingresses;
+mod kubeconfig_attacks;
 mod kubeconfig_life;
 mod leader;
 mod migration;
+mod namespaces;
+mod permissions;
 mod preflight;
 mod quiescence;
 mod rollback;

@@ -11,7 +11,7 @@ use rig::deploy::{KUBECONFIG_KEY, OPERATOR_NAMESPACE, put_kubeconfig};
 use rig::setup::{Home, Options};
 use serde_json::{Value, json};
 
-use crate::scene::{Migration, Scene, proxied, quick, reason_of};
+use crate::scene::{Scene, proxied, quick, reason_of};
 
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
@@ -28,7 +28,7 @@ async fn a_cluster_that_cannot_be_reached_is_named_and_waited_for() -> Result<()
         let shop = scene.migration(&format!("unreachable-{side}")).begin().await?;
         let reason = if side == "source" { "SourceUnreachable" } else { "TargetUnreachable" };
         let what = format!("The {side} cluster of ClusterPair unreachable does not answer");
-        waits_and_writes_nothing(&shop, reason, &what).await?;
+        shop.is_told(reason, &what).await?;
         faults.healthy();
         shop.ends(Stage::Completed).await?;
     }
@@ -41,7 +41,7 @@ async fn a_cluster_with_another_identity_than_the_pair_says_is_never_written() -
     let real = pairs(&scene).await?.get("identity").await?.spec.target.identity;
     change_pair(&scene, "identity", json!({"target": {"identity": NOBODY}})).await?;
     let shop = scene.migration("identity-shop").begin().await?;
-    waits_and_writes_nothing(&shop, "WrongCluster", &format!("its identity is {real}")).await?;
+    shop.is_told("WrongCluster", &format!("its identity is {real}")).await?;
     change_pair(&scene, "identity", json!({"target": {"identity": real}})).await?;
     shop.ends(Stage::Completed).await?;
     shop.keeps_its_promises().await
@@ -54,12 +54,7 @@ async fn a_namespace_that_is_not_on_the_source_or_belongs_to_the_cluster_is_refu
     let shop = scene.migration("nowhere-shop").deploy().await?;
     shop.sample.delete(&client, crate::scene::LIMIT).await?;
     shop.begin().await?;
-    waits_and_writes_nothing(
-        &shop,
-        "PreflightBlocked",
-        "SourceNamespace: The namespace nowhere-shop is not on the source",
-    )
-    .await?;
+    shop.is_told("PreflightBlocked", "SourceNamespace: The namespace nowhere-shop is not on the source").await?;
     shop.sample.create_on_source(&client).await?;
     shop.ends(Stage::Completed).await?;
 
@@ -84,9 +79,9 @@ async fn a_namespace_without_a_host_or_an_acknowledgement_waits_until_it_has_one
     let scene = Scene::open(quick("blocked")).await?;
     let shop = scene.migration("blocked-shop").service(rig::sample_namespace::SampleNamespace::without_ingress);
     let shop = shop.spec("/preflight", json!({})).begin().await?;
-    waits_and_writes_nothing(&shop, "PreflightBlocked", "NoIngressWithHost: There is no Ingress in namespace").await?;
+    shop.is_told("PreflightBlocked", "NoIngressWithHost: There is no Ingress in namespace").await?;
     shop.sample.create_ingress(&scene.source()).await?;
-    let blocked = waits_and_writes_nothing(&shop, "PreflightBlocked", "AnnotationOnly: Nobody asks DNS").await?;
+    let blocked = shop.is_told("PreflightBlocked", "AnnotationOnly: Nobody asks DNS").await?;
     let status = blocked.status.context("a status")?;
     ensure!(status.unblock.contains("acknowledge AnnotationOnly"), "{}", status.unblock);
     shop.change(json!({"preflight": {"acknowledge": [{"check": "AnnotationOnly", "reason": "known"}]}})).await?;
@@ -103,11 +98,11 @@ async fn a_kubeconfig_that_is_missing_or_would_run_a_command_is_refused_and_noth
     // The operator has connected to nothing yet: connections are made for migrations.
     let shop = scene.migration("kubeconfig-shop").begin().await?;
     let missing = format!("there is no Secret {name} in the operator's namespace {OPERATOR_NAMESPACE}");
-    waits_and_writes_nothing(&shop, "ClusterRefused", &missing).await?;
+    shop.is_told("ClusterRefused", &missing).await?;
 
     let canary = scene.world.folder().join("exec-canary");
     put_text(&secrets, name, &running_kubeconfig(&good, &canary)?).await?;
-    waits_and_writes_nothing(&shop, "ClusterRefused", &format!("the kubeconfig in Secret {name} is refused")).await?;
+    shop.is_told("ClusterRefused", &format!("the kubeconfig in Secret {name} is refused")).await?;
     ensure!(shop.now().await?.status.is_some_and(|status| status.message.contains("exec")), "exec is not named");
     ensure!(!canary.exists(), "the kubeconfig's command was run");
 
@@ -117,22 +112,6 @@ async fn a_kubeconfig_that_is_missing_or_would_run_a_command_is_refused_and_noth
     ensure!(!canary.exists(), "the kubeconfig's command was run");
     shop.tells_nobody(&access.token).await?;
     shop.keeps_its_promises().await
-}
-
-/// Waits for the reason with this in its sentence, and fails if anything was written to either cluster by then.
-async fn waits_and_writes_nothing(shop: &Migration<'_>, reason: &str, words: &str) -> Result<NamespaceMigration> {
-    let told = |found: &NamespaceMigration| {
-        reason_of(found) == reason && found.status.as_ref().is_some_and(|status| status.message.contains(words))
-    };
-    let found = shop.until(&format!("{reason}: {words}"), told).await?;
-    ensure!(found.status.as_ref().is_some_and(|status| !status.unblock.is_empty()), "nothing tells what to do");
-    let mut writes = shop.writes().await?;
-    writes.retain(|write| {
-        let object = write.resource != "namespacemigrations" && write.resource != "events";
-        object && write.namespace == shop.name() && crate::scene::is_by_operator(write)
-    });
-    ensure!(writes.is_empty(), "written although it is blocked: {}", writes[0].summary());
-    Ok(found)
 }
 
 async fn pairs(scene: &Scene) -> Result<Api<ClusterPair>> {

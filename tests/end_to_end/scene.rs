@@ -31,7 +31,6 @@ use serde_json::Value;
 
 pub use asking::PERSON;
 pub use draft::Draft;
-pub use promises::is_by_operator;
 pub use watching::{rollback_write, written};
 
 /// How long anything may take on a busy machine.
@@ -39,6 +38,9 @@ pub const LIMIT: Duration = Duration::from_secs(120);
 
 /// Namespaces of this process that a migration was created for: the only ones that an operator may write to.
 static MOVING: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// Namespaces of this process that hold a migration object: an operator may write its status and tell events there.
+static WITH_OBJECTS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// One operator with its surroundings.
 pub struct Scene {
@@ -54,6 +56,8 @@ pub struct Migration<'a> {
     pub scene: &'a Scene,
     pub sample: SampleNamespace,
     spec: Value,
+    /// The delegate's namespace that holds the migration object, if it is not its own.
+    delegate: Option<Box<str>>,
     /// Its namespace was not there before.
     since: [Mark; 2],
 }
@@ -92,6 +96,7 @@ impl Scene {
         match self.home {
             Home::Source => Ok(self.world.source()),
             Home::Third => self.world.home().await,
+            Home::Target => Ok(self.world.target()),
         }
     }
 
@@ -118,7 +123,7 @@ impl Scene {
 }
 
 impl Migration<'_> {
-    /// The name of the namespace, and of the migration in it.
+    /// The name of the namespace that moves, and of the migration.
     pub fn name(&self) -> &str {
         &self.sample.name
     }
@@ -128,9 +133,14 @@ impl Migration<'_> {
         &self.sample.hosts()[0]
     }
 
-    /// The migrations of the namespace.
+    /// The namespace of the migration object.
+    pub fn object_namespace(&self) -> &str {
+        self.delegate.as_deref().unwrap_or(self.name())
+    }
+
+    /// The migrations of the object's namespace.
     pub async fn api(&self) -> Result<Api<NamespaceMigration>> {
-        Ok(Api::namespaced(self.scene.home().await?.admin_client()?, self.name()))
+        Ok(Api::namespaced(self.scene.home().await?.admin_client()?, self.object_namespace()))
     }
 
     /// The migration as it is now.
@@ -195,7 +205,7 @@ impl Migration<'_> {
 
     /// Waits until an event with this reason is told: events come after the status.
     pub async fn event(&self, reason: &str) -> Result<()> {
-        let events: Api<Event> = Api::namespaced(self.scene.home().await?.admin_client()?, self.name());
+        let events: Api<Event> = Api::namespaced(self.scene.home().await?.admin_client()?, self.object_namespace());
         let told = || async {
             let events = events.list(&ListParams::default()).await;
             events.is_ok_and(|events| events.iter().any(|event| event.reason.as_deref() == Some(reason)))
@@ -272,4 +282,13 @@ fn remember_moving(namespace: &str) {
 
 fn is_moving(namespace: &str) -> bool {
     MOVING.lock().unwrap_or_else(PoisonError::into_inner).contains(namespace)
+}
+
+/// From now on an operator may report about migration objects in this namespace.
+pub fn remember_object(namespace: &str) {
+    WITH_OBJECTS.lock().unwrap_or_else(PoisonError::into_inner).insert(namespace.to_owned());
+}
+
+fn has_object(namespace: &str) -> bool {
+    WITH_OBJECTS.lock().unwrap_or_else(PoisonError::into_inner).contains(namespace)
 }

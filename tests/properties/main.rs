@@ -25,6 +25,8 @@ mod edits;
 mod interleavings;
 mod journey;
 mod lost_status;
+mod permission;
+mod permissions;
 mod planted;
 mod preflight;
 mod purity;

@@ -161,3 +161,23 @@ fn several_blockers_are_counted_and_all_are_listed() {
     world.edit(&json!({"ingresses": {"exclude": []}, "preflight": {"acknowledge": [{"check": "AnnotationOnly", "reason": "r"}]}}));
     world.run_until(Stage::Completed);
 }
+
+#[test]
+fn a_host_that_the_pair_does_not_allow_is_named_with_the_list() {
+    let mut world = World::new();
+    world.order.allowed_hosts = vec!["*.example.org".into(), "*.example.net".into()];
+    let said = "HostNotAllowed: Ingress web has the host shop.example, which ClusterPair old-to-new does not let move: its allowedHosts are *.example.org, *.example.net.";
+    let fix = "Ask the platform admins to add shop.example to spec.allowedHosts of ClusterPair old-to-new, or name web in spec.ingresses.exclude.";
+    says(&world, said, fix);
+}
+
+#[test]
+fn a_home_on_the_target_is_allowed_with_a_warning() {
+    let mut world = World::new();
+    world.order.home = world.order.target.identity.clone();
+    world.run_until(Stage::Completed);
+    let finding = world.status.preflight.iter().find(|finding| finding.check == "HomeOnTarget").unwrap();
+    assert_eq!(finding.severity, Severity::Info);
+    assert!(finding.message.contains("If the target dies, the operator dies with it"), "{}", finding.message);
+    assert!(finding.fix.contains("on the source or on a third cluster"), "{}", finding.fix);
+}

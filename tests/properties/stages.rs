@@ -39,7 +39,10 @@ fn pending_says_which_cluster_it_waits_for_and_why() {
     assert_eq!(passed(world.clone()).status.unblock, fix);
     world.target.reach = Reach::WrongCluster { found: "33333333".into() };
     let said = "The target cluster of ClusterPair old-to-new is another cluster than the ClusterPair names: its identity is 33333333.";
-    assert_eq!(says(&passed(world)), (Stage::Pending, "WrongCluster", said));
+    assert_eq!(says(&passed(world.clone())), (Stage::Pending, "WrongCluster", said));
+    world.target.reach = Reach::WrongCluster { found: world.order.source.identity.clone() };
+    let said = "That is the source: both connections lead to the same cluster.";
+    assert!(passed(world).status.message.ends_with(said));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use namespace_migration::machine::observed::{
     ClusterView, IngressFacts, NamespaceFacts, Reach, SecretFacts, SecretPresence, SecretView, WorkloadFacts,
 };
 use namespace_migration::machine::order::Home;
+use namespace_migration::machine::right::Rights;
 use namespace_migration::machine::traffic::Weight;
 use namespace_migration::machine::{Decision, Needs, Observed, Order, Side, decide, needs, rest};
 use serde_json::{Value, json};
@@ -36,6 +37,8 @@ pub struct Cluster {
     pub services: BTreeSet<String>,
     pub workloads: BTreeMap<String, WorkloadFacts>,
     pub secrets: BTreeMap<String, SecretFacts>,
+    /// What it says of the operator's rights.
+    pub rights: Rights,
 }
 
 impl Cluster {
@@ -50,17 +53,20 @@ impl Cluster {
             services: ["web".to_owned()].into(),
             workloads: [("Deployment/web".to_owned(), web)].into(),
             secrets: BTreeMap::new(),
+            rights: Rights::Known { refused: BTreeSet::new(), account: String::new() },
         }
     }
 
     fn view(&self) -> ClusterView {
         if !self.synced {
-            return ClusterView { reach: self.reach.clone(), ..ClusterView::default() };
+            let (reach, rights) = (self.reach.clone(), self.rights.clone());
+            return ClusterView { reach, rights, ..ClusterView::default() };
         }
         ClusterView {
             reach: self.reach.clone(),
             synced: true,
             unwatchable: None,
+            rights: self.rights.clone(),
             namespace: self.namespace.clone(),
             ingresses: self.ingresses.clone(),
             services: self.services.clone(),
@@ -202,12 +208,15 @@ impl World {
             return Observed::default();
         }
         let oldest = self.snapshots.len().checked_sub(stale).filter(|_| stale > 0);
-        let (source, target) = match oldest.and_then(|index| self.snapshots.get(index)) {
+        let (mut source, mut target) = match oldest.and_then(|index| self.snapshots.get(index)) {
             Some((source, target)) => (source.view(), target.view()),
             None => (self.source.view(), self.target.view()),
         };
+        if !needs.rights {
+            (source.rights, target.rights) = (Rights::NotAsked, Rights::NotAsked);
+        }
         let secrets = (!needs.secrets.is_empty()).then(|| self.secret_views(&needs.secrets));
-        Observed { source, target, secrets, health: self.health(needs.probes) }
+        Observed { source, target, secrets, health: self.health(needs.probes), in_front: None }
     }
 
     fn secret_views(&self, names: &[String]) -> BTreeMap<String, SecretView> {

@@ -246,6 +246,17 @@ fn only_small_plain_yaml_is_read() {
 }
 
 #[test]
+fn ten_megabytes_of_anything_are_refused_at_a_glance() {
+    let size = 10_000_000;
+    for piece in ["#", "\n", "[", "- a\n", "a: &a [*a]\n", "\u{feff}"] {
+        let text = piece.repeat(size / piece.len() + 1);
+        let began = std::time::Instant::now();
+        assert_eq!(parse(text.as_bytes()).err(), Some(KubeconfigError::TooLarge { found: text.len() }));
+        assert!(began.elapsed() < std::time::Duration::from_secs(5), "{piece:?} took {:?}", began.elapsed());
+    }
+}
+
+#[test]
 fn another_kind_of_document_is_refused() {
     for (from, to) in [("kind: Config", "kind: Secret"), ("apiVersion: v1", "apiVersion: canary-5d1f8e20")] {
         assert!(matches!(refusal(&good().replace(from, to)), KubeconfigError::Header { .. }));

@@ -18,7 +18,7 @@ use super::run::{Move, Run};
 use crate::api::Stage;
 
 pub(super) use copy_secrets::{statuses as secret_statuses, still_wanted};
-pub(super) use preflight::{blocked, findings, plan};
+pub(super) use preflight::{blocked, findings, plan, trouble_before_checks};
 pub(super) use rolling_back::exposed_percent;
 pub use shift_traffic::held;
 pub(super) use shift_traffic::planned_steps as shift_traffic_steps;

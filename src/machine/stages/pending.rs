@@ -1,18 +1,31 @@
-//! Pending (guide step 1, "agree a time"): waits until both clusters are connected and nobody else moves this namespace.
+//! Pending (guide step 1, "agree a time"): waits until both clusters are connected and nobody else moves this namespace
+//! or one of its hosts.
 
 use super::super::observed::Side;
 use super::super::reason::Reason;
 use super::super::run::{Move, Run, Wait};
+use super::preflight;
 use crate::api::STAMP_ANNOTATION;
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
-    if let Some(wait) = run.cluster_trouble() {
+    if let Some(wait) = preflight::trouble_before_checks(run) {
         return wait.into();
     }
-    if let Some(wait) = moved_by_another(run) {
+    if let Some(wait) = locked(run) {
         return wait.into();
     }
     Move::Advance { message: "Both clusters are connected.".to_owned() }
+}
+
+/// The lock on the namespace and its hosts.
+pub(super) fn locked(run: &Run<'_>) -> Option<Wait> {
+    let in_front = run.observed.in_front.as_ref().map(|holder| {
+        let message =
+            format!("{} is claimed by NamespaceMigration {}, which came first.", holder.thing, holder.migration);
+        let fix = "Wait until the other one has ended: this one then goes on by itself. Or delete one of the two.";
+        Wait::new(Reason::OwnedByAnother, message).unblocked_by(fix)
+    });
+    in_front.or_else(|| moved_by_another(run))
 }
 
 /// The lock: another owner's stamp that has not ended, on any Ingress of the namespace. It is looked at until our own stamps

@@ -1,19 +1,26 @@
 //! Preflight (guide: prerequisites): read-only checks, and the plan that is agreed when they pass.
 
+use jiff::SignedDuration;
+
 use super::super::edits;
 use super::super::observed::Side;
 use super::super::reason::Reason;
+use super::super::right::Rights;
 use super::super::run::{Memo, Move, Run, Wait, words};
-use super::pending::moved_by_another;
+use super::pending;
 use crate::api::Stage;
 use crate::api::status::{Finding, Plan, PlannedIngress, PlannedStep, Severity};
 use crate::preflight;
 
+/// A right that is given is noticed within this time.
+const RIGHTS_ASKED_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+
 pub(super) fn visit(run: &Run<'_>) -> Move {
-    if let Some(wait) = run.cluster_trouble() {
+    if let Some(wait) = trouble_before_checks(run) {
         return wait.into();
     }
-    if let Some(wait) = moved_by_another(run) {
+    // Hosts may have come since, and a new process stands in line again.
+    if let Some(wait) = pending::locked(run) {
         return wait.into();
     }
     if let Some(wait) = blocked(run) {
@@ -23,6 +30,28 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
         return Move::Remember(Memo::Plan(plan(run)));
     }
     Move::Advance { message: "No blocker was found.".to_owned() }
+}
+
+/// What keeps the checks from being made. That the operator may not look is what a check says best.
+pub(in super::super) fn trouble_before_checks(run: &Run<'_>) -> Option<Wait> {
+    if preflight::lacks_rights(run.order, run.observed) {
+        return None;
+    }
+    run.cluster_trouble().or_else(|| rights_not_asked(run))
+}
+
+/// Nobody asks once the move has begun.
+fn rights_not_asked(run: &Run<'_>) -> Option<Wait> {
+    let is_open = |side| run.status.stage <= Stage::Preflight && run.view(side).rights == Rights::NotAsked;
+    let message = "The clusters are being asked what the operator may do there.";
+    let wait = Wait::new(Reason::ConnectingToClusters, message).until(run.now);
+    [Side::Source, Side::Target].into_iter().any(is_open).then_some(wait)
+}
+
+/// Nothing tells that a right was given.
+fn look_again(run: &Run<'_>, blockers: &[Finding], wait: Wait) -> Wait {
+    let is_about_rights = blockers.iter().any(|finding| finding.check == preflight::PERMISSIONS);
+    if is_about_rights { wait.looking_again_at(run.now + RIGHTS_ASKED_AGAIN) } else { wait }
 }
 
 /// What the checks find in this stage.
@@ -43,7 +72,8 @@ pub(in super::super) fn blocked(run: &Run<'_>) -> Option<Wait> {
         count => format!(" ({} more in status.preflight.)", count - 1),
     };
     let message = format!("{}: {}{more}", first.check, first.message);
-    Some(Wait::new(Reason::PreflightBlocked, message).unblocked_by(&first.fix).stalled())
+    let wait = Wait::new(Reason::PreflightBlocked, message).unblocked_by(&first.fix).stalled();
+    Some(look_again(run, &blockers, wait))
 }
 
 /// What this attempt will do. Of later edits only steps, holds and the bake are taken up; see [`edits`].

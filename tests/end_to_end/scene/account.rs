@@ -19,7 +19,11 @@ impl Migration<'_> {
     }
 
     async fn status_text(&self) -> Result<String> {
-        self.scene.kubectl().await?.run(&["get", "migration", self.name(), "-n", self.name(), "-o", "yaml"]).await
+        self.scene
+            .kubectl()
+            .await?
+            .run(&["get", "migration", self.name(), "-n", self.object_namespace(), "-o", "yaml"])
+            .await
     }
 
     async fn weights_text(&self) -> Result<String> {

@@ -8,7 +8,7 @@ use rig::sample_namespace::{SECRET, SampleNamespace};
 use rig::setup::{Home, LABEL};
 use serde_json::{Value, json};
 
-use super::{LIMIT, Migration, Scene, marks, remember_moving};
+use super::{LIMIT, Migration, Scene, marks, remember_moving, remember_object};
 
 /// What will be there when it begins.
 pub struct Draft<'a> {
@@ -16,13 +16,15 @@ pub struct Draft<'a> {
     sample: SampleNamespace,
     on_target: Option<SampleNamespace>,
     target_ingress: bool,
+    delegate: Option<Box<str>>,
     spec: Value,
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn new(scene: &'a Scene, name: &str) -> Self {
         let sample = scene.setup.sample(name);
-        Self { scene, sample, on_target: None, target_ingress: false, spec: quick_spec(scene.setup.name()) }
+        let spec = quick_spec(scene.setup.name());
+        Self { scene, sample, on_target: None, target_ingress: false, delegate: None, spec }
     }
 
     /// Another value at this JSON pointer of the spec.
@@ -64,9 +66,17 @@ impl<'a> Draft<'a> {
         self
     }
 
+    /// The migration object is in the delegate's namespace, which exists, and names the one that moves.
+    #[must_use]
+    pub fn by_delegate(mut self, namespace: &str) -> Self {
+        self.delegate = Some(namespace.into());
+        let moves = json!(self.sample.name);
+        self.spec("/namespace", moves)
+    }
+
     /// Creates the service on both sides; it is ready on the source. The migration itself is not there.
     pub async fn deploy(self) -> Result<Migration<'a>> {
-        let Self { scene, sample, on_target, target_ingress, spec } = self;
+        let Self { scene, sample, on_target, target_ingress, delegate, spec } = self;
         let since = marks(scene.world).await?;
         let (source, target) = (scene.world.source().admin_client()?, scene.world.target().admin_client()?);
         let on_target = on_target.unwrap_or_else(|| sample.clone());
@@ -81,7 +91,7 @@ impl<'a> Draft<'a> {
         }
         sample.wait_until_ready(&source, LIMIT).await?;
         remember_moving(&sample.name);
-        Ok(Migration { scene, sample, spec, since })
+        Ok(Migration { scene, sample, spec, delegate, since })
     }
 
     /// [`Self::deploy`] and [`Migration::begin`].
@@ -101,8 +111,17 @@ impl Migration<'_> {
             "metadata": {"name": self.name(), "labels": {LABEL: self.scene.setup.name()}},
             "spec": self.spec,
         }))?;
+        remember_object(self.object_namespace());
         let created = self.api().await?.create(&PostParams::default(), &object).await;
         created.with_context(|| format!("creating NamespaceMigration {}", self.name())).map(|_| ())
+    }
+
+    /// Another migration of the same namespace: its own, or a delegate's. Nothing is created.
+    pub fn rival(&self, delegate: Option<&str>) -> Self {
+        let mut spec = self.spec.clone();
+        spec["namespace"] = delegate.map_or(Value::Null, |_| json!(self.name()));
+        let (sample, delegate) = (self.sample.clone(), delegate.map(Into::into));
+        Self { scene: self.scene, sample, spec, delegate, since: self.since }
     }
 
     /// The weights of `spec.traffic.steps`.

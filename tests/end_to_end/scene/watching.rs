@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 use kube::Client;
 use namespace_migration::api::NamespaceMigration;
 use rig::operator::Operator;
@@ -26,6 +26,16 @@ impl Scene {
         let operator = Operator::start(world.folder(), &setup.operator_options(Some(selector))).await?;
         let operator = std::sync::Arc::new(tokio::sync::Mutex::new(operator));
         Ok((Self { world, setup, operator, home }, second))
+    }
+
+    /// A scene whose operator has these environment variables besides the usual ones.
+    pub async fn open_with_environment(options: Options, environment: Vec<(String, String)>) -> Result<Self> {
+        let world = World::shared().await?;
+        let home = options.home;
+        let setup = Setup::start(world, options).await?;
+        let operator = rig::operator::Options { environment, ..setup.operator_options(Some(setup.selector())) };
+        let operator = Operator::start(world.folder(), &operator).await?;
+        Ok(Self { world, setup, operator: std::sync::Arc::new(tokio::sync::Mutex::new(operator)), home })
     }
 
     /// The administrator of the source.
@@ -97,6 +107,29 @@ impl Scene {
 }
 
 impl Migration<'_> {
+    /// Waits for the reason with this in its sentence and something to do about it, and fails if the operator has written
+    /// anything in the namespace by then, on either cluster.
+    pub async fn is_told(&self, reason: &str, words: &str) -> Result<NamespaceMigration> {
+        let told = |found: &NamespaceMigration| {
+            reason_of(found) == reason && found.status.as_ref().is_some_and(|status| status.message.contains(words))
+        };
+        let found = self.until(&format!("{reason}: {words}"), told).await?;
+        ensure!(found.status.as_ref().is_some_and(|status| !status.unblock.is_empty()), "nothing tells what to do");
+        self.nothing_is_written().await?;
+        Ok(found)
+    }
+
+    /// Fails if the operator has written anything but status and events in the namespace, on either cluster.
+    pub async fn nothing_is_written(&self) -> Result<()> {
+        let mut writes = self.writes().await?;
+        writes.retain(|write| {
+            let object = write.resource != "namespacemigrations" && write.resource != "events";
+            object && write.namespace == self.name() && is_by_operator(write)
+        });
+        ensure!(writes.is_empty(), "written although it is blocked: {}", writes[0].summary());
+        Ok(())
+    }
+
     /// Waits until it waits for this.
     pub async fn waits(&self, reason: &str) -> Result<NamespaceMigration> {
         self.until(&format!("reason {reason}"), |found| reason_of(found) == reason).await

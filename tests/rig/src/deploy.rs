@@ -66,6 +66,17 @@ pub async fn install_on_home(world: &World) -> Result<()> {
     .map(|_| ())
 }
 
+/// Installs the operator's parts with the target as its home, and an identity on the source.
+pub async fn install_on_target(world: &World) -> Result<()> {
+    let deploy = checkout()?.join("deploy");
+    futures::future::try_join(
+        install(world, world.target(), &deploy.join("home-on-target")),
+        install(world, world.source(), &deploy.join("source")),
+    )
+    .await
+    .map(|_| ())
+}
+
 /// Applies a kustomization and waits until the API server serves the kinds that it defines. Twice is as good as once.
 pub async fn install(world: &World, cluster: &ControlPlane, kustomization: &Path) -> Result<()> {
     let kubectl = Kubectl::of(cluster, world.tools())?;

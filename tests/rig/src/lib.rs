@@ -17,6 +17,7 @@ pub mod ports;
 pub mod progress;
 pub mod proxy;
 pub mod recorder;
+pub mod recording;
 pub mod sample_app;
 pub mod sample_namespace;
 pub mod services;

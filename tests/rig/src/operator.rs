@@ -37,6 +37,8 @@ pub struct Options {
     pub home: Access,
     /// The Lease that it shares with others of its kind; without one it works beside them.
     pub lease: Option<Lease>,
+    /// Environment variables besides the inherited ones.
+    pub environment: Vec<(String, String)>,
 }
 
 /// A Lease that decides which of several operators works. The operator's name is its identity there, so that one that is
@@ -90,6 +92,7 @@ impl Operator {
             .args(selector)
             .args(Lease::arguments(options.lease.as_ref(), &name))
             .args(["--listen", &format!("127.0.0.1:{port}"), "--log-format", "json"]);
+        let program = options.environment.iter().fold(program, |program, (key, value)| program.env(key, value));
         let child = program.spawn()?;
         Ok(Self { program, child, port })
     }

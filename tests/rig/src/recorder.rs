@@ -20,6 +20,9 @@ const POLL: Duration = Duration::from_millis(50);
 const WRITES: [&str; 5] = ["create", "update", "patch", "delete", "deletecollection"];
 const READS: [&str; 3] = ["get", "list", "watch"];
 
+/// Groups whose objects are answers, and are kept nowhere.
+const QUESTIONS: [&str; 2] = ["authorization.k8s.io", "authentication.k8s.io"];
+
 /// Reads the audit log of one cluster's API server. Clones read the same log.
 #[derive(Clone, Debug)]
 pub struct Recorder {
@@ -288,8 +291,10 @@ struct ResponseStatus {
 }
 
 impl Event {
+    /// Questions that are asked by POST, such as access reviews, are no writes.
     fn is_complete_write(&self) -> bool {
-        self.stage == "ResponseComplete" && WRITES.contains(&self.verb.as_str())
+        let question = QUESTIONS.contains(&self.object_ref.api_group.as_str());
+        self.stage == "ResponseComplete" && WRITES.contains(&self.verb.as_str()) && !question
     }
 
     fn into_write(self, cluster: &str) -> Write {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::certificate_authority::CertificateAuthority;
 use crate::control_plane::ControlPlane;
 use crate::deploy::{OPERATOR_NAMESPACE, SOURCE_ACCOUNT, TARGET_ACCOUNT};
-use crate::deploy::{allow_lease, identity, install_on_home, install_on_source, put_kubeconfig};
+use crate::deploy::{allow_lease, identity, install_on_home, install_on_source, install_on_target, put_kubeconfig};
 use crate::kubeconfig::Access;
 use crate::load_balancer::{self, LoadBalancer};
 use crate::operator::{self, Lease, Operator, home_access};
@@ -43,6 +43,8 @@ pub enum Home {
     Source,
     /// On a third cluster.
     Third,
+    /// On the target: allowed, with a warning.
+    Target,
 }
 
 /// What a setup looks like.
@@ -99,6 +101,7 @@ impl Setup {
         match options.home {
             Home::Source => install_on_source(world).await?,
             Home::Third => install_on_home(world).await?,
+            Home::Target => install_on_target(world).await?,
         }
         let authority = Arc::new(CertificateAuthority::new(&format!("root of the users of {}", options.name))?);
         let application = Application::new();
@@ -134,7 +137,7 @@ impl Setup {
     pub fn operator_options(&self, selector: Option<String>) -> operator::Options {
         let lease = self.options.lease.map(|duration| Lease { name: self.options.name.clone(), duration });
         let (name, home) = (self.options.name.clone(), self.home_access.clone());
-        operator::Options { name, selector, home, lease }
+        operator::Options { name, selector, home, lease, environment: vec![] }
     }
 
     /// The setup's name, which is also that of its `ClusterPair` and ingress class, and the value of its label.
@@ -179,11 +182,11 @@ impl Setup {
 
     /// The faults between the operator and the target's API server, when proxied.
     pub fn target_faults(&self) -> Option<Faults> {
-        self.target_proxy.as_ref().map(Proxy::faults)
+        self.target_proxy.as_ref().or(self.home_proxy.as_ref()).map(Proxy::faults)
     }
 
     /// The faults between the operator and its home's API server, when proxied. With the home on the source these are
-    /// [`Self::source_faults`].
+    /// [`Self::source_faults`], with the home on the target [`Self::target_faults`].
     pub fn home_faults(&self) -> Option<Faults> {
         self.home_proxy.as_ref().map(Proxy::faults)
     }
@@ -199,10 +202,12 @@ impl Setup {
         let mut access = self.home_access.clone();
         self.home_proxy = self.proxied(&mut access).await?;
         self.home_access = access;
-        let mut target = world.target().service_account(OPERATOR_NAMESPACE, TARGET_ACCOUNT).await?;
-        self.target_proxy = self.proxied(&mut target).await?;
-        put_kubeconfig(home, &self.kubeconfig_secret("target"), &target).await?;
-        if self.options.home == Home::Third {
+        if self.options.home != Home::Target {
+            let mut target = world.target().service_account(OPERATOR_NAMESPACE, TARGET_ACCOUNT).await?;
+            self.target_proxy = self.proxied(&mut target).await?;
+            put_kubeconfig(home, &self.kubeconfig_secret("target"), &target).await?;
+        }
+        if self.options.home != Home::Source {
             let mut source = world.source().service_account(OPERATOR_NAMESPACE, SOURCE_ACCOUNT).await?;
             self.source_proxy = self.proxied(&mut source).await?;
             put_kubeconfig(home, &self.kubeconfig_secret("source"), &source).await?;
@@ -254,7 +259,7 @@ impl Setup {
 
     fn side(&self, side: &str, identity: &str, balancer: &LoadBalancer) -> Value {
         let is_source = side == "source";
-        let in_cluster = is_source && self.options.home == Home::Source;
+        let in_cluster = self.options.home == if is_source { Home::Source } else { Home::Target };
         let kubeconfig = json!({"kubeconfig": {"secretName": self.kubeconfig_secret(side)}});
         let ([source_prefix, target_prefix], [interval, ..]) = (self.options.annotation_prefixes, self.options.dns);
         let prefix = if is_source { source_prefix } else { target_prefix };
@@ -272,6 +277,7 @@ async fn home_of(world: &World, home: Home) -> Result<&ControlPlane> {
     match home {
         Home::Source => Ok(world.source()),
         Home::Third => world.home().await,
+        Home::Target => Ok(world.target()),
     }
 }
 

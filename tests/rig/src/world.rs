@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 use crate::control_plane::ControlPlane;
 use crate::deploy::checkout;
 use crate::progress::say;
+use crate::recording;
 use crate::tools::Tools;
 
 /// Logs of this many ended worlds are kept to look at.
@@ -61,6 +62,7 @@ impl World {
         );
         let (source, target) = starts.await.with_context(|| format!("the logs are in {}", folder.display()))?;
         let started_in = began.elapsed();
+        [&source, &target].into_iter().try_for_each(|cluster| recording::keep(&folder, cluster))?;
         say(format!("source and target ready in {:.1} s; logs in {}", started_in.as_secs_f32(), folder.display()));
         let (runtime, home) = (Handle::current(), OnceCell::new());
         Ok(Self { folder, tools, runtime, started_in, source, target, home, _lock: lock })
@@ -90,7 +92,9 @@ impl World {
         let (folder, tools) = (self.folder.join("home"), self.tools.clone());
         let start = || async {
             let starting = async move { ControlPlane::start("home", &folder, &tools).await };
-            self.runtime.spawn(starting).await?
+            let home = self.runtime.spawn(starting).await??;
+            recording::keep(&self.folder, &home)?;
+            anyhow::Ok(home)
         };
         self.home.get_or_try_init(start).await
     }

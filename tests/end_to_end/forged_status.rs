@@ -1,0 +1,103 @@
+//! A status that somebody else wrote: it is not believed, nobody is moved by it, and the true one stands there again.
+
+use anyhow::{Context as _, Result, ensure};
+use kube::api::{Patch, PatchParams};
+use namespace_migration::api::{NamespaceMigration, NamespaceMigrationStatus, Stage};
+use rig::sample_app::Fault;
+use serde_json::{Value, json};
+
+use crate::scene::{Migration, Scene, condition, holds_step, quick};
+
+/// What is forged while the first step is held.
+fn forgeries() -> Vec<(&'static str, Value)> {
+    let step =
+        json!({"index": 0, "phase": "Holding", "since": "2026-01-01T00:00:00.000000Z", "heldMillis": 999_999_999});
+    let ingress = json!({"name": "forged-shop", "sourceIdentifier": "mine", "targetIdentifier": "mine-too"});
+    vec![
+        ("the stage says Completed", json!({"stage": "Completed"})),
+        ("the stage says RolledBack", json!({"stage": "RolledBack", "reason": "RolledBack"})),
+        ("the weight says 77", json!({"weight": 77})),
+        ("the plan has one step to 100", json!({"plan": {"steps": [{"weight": 100, "hold": "0s"}]}})),
+        ("the plan has other identifiers", json!({"plan": {"ingresses": [ingress]}})),
+        ("the hold is over", json!({"step": step})),
+        ("users are exposed", json!({"exposedPercent": 50})),
+        ("the epoch is another", json!({"epoch": 99})),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_status_moves_nobody_and_the_true_one_is_written_again() -> Result<()> {
+    let scene = Scene::open(quick("forged")).await?;
+    let shop = scene.migration("forged-shop").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
+    let held = shop.until("the first step held", |found| holds_step(found, 1)).await?;
+    let plan = held.status.context("a status")?.plan;
+    let writes = shop.weight_writes().await?.len();
+    let is_true = |status: &NamespaceMigrationStatus| {
+        let untouched = status.epoch == 1 && status.exposed_percent.is_none() && status.weight == 10;
+        status.stage == Stage::ShiftTraffic && status.plan == plan && untouched
+    };
+    for (asked, status) in forgeries() {
+        forge(&shop, &json!({ "status": status })).await?;
+        restored(&shop, asked, is_true).await?;
+    }
+    forge(&shop, &json!({ "status": null })).await?;
+    restored(&shop, "nothing: it was removed", is_true).await?;
+    shop.event("ForeignStatus").await?;
+
+    for (asked, status) in forgeries() {
+        scene.operator.lock().await.sigkill().await?;
+        forge(&shop, &json!({ "status": status })).await?;
+        scene.crash_and_restart().await?;
+        restored(&shop, &format!("{asked}, between two processes"), |status| {
+            let step = status.step.as_ref().is_some_and(|step| step.held_millis < 999_999_999);
+            status.stage == Stage::ShiftTraffic && status.weight == 10 && status.plan == plan && step
+        })
+        .await?;
+    }
+    ensure!(shop.weight_writes().await?.len() == writes, "an Ingress was written");
+    ensure!(shop.weights().await? == [Some(90), Some(10)], "{:?}", shop.weights().await?);
+    scene.setup.application().set("target", shop.host(), Fault::Status(503));
+    shop.ends(Stage::RolledBack).await?;
+    shop.keeps_its_promises().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_was_forged_before_the_beginning_is_not_believed() -> Result<()> {
+    let scene = Scene::open(quick("forged-end")).await?;
+    let shop = scene.migration("forged-end-shop").deploy().await?;
+    scene.operator.lock().await.sigkill().await?;
+    shop.begin().await?;
+    let ended = json!({"stage": "Completed", "conditions": [{"type": "Finished", "status": "True", "reason": "Forged", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
+    forge(&shop, &json!({ "status": ended })).await?;
+    scene.crash_and_restart().await?;
+    shop.until("a true end", |found| {
+        let reason = found.status.iter().flat_map(|status| &status.conditions).find(|found| found.type_ == "Finished");
+        condition(found, "Finished") == "True" && reason.is_some_and(|finished| finished.reason == "Completed")
+    })
+    .await?;
+    ensure!(shop.weights().await? == [Some(0), Some(100)], "{:?}", shop.weights().await?);
+    shop.keeps_its_promises().await
+}
+
+/// Writes a status as somebody with the right to, who is not the operator.
+async fn forge(shop: &Migration<'_>, patch: &Value) -> Result<NamespaceMigration> {
+    let params = PatchParams { field_manager: Some("somebody".to_owned()), ..PatchParams::default() };
+    Ok(shop.api().await?.patch_status(shop.name(), &params, &Patch::Merge(patch)).await?)
+}
+
+/// Waits until the status is true and nobody else owns any of it.
+async fn restored(
+    shop: &Migration<'_>,
+    asked: &str,
+    is_true: impl Fn(&NamespaceMigrationStatus) -> bool,
+) -> Result<()> {
+    let restored = |found: &NamespaceMigration| {
+        let managers = found.metadata.managed_fields.iter().flatten();
+        let foreign = managers.filter(|entry| entry.manager.as_deref() == Some("somebody")).count();
+        foreign == 0 && holds_step(found, 1) && found.status.as_ref().is_some_and(&is_true)
+    };
+    shop.until(&format!("the true status after {asked:?}"), restored).await?;
+    println!("| {asked:<55} | not believed; the true status is written again |");
+    Ok(())
+}

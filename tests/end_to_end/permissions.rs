@@ -1,0 +1,166 @@
+//! A right that the operator lacks is told before anything is written, and once it is given the migration goes on.
+//!
+//! The operator has identities of the test's own on both sides, with rights in each namespace apart: those of `deploy/`, or
+//! those but one.
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleBinding};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use namespace_migration::api::{NamespaceMigration, Stage};
+use rig::control_plane::ControlPlane;
+use rig::deploy::{OPERATOR_NAMESPACE, put_kubeconfig};
+use rig::sample_namespace::SECRET;
+use rig::setup::{Home, Options};
+use serde_json::{Value, json};
+
+use crate::scene::{Migration, Scene, quick, reason_of};
+
+/// One right that one side does not give.
+struct Case {
+    name: &'static str,
+    side: &'static str,
+    verb: &'static str,
+    group: &'static str,
+    resource: &'static str,
+}
+
+impl Case {
+    /// What a person reads.
+    fn told(&self) -> [String; 2] {
+        let Self { name, side, verb, group, resource } = self;
+        let group = if group.is_empty() { String::new() } else { format!(".{group}") };
+        [
+            format!("Permissions: The {side} refuses: {verb} {resource}{group} in namespace {name}."),
+            format!(
+                "Bind the ClusterRole namespace-migration-{side} of deploy/{side} to \
+                 system:serviceaccount:{OPERATOR_NAMESPACE}:limited on the {side}. The clusters are asked again by themselves."
+            ),
+        ]
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_that_is_missing_is_told_before_anything_is_written_and_once_given_it_goes_on() -> Result<()> {
+    let case = |name, side, verb, group, resource| Case { name, side, verb, group, resource };
+    let cases = [
+        case("limited-patch", "source", "patch", "networking.k8s.io", "ingresses"),
+        case("limited-read", "source", "get", "", "secrets"),
+        case("limited-list", "target", "list", "networking.k8s.io", "ingresses"),
+        case("limited-create", "target", "create", "", "secrets"),
+    ];
+    let scene = scene_with_own_identities("limited").await?;
+    futures::future::try_join_all(cases.iter().map(|case| lacks(&scene, case))).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_may_be_granted_by_their_names_alone() -> Result<()> {
+    let scene = scene_with_own_identities("named").await?;
+    let shop = scene.migration("named-shop").deploy().await?;
+    bind(&scene.target(), shop.name(), "namespace-migration-target").await?;
+    let reading = Case { name: "named-shop", side: "source", verb: "get", group: "", resource: "secrets" };
+    grant_all_but(&scene.source(), &reading).await?;
+    let by_name = json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRET], "verbs": ["get"]});
+    put_role(&scene.source(), "limited-named-secret", serde_json::from_value(json!([by_name]))?).await?;
+    bind(&scene.source(), shop.name(), "limited-named-secret").await?;
+    shop.begin().await?;
+    shop.ends(Stage::Completed).await?;
+    shop.keeps_its_promises().await
+}
+
+async fn lacks(scene: &Scene, case: &Case) -> Result<()> {
+    let shop = scene.migration(case.name).deploy().await?;
+    for (side, client) in [("source", scene.source()), ("target", scene.target())] {
+        if side == case.side {
+            grant_all_but(&client, case).await?;
+        } else {
+            bind(&client, case.name, &shipped(side)).await?;
+        }
+    }
+    shop.begin().await?;
+    let [message, unblock] = case.told();
+    let is_told = |found: &NamespaceMigration| {
+        let status = found.status.as_ref();
+        reason_of(found) == "PreflightBlocked" && status.is_some_and(|status| status.message == message)
+    };
+    let blocked = shop.until(&format!("being told {message:?}"), is_told).await?.status.context("a status")?;
+    ensure!(blocked.unblock == unblock, "{}", blocked.unblock);
+    writes_nothing(&shop).await?;
+    let client = if case.side == "source" { scene.source() } else { scene.target() };
+    bind(&client, case.name, &shipped(case.side)).await?;
+    shop.ends(Stage::Completed).await?;
+    shop.keeps_its_promises().await
+}
+
+/// An operator on a third cluster whose kubeconfigs are of accounts that may look at namespaces and no more.
+async fn scene_with_own_identities(name: &str) -> Result<Scene> {
+    let scene = Scene::open(Options { home: Home::Third, ..quick(name) }).await?;
+    for cluster in [scene.world.source(), scene.world.target()] {
+        let account = account(cluster).await?;
+        put_kubeconfig(scene.home().await?, &format!("{name}-{}", cluster.name()), &account).await?;
+    }
+    Ok(scene)
+}
+
+async fn account(cluster: &ControlPlane) -> Result<rig::kubeconfig::Access> {
+    let client = cluster.admin_client()?;
+    let namespaces = json!([{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]}]);
+    put_role(&client, "limited-namespaces", serde_json::from_value(namespaces)?).await?;
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
+    put(&accounts, json!({"metadata": {"name": "limited"}})).await?;
+    put(&Api::<ClusterRoleBinding>::all(client), binding("limited-namespaces")).await?;
+    cluster.service_account(OPERATOR_NAMESPACE, "limited").await
+}
+
+fn shipped(side: &str) -> String {
+    format!("namespace-migration-{side}")
+}
+
+/// The role that is installed for the side of a case, without what the case is about, in its namespace.
+async fn grant_all_but(client: &Client, case: &Case) -> Result<()> {
+    let shipped = Api::<ClusterRole>::all(client.clone()).get(&shipped(case.side)).await?;
+    let mut rules = shipped.rules.unwrap_or_default();
+    for rule in &mut rules {
+        let is_it = rule.resources.iter().flatten().any(|resource| resource == case.resource);
+        rule.verbs.retain(|verb| !is_it || verb != case.verb);
+    }
+    rules.retain(|rule| !rule.verbs.is_empty());
+    put_role(client, case.name, rules).await?;
+    bind(client, case.name, case.name).await
+}
+
+async fn bind(client: &Client, namespace: &str, role: &str) -> Result<()> {
+    put(&Api::<RoleBinding>::namespaced(client.clone(), namespace), binding(role)).await
+}
+
+fn binding(role: &str) -> Value {
+    json!({
+        "metadata": {"name": role},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": "limited", "namespace": OPERATOR_NAMESPACE}],
+    })
+}
+
+async fn put_role(client: &Client, name: &str, rules: Vec<PolicyRule>) -> Result<()> {
+    put(&Api::<ClusterRole>::all(client.clone()), json!({"metadata": {"name": name}, "rules": rules})).await
+}
+
+/// Creates it; the other test of this file may have been quicker.
+async fn put<K>(api: &Api<K>, object: Value) -> Result<()>
+where
+    K: kube::Resource + Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
+{
+    match api.create(&PostParams::default(), &serde_json::from_value(object)?).await {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        created => created.map(drop).context("granting rights"),
+    }
+}
+
+async fn writes_nothing(shop: &Migration<'_>) -> Result<()> {
+    let mut writes = shop.writes().await?;
+    writes.retain(|write| write.user.ends_with(":limited") && write.namespace == shop.name());
+    ensure!(writes.is_empty(), "written although a right is missing: {}", writes[0].summary());
+    Ok(())
+}
