@@ -6,6 +6,7 @@ mod claims;
 mod forged;
 mod hurry;
 mod memory;
+mod pair_pass;
 mod pairs;
 mod readable;
 mod rest;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use futures::channel::mpsc::UnboundedSender;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use kube::core::DeserializeGuard;
-use kube::{Api, ResourceExt as _};
+use kube::{Api, Resource as _, ResourceExt as _};
 use kube_runtime::controller::{Action, Controller};
 use kube_runtime::reflector::{self, ObjectRef};
 use kube_runtime::{WatchStreamExt as _, watcher, watcher as watch_objects};
@@ -32,8 +33,9 @@ use crate::api::{ClusterPair, NamespaceMigration, Stage};
 use crate::cluster::call::CallError;
 use crate::cluster::connection::HomeAccess;
 use crate::events::{self, Teller};
-use crate::execute::execute;
+use crate::execute::{self, ExecuteError, HomeObject, execute};
 use crate::lease::Leadership;
+use crate::machine::deletion::{self, Deletion};
 use crate::machine::drive::{Decision, Needs};
 use crate::machine::order::{Home, Order, OrderError};
 use crate::machine::{self, Effect, Observed, Reason, stages};
@@ -86,6 +88,9 @@ pub enum ReconcileError {
         #[source]
         source: CallError,
     },
+    /// Our finalizer could not be taken off. The status was written before.
+    #[error("cannot let the object go")]
+    Release(#[source] Box<ExecuteError>),
     /// A pass panicked: a bug, but one that must not stop the other migrations.
     #[error("the pass panicked: {0}")]
     Panicked(String),
@@ -95,6 +100,7 @@ impl ReconcileError {
     fn category(&self) -> &'static str {
         match self {
             Self::Status { .. } => "status",
+            Self::Release(_) => "release",
             Self::Panicked(_) => "panic",
         }
     }
@@ -126,16 +132,18 @@ pub enum RunError {
 /// When a part of it that the others rest on has ended by itself.
 pub async fn run(setting: Setting, health: Health, stop: CancellationToken) -> Result<(), RunError> {
     let (trigger, triggers) = futures::channel::mpsc::unbounded();
+    let (pair_trigger, pair_triggers) = futures::channel::mpsc::unbounded();
     let labels = setting.selector.clone();
     let config = labels.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(&labels));
     let (migrations, writer) = reflector::store();
-    let operator = Arc::new(Operator::new(setting, trigger));
-    let pairs = pairs::follow(Arc::clone(&operator), config.clone(), migrations.clone(), health.clone());
-    let pairs = tokio::spawn(stop.clone().run_until_cancelled_owned(pairs));
-    let pairs = until_asked(pairs, stop.clone());
+    let operator = Arc::new(Operator::new(setting, trigger, pair_trigger));
+    let (listed, store) = (Arc::clone(&operator), migrations.clone());
+    let pairs =
+        pairs::follow(Arc::clone(&listed), config.clone(), store.clone(), pair_triggers, health.clone(), stop.clone());
+    let pairs = until_asked(tokio::spawn(pairs), stop.clone());
     let api = Api::<DeserializeGuard<NamespaceMigration>>::all(operator.home.clients.watches.clone());
     // Not `Store::wait_until_ready`: of several that wait only the last is woken, and the controller itself waits there.
-    let (seen, store) = (Arc::clone(&operator), migrations.clone());
+    let seen = Arc::clone(&operator);
     let watched =
         readable::only(watch_objects(api, config).default_backoff(), migrations.clone(), operator.home.metrics.clone());
     let watched = watched.reflect(writer).inspect_ok(move |event| match event {
@@ -160,7 +168,7 @@ pub async fn run(setting: Setting, health: Health, stop: CancellationToken) -> R
 }
 
 /// The end of the task that follows the pairs. When nobody asked for it, it makes everything else stop as well.
-async fn until_asked(pairs: JoinHandle<Option<()>>, stop: CancellationToken) -> Result<(), RunError> {
+async fn until_asked(pairs: JoinHandle<()>, stop: CancellationToken) -> Result<(), RunError> {
     // Whether it panicked or returned, nothing follows the pairs any more.
     drop(pairs.await);
     if stop.is_cancelled() {
@@ -182,7 +190,7 @@ async fn caught(migration: Arc<NamespaceMigration>, operator: Arc<Operator>) -> 
     let metrics = &operator.home.metrics;
     let label = match &result {
         Ok(_) => ReconcileResult::Success,
-        Err(ReconcileError::Status { .. }) => ReconcileResult::Failure,
+        Err(ReconcileError::Status { .. } | ReconcileError::Release(_)) => ReconcileResult::Failure,
         Err(ReconcileError::Panicked(_)) => {
             metrics.panics.inc();
             ReconcileResult::Panic
@@ -206,22 +214,24 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     }
 
     // No request needed: what is remembered, what is asked for, what must be looked at.
-    let known = operator.memory.latest(migration);
+    let mut known = operator.memory.latest(migration);
     let (order, pair) = match operator.order(migration) {
         Ok(parsed) => parsed,
         Err(error) => return operator.reject(migration, &known, &error).await,
     };
     let needs = machine::needs(&order, &known.status);
-    let Some(site) = operator.site(migration, &order, &pair, &needs) else {
-        let decision = machine::decide(&order, &known.status, &Observed::default(), crate::cluster::now());
-        return operator.finish(migration, &known, decision).await;
-    };
+    let site = operator.site(migration, &order, &pair, &needs);
 
     // What goes forward ends here as soon as a person asks for a pause, a rollback or the end; what goes back does not.
     let hurried = operator.hurry.pass(migration);
 
     // Requests only where the stage needs Secrets.
-    let observe = Box::pin(observe(&site, &order, &needs, &operator.digest_key));
+    let observe = Box::pin(async {
+        match &site {
+            Some(site) => observe(site, &order, &needs, &operator.digest_key).await,
+            None => Observed::default(),
+        }
+    });
     let Some(mut observed) = hurried.unless_back(stages::is_rollback(known.status.stage), observe).await else {
         return Ok(hurry::interrupted(&order));
     };
@@ -229,23 +239,32 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     // No request needed.
     observed.in_front = operator.claim(migration, &order, &known.status, &observed);
     let mut decision = machine::decide(&order, &known.status, &observed, crate::cluster::now());
-    watch_health(&site, migration, &pair, &order, &decision, &observed);
+    if let Some(site) = &site {
+        watch_health(site, migration, &pair, &order, &decision, &observed);
+    }
+    let home = HomeObject { client: &operator.home.clients.requests, migration, version: &known.version };
     let permitted = operator.leadership.permitted(&decision.effects);
     if permitted.len() < decision.effects.len() {
         // Who may not be the leader any more takes users back, and neither does nor tells anything else.
-        execute(&order, &site, &permitted).await;
+        Box::pin(execute(&order, &home, site.as_deref(), &permitted)).await;
         return Ok(Action::requeue(LOOK_AGAIN));
     }
     events::log(migration, &known.status.reason, &decision);
 
     // Requests needed: the world first, then what people read of it.
     let back = permitted.iter().any(Effect::is_rollback);
-    let Some(report) = hurried.unless_back(back, execute(&order, &site, &permitted)).await else {
+    let execution = Box::pin(execute(&order, &home, site.as_deref(), &permitted));
+    let Some(report) = hurried.unless_back(back, execution).await else {
         return Ok(hurry::interrupted(&order));
     };
     drop(hurried);
     let failures = report.to_tell(operator.waits.has_failed(&uid(migration)));
     machine::failure::tell(&mut decision, &known.status, &failures, crate::cluster::now());
+    if !report.failures.is_empty() {
+        // What could not be noted must not be let go.
+        decision.effects.retain(|effect| *effect != Effect::Release);
+    }
+    known.version = report.version.clone().unwrap_or(known.version);
     let (stage, wake_at) = (decision.status.stage, decision.wake_at);
     if decision.events.iter().any(|event| event.reason == Reason::RetryRequested) {
         operator.waits.reset(&uid(migration));
@@ -274,11 +293,15 @@ fn watch_health(
 }
 
 impl Operator {
-    fn new(setting: Setting, trigger: UnboundedSender<ObjectRef<NamespaceMigration>>) -> Self {
+    fn new(
+        setting: Setting,
+        trigger: UnboundedSender<ObjectRef<NamespaceMigration>>,
+        pair_trigger: UnboundedSender<ObjectRef<ClusterPair>>,
+    ) -> Self {
         let Setting { home, identity, leadership, .. } = setting;
         let teller = Teller::new(home.clients.requests.clone());
         Self {
-            pairs: Pairs::default(),
+            pairs: Pairs::new(pair_trigger),
             sites: Mutex::default(),
             memory: Memory::new(home.metrics.clone()),
             waits: Waits::default(),
@@ -310,7 +333,9 @@ impl Operator {
         let key = ObjectRef::from_obj(migration.as_ref());
         let mut sites = locked(&self.sites);
         if !needs.clusters {
-            sites.remove(&key);
+            if sites.remove(&key).is_some() {
+                self.pairs.wake(&order.pair);
+            }
             self.release_claim(&key);
             return None;
         }
@@ -322,6 +347,7 @@ impl Operator {
         }
         let site = Arc::new(Site::open(uid, order, source, target, wake, self.home.metrics.clone()));
         sites.insert(key, Arc::clone(&site));
+        self.pairs.wake(&order.pair);
         Some(site)
     }
 
@@ -342,9 +368,13 @@ impl Operator {
             self.release_claim(&key);
         }
         // What the pair allowed to watch and probe is not allowed any more.
-        locked(&self.sites).remove(&key);
+        self.close_site(&key);
         let asked = (migration.metadata.generation.unwrap_or_default(), migration.spec.attempt);
-        self.finish(migration, known, machine::reject(&known.status, asked, error, crate::cluster::now())).await
+        let now = crate::cluster::now();
+        let decision = machine::reject(&known.status, asked, error, now);
+        let owner = Order::owner_of(migration, &self.identity);
+        let decision = deletion::without_order(&Deletion::of(migration, deletion::ALLOWANCE), &owner, decision, now);
+        self.finish(migration, known, decision).await
     }
 
     /// The end of a pass that changes nothing but the status.
@@ -383,8 +413,22 @@ impl Operator {
                 Err(source) => return Err(ReconcileError::Status { stage: decision.status.stage, source }),
             }
         }
-        self.teller.tell(migration, &decision.events).await;
+        self.teller.tell(&migration.object_ref(&()), &decision.events).await;
+        if decision.effects.contains(&Effect::Release) {
+            return self.release(migration).await;
+        }
         Ok(true)
+    }
+
+    /// Lets the object go. False if somebody has changed it since.
+    async fn release(&self, migration: &Arc<NamespaceMigration>) -> Result<bool, ReconcileError> {
+        let version = self.memory.latest(migration).version;
+        let home = HomeObject { client: &self.home.clients.requests, migration, version: &version };
+        match execute::release(&home).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_conflict() => Ok(false),
+            Err(error) => Err(ReconcileError::Release(Box::new(error))),
+        }
     }
 
     /// Wakes what is known of migrations that went while nobody watched, so that it is dropped.
@@ -408,8 +452,16 @@ impl Operator {
         }
     }
 
+    /// Whether the pair is still in use is told by the pass over it.
+    fn close_site(&self, of: &ObjectRef<NamespaceMigration>) {
+        let closed = locked(&self.sites).remove(of);
+        if let Some(site) = closed {
+            self.pairs.wake(&site.source.connection().address.pair);
+        }
+    }
+
     fn forget(&self, gone: &ObjectRef<NamespaceMigration>) {
-        locked(&self.sites).remove(gone);
+        self.close_site(gone);
         self.hurry.forget(gone);
         self.release_claim(gone);
         let uid = self.memory.forget(gone);
@@ -424,7 +476,7 @@ fn retry(migration: Arc<NamespaceMigration>, error: &ReconcileError, operator: A
     operator.home.metrics.reconcile_errors.get_or_create(&ErrorLabels { reason: error.category() }).inc();
     let stage = match error {
         ReconcileError::Status { stage, .. } => *stage,
-        ReconcileError::Panicked(_) => operator.memory.latest(&migration).status.stage,
+        ReconcileError::Release(_) | ReconcileError::Panicked(_) => operator.memory.latest(&migration).status.stage,
     };
     Action::requeue(operator.waits.failed(&uid(&migration), stage))
 }

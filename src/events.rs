@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use kube::{Client, Resource as _, ResourceExt as _};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{Client, ResourceExt as _};
 use kube_runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::time::Instant;
 
@@ -16,7 +17,7 @@ const EVENTS_TIMEOUT: Duration = Duration::from_secs(5);
 /// The API's limit of a note, in bytes.
 const LONGEST_NOTE: usize = 1024;
 
-/// Tells events about migrations.
+/// Tells events about migrations and pairs.
 #[derive(Clone)]
 pub struct Teller {
     client: Client,
@@ -30,8 +31,7 @@ impl Teller {
     }
 
     /// Tells what happened. What cannot be told is logged: it must not hold up a migration.
-    pub async fn tell(&self, migration: &NamespaceMigration, happened: &[Happened]) {
-        let about = migration.object_ref(&());
+    pub async fn tell(&self, about: &ObjectReference, happened: &[Happened]) {
         let until = Instant::now() + EVENTS_TIMEOUT;
         for event in happened {
             let event = Event {
@@ -44,7 +44,7 @@ impl Teller {
             // A recorder folds what it has told before by reason alone: the second stage would only count up the first.
             let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
             let left = until.saturating_duration_since(Instant::now());
-            if let Err(error) = timed(left, recorder.publish(&event, &about)).await {
+            if let Err(error) = timed(left, recorder.publish(&event, about)).await {
                 tracing::warn!(reason = event.reason, %error, "an event could not be told");
             }
         }

@@ -148,6 +148,10 @@ word_labels! {
     StageLabels { stage }
 }
 word_labels! {
+    /// Labels of `nsmig_leftovers_settled_total`.
+    LeftoverLabels { outcome }
+}
+word_labels! {
     /// Labels of `nsmig_rollbacks_total`.
     RollbackLabels { cause }
 }
@@ -192,6 +196,13 @@ pub struct ReachableLabels {
     pub side: ClusterSide,
 }
 
+/// Labels of `nsmig_leftovers`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PairLabels {
+    /// The `ClusterPair`'s name.
+    pub pair: String,
+}
+
 /// Labels of `nsmig_probes_total`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ProbeLabels {
@@ -224,6 +235,10 @@ pub struct Metrics {
     pub cluster_reachable: Family<ReachableLabels, Gauge>,
     /// Probes of load balancers.
     pub probes: Family<ProbeLabels, Counter>,
+    /// Weights that deleted migrations have left over.
+    pub leftovers: Family<PairLabels, Gauge>,
+    /// Leftovers that are not owed any more.
+    pub leftovers_settled: Family<LeftoverLabels, Counter>,
     /// Panics that were caught.
     pub panics: Counter,
     /// Writes of a status.
@@ -248,6 +263,8 @@ impl Default for Metrics {
             remote_calls: Family::default(),
             cluster_reachable: Family::default(),
             probes: Family::default(),
+            leftovers: Family::default(),
+            leftovers_settled: Family::default(),
             panics: Counter::default(),
             status_writes: Counter::default(),
             leader: Gauge::default(),
@@ -265,11 +282,12 @@ impl Metrics {
         self.exposed_percent.remove(&MigrationLabels { namespace: namespace.into(), name: name.into() });
     }
 
-    /// Drops the series of a `ClusterPair` that is gone.
+    /// Drops the series of the connections of a `ClusterPair` that is gone or not in use.
     pub fn forget_pair(&self, pair: &str) {
         for side in [ClusterSide::Home, ClusterSide::Source, ClusterSide::Target] {
             self.cluster_reachable.remove(&ReachableLabels { pair: pair.into(), side });
         }
+        self.leftovers.remove(&PairLabels { pair: pair.into() });
     }
 
     /// All series in the `OpenMetrics` text format, version 1.0.0.
@@ -315,6 +333,9 @@ impl Metrics {
         registry.register("remote_calls", "Requests to API servers, by how they ended", self.remote_calls.clone());
         let reachable = self.cluster_reachable.clone();
         registry.register("cluster_reachable", "1 while a pair's cluster answers, else 0", reachable);
+        registry.register("leftovers", "Weights that deleted migrations left over", self.leftovers.clone());
+        let settled = self.leftovers_settled.clone();
+        registry.register("leftovers_settled", "Leftovers that are not owed any more, by how they ended", settled);
         registry.register("probes", "Probes of load balancers, by what they found", self.probes.clone());
     }
 }
@@ -342,6 +363,8 @@ mod tests {
         metrics.probes.get_or_create(&probe).inc();
         metrics.leader.set(1);
         metrics.leader_transitions.set(2);
+        metrics.leftovers.get_or_create(&PairLabels { pair: "live".into() }).set(2);
+        metrics.leftovers_settled.get_or_create(&LeftoverLabels { outcome: "paid" }).inc();
         metrics
     }
 
@@ -359,6 +382,8 @@ mod tests {
             r#"nsmig_remote_calls_total{side="source",verb="apply",outcome="conflict"} 1"#,
             r#"nsmig_cluster_reachable{pair="live",side="target"} 1"#,
             r#"nsmig_probes_total{side="target",outcome="tls"} 1"#,
+            r#"nsmig_leftovers{pair="live"} 2"#,
+            r#"nsmig_leftovers_settled_total{outcome="paid"} 1"#,
             r"nsmig_panics_total 0",
             r"nsmig_status_writes_total 0",
             r"nsmig_leader 1",

@@ -5,7 +5,9 @@ use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::json;
 
-use crate::api::{FIELD_MANAGER, GROUP, NamespaceMigration, NamespaceMigrationStatus, VERSION};
+use crate::api::{
+    ClusterPair, ClusterPairStatus, FIELD_MANAGER, GROUP, NamespaceMigration, NamespaceMigrationStatus, VERSION,
+};
 use crate::cluster::call::{CallError, timed};
 use crate::cluster::client::CALL_TIMEOUT;
 
@@ -47,6 +49,29 @@ pub async fn publish(
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let api = api(client, migration);
+    let written = timed(CALL_TIMEOUT, api.patch_status(&name, &params, &Patch::Apply(body))).await?;
+    Ok(written.resource_version().unwrap_or_default())
+}
+
+/// Writes the status of a pair, if the pair is still as it was read. Returns the new version.
+///
+/// # Errors
+/// A conflict when the pair has changed since: read and decide again. Anything else: try again later.
+pub async fn publish_pair(
+    client: &Client,
+    pair: &ClusterPair,
+    status: &ClusterPairStatus,
+) -> Result<String, CallError> {
+    let (name, metadata) = (pair.name_any(), &pair.metadata);
+    let body = json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"),
+        "kind": "ClusterPair",
+        "metadata": {"name": name, "uid": metadata.uid, "resourceVersion": metadata.resource_version},
+        "status": status,
+    });
+    let resource = kube::api::ApiResource::erase::<ClusterPair>(&());
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let params = PatchParams::apply(FIELD_MANAGER).force();
     let written = timed(CALL_TIMEOUT, api.patch_status(&name, &params, &Patch::Apply(body))).await?;
     Ok(written.resource_version().unwrap_or_default())
 }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::duration::DurationText;
+use super::pair_status::ClusterPairStatus;
 
 /// Two clusters between which namespaces may move. Users name it; they never name a kubeconfig.
 #[derive(CustomResource, kube::KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,6 +15,7 @@ use super::duration::DurationText;
     group = "namespacemigration.io",
     version = "v1alpha1",
     kind = "ClusterPair",
+    status = "ClusterPairStatus",
     derive = "PartialEq",
     category = "namespace-migration",
     doc = "Two clusters between which namespaces may move: how each is reached, which cluster it must be, and how its external-dns works.",
@@ -28,6 +30,18 @@ use super::duration::DurationText;
         type_ = "string",
         json_path = ".spec.target.identity",
         description = "UID of the target's kube-system namespace"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status",
+        description = "Whether both clusters answer and are the right ones; Unknown while no migration uses the pair"
+    ),
+    printcolumn(
+        name = "Leftovers",
+        type_ = "integer",
+        json_path = ".status.leftoverCount",
+        description = "Weights that deleted migrations could not write yet"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -79,6 +93,11 @@ pub struct ClusterPairSpec {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["namespace".into()]))]
     pub delegates: Vec<Delegate>,
+
+    /// How long the deletion of a migration may wait for a cluster. Then what could not be written is noted in status.leftovers,
+    /// to be written when the cluster is back, and the object goes.
+    #[serde(default = "a_quarter_of_an_hour")]
+    pub deletion_deadline: DurationText,
 }
 
 /// A namespace whose migrations may move other namespaces.
@@ -94,6 +113,10 @@ pub struct Delegate {
 
 fn everything() -> Vec<String> {
     vec!["*".to_owned()]
+}
+
+fn a_quarter_of_an_hour() -> DurationText {
+    "15m".into()
 }
 
 fn identifier_template() -> String {

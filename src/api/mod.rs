@@ -6,6 +6,7 @@ pub mod cluster_pair;
 pub mod crds;
 pub mod duration;
 pub mod namespace_migration;
+pub mod pair_status;
 pub mod status;
 
 #[cfg(test)]
@@ -13,7 +14,8 @@ mod rules;
 
 pub use cluster_pair::{ClusterPair, ClusterPairSpec, Connection, ExternalDns, KubeconfigRef, Side};
 pub use duration::DurationText;
-pub use namespace_migration::{NamespaceMigration, NamespaceMigrationSpec, OnFailure, RemovalPolicy};
+pub use namespace_migration::{DeletionPolicy, NamespaceMigration, NamespaceMigrationSpec, OnFailure, RemovalPolicy};
+pub use pair_status::{ClusterPairStatus, Leftover};
 pub use status::{NamespaceMigrationStatus, Stage};
 
 /// The API group of every kind.
@@ -28,6 +30,8 @@ pub const STAMP_ANNOTATION: &str = "namespacemigration.io/stamp";
 pub const OWNER_LABEL: &str = "namespacemigration.io/owner";
 /// Annotation on every object that we created: the owner in full.
 pub const OWNER_ANNOTATION: &str = "namespacemigration.io/owner";
+/// Finalizer of a migration that has begun to write: its deletion is answered first, as spec.deletionPolicy says.
+pub const FINALIZER: &str = "namespacemigration.io/migration";
 /// Annotation on a migration: its weights are frozen while it is there with any value but `false`.
 pub const PAUSED_ANNOTATION: &str = "namespacemigration.io/paused";
 /// Annotation on a migration: everything goes back to the source, once for each new value.

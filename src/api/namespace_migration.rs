@@ -147,6 +147,11 @@ pub struct NamespaceMigrationSpec {
     /// The time at 100 percent in which a rollback is still automatic.
     #[serde(default)]
     pub bake: Bake,
+
+    /// What deleting this object in mid-way does to the weights. It may be changed while the deletion waits. Once the migration
+    /// has ended, a deletion changes nothing.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
 }
 
 fn one() -> i32 {
@@ -342,6 +347,21 @@ pub enum RemovalPolicy {
     Keep,
     /// They are deleted, newest first, when they carry our mark and the UID that we know.
     Remove,
+}
+
+/// What deleting a migration in mid-way does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// Everything goes back: source 100, target 0; then the object goes. What a dead cluster keeps from being written within
+    /// spec.deletionDeadline of the ClusterPair is noted in its status.leftovers and written when the cluster is back.
+    #[default]
+    Rollback,
+    /// The weights stay. Both sides get a new stamp, so that older writes fail; then the object goes. A migration of the same
+    /// name goes on from there. A rollback that had begun for another reason is ended first.
+    Freeze,
+    /// The object goes at once and no cluster is called: the way out when one will never answer again. Weights stay, also those
+    /// of a rollback that is only half done.
+    Orphan,
 }
 
 /// The time at 100 percent in which a rollback is still automatic.

@@ -167,6 +167,9 @@ pub struct NamespaceMigrationStatus {
     /// Why everything goes or went back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
+    /// The number in the stamps with which a deletion freezes the weights. Absent unless spec.deletionPolicy Freeze was carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen_epoch: Option<i64>,
     /// Share of users, in percent, that may still be sent to the target while a rollback waits for a cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exposed_percent: Option<i32>,

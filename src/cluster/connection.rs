@@ -56,6 +56,8 @@ pub struct State {
     /// Clients, once there were any. They stay while the cluster is out of reach, and go with the kubeconfig that they were
     /// made from.
     pub clients: Option<Clients>,
+    /// Version of the API server, once it has said so.
+    pub version: Option<String>,
     /// Raised when the clients are others, or none any more: watches start anew.
     pub generation: u64,
 }

@@ -4,18 +4,20 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use futures::StreamExt as _;
-use futures::channel::mpsc::UnboundedSender;
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender};
+use futures::{StreamExt as _, TryStreamExt as _};
 use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt as _};
+use kube_runtime::controller::{Controller, Error as ControllerError};
 use kube_runtime::reflector::store::Writer;
-use kube_runtime::reflector::{ObjectRef, Store, reflector};
+use kube_runtime::reflector::{ObjectRef, Store};
 use kube_runtime::watcher::{self, Event};
 use kube_runtime::{WatchStreamExt as _, watcher as watch_objects};
+use tokio_util::sync::CancellationToken;
 
-use super::{Operator, PAIRS_LISTED, locked, readable};
-use crate::api::{ClusterPair, NamespaceMigration};
-use crate::cluster::connection::{Address, Connection, HomeAccess};
+use super::{Operator, PAIRS_LISTED, locked, pair_pass, readable};
+use crate::api::{ClusterPair, ClusterPairStatus, NamespaceMigration};
+use crate::cluster::connection::{Address, Connection, HomeAccess, State};
 use crate::machine::Side;
 use crate::metrics::Metrics;
 use crate::server::Health;
@@ -25,13 +27,19 @@ pub(super) struct Pairs {
     writer: Mutex<Option<Writer<ClusterPair>>>,
     connections: Mutex<HashMap<(String, Side), Arc<Connection>>>,
     migrations: Mutex<Option<Store<NamespaceMigration>>>,
+    /// What this process last said of each pair. Another process may see it otherwise; nobody is contradicted without news.
+    said: Mutex<HashMap<String, ClusterPairStatus>>,
+    trigger: UnboundedSender<ObjectRef<ClusterPair>>,
     listed: AtomicBool,
 }
 
-impl Default for Pairs {
-    fn default() -> Self {
+impl Pairs {
+    /// No pair is known yet. The trigger wakes the pass over a pair.
+    pub(super) fn new(trigger: UnboundedSender<ObjectRef<ClusterPair>>) -> Self {
         let writer = Writer::default();
         Self {
+            said: Mutex::default(),
+            trigger,
             store: writer.as_reader(),
             writer: Mutex::new(Some(writer)),
             connections: Mutex::default(),
@@ -39,9 +47,41 @@ impl Default for Pairs {
             listed: AtomicBool::new(false),
         }
     }
-}
 
-impl Pairs {
+    /// Wakes the pass over a pair.
+    pub(super) fn wake(&self, name: &str) {
+        // Without a receiver the controller has ended, and nobody needs to be woken.
+        drop(self.trigger.unbounded_send(ObjectRef::new(name)));
+    }
+
+    /// Whether this process has something else to say of a pair than before.
+    pub(super) fn is_news(&self, pair: &ClusterPair, status: &ClusterPairStatus) -> bool {
+        let said = locked(&self.said);
+        said.get(&pair.name_any()).is_none_or(|before| meaning(before) != meaning(status))
+    }
+
+    /// Remembers what was said.
+    pub(super) fn said(&self, pair: &ClusterPair, status: ClusterPairStatus) {
+        locked(&self.said).insert(pair.name_any(), status);
+    }
+
+    /// What is known of the source and of the target.
+    pub(super) fn known(&self, name: &str) -> [State; 2] {
+        let connections = locked(&self.connections);
+        let state = |side| connections.get(&(name.to_owned(), side)).map(|connection| connection.state());
+        [Side::Source, Side::Target].map(|side| state(side).unwrap_or_default())
+    }
+
+    /// Drops the connections of a pair that nobody needs. Returns what is known then: nothing.
+    pub(super) fn disconnect(&self, name: &str, metrics: &Metrics) -> [State; 2] {
+        let mut connections = locked(&self.connections);
+        let dropped = [Side::Source, Side::Target].map(|side| connections.remove(&(name.to_owned(), side)));
+        if dropped.iter().any(Option::is_some) {
+            metrics.forget_pair(name);
+        }
+        <[State; 2]>::default()
+    }
+
     /// Whether a pair that is not here does not exist. All migrations are woken when that becomes true.
     pub(super) fn are_listed(&self) -> bool {
         self.listed.load(Ordering::Acquire)
@@ -79,7 +119,10 @@ impl Pairs {
             return Arc::clone(connection);
         }
         let (migrations, trigger, pair) = (locked(&self.migrations).clone(), trigger.clone(), address.pair.clone());
+        let pairs = self.trigger.clone();
         let connection = Connection::open(address, home.clone(), move || {
+            // Without a receiver the controller has ended, and nobody needs to be woken.
+            drop(pairs.unbounded_send(ObjectRef::new(&pair)));
             for user in users(migrations.as_ref(), &pair) {
                 // Without a receiver the controller has ended, and nobody needs to be woken.
                 drop(trigger.unbounded_send(user));
@@ -91,6 +134,7 @@ impl Pairs {
 
     /// Drops the connections of pairs that are gone, also of those that went while nobody watched.
     fn forget_gone(&self, metrics: &Metrics) {
+        locked(&self.said).retain(|pair, _| self.get(pair).is_some());
         locked(&self.connections).retain(|(pair, _), _| {
             let stays = self.get(pair).is_some();
             if !stays {
@@ -113,12 +157,20 @@ fn users(migrations: Option<&Store<NamespaceMigration>>, pair: &str) -> Vec<Obje
     users.map(|migration| ObjectRef::from_obj(migration.as_ref())).collect()
 }
 
-/// Follows the declared pairs and wakes the migrations that name one that has changed.
+/// What a status says, without the times of its own.
+fn meaning(status: &ClusterPairStatus) -> impl PartialEq + '_ {
+    let conditions = status.conditions.iter().map(|c| (&c.type_, &c.status, &c.reason, &c.message));
+    (status.observed_generation, &status.source, &status.target, conditions.collect::<Vec<_>>())
+}
+
+/// Follows the declared pairs until `stop`: wakes the migrations that name one that has changed, and keeps what each tells.
 pub(super) async fn follow(
     operator: Arc<Operator>,
     config: watcher::Config,
     migrations: Store<NamespaceMigration>,
+    triggers: UnboundedReceiver<ObjectRef<ClusterPair>>,
     health: Health,
+    stop: CancellationToken,
 ) {
     let Some(writer) = locked(&operator.pairs.writer).take() else { return };
     *locked(&operator.pairs.migrations) = Some(migrations.clone());
@@ -128,34 +180,74 @@ pub(super) async fn follow(
         operator.pairs.store.clone(),
         operator.home.metrics.clone(),
     );
-    let mut events = reflector(writer, watched).boxed();
-    while let Some(event) = events.next().await {
-        let changed = match event {
-            Ok(Event::Apply(pair) | Event::InitApply(pair)) => pair.name_any(),
-            Ok(Event::Delete(pair)) => {
-                operator.pairs.forget_gone(&operator.home.metrics);
-                pair.name_any()
+    let mut heard = Heard { operator: Arc::clone(&operator), migrations, health, specs: HashMap::new() };
+    let watched = watched.reflect(writer).inspect_ok(move |event| heard.hear(event));
+    Controller::for_stream(watched.touched_objects(), operator.pairs.store.clone())
+        .reconcile_on(triggers)
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(pair_pass::caught, pair_pass::retry, Arc::clone(&operator))
+        .for_each(|result| {
+            match result {
+                // A failed pass has been logged where it is tried again; a pair that is gone needs none.
+                Ok(_) | Err(ControllerError::ReconcilerFailed(..) | ControllerError::ObjectNotFound(_)) => {}
+                Err(error) => tracing::warn!(error = crate::causes::causes(&error), "ClusterPairs cannot be watched"),
             }
-            Ok(Event::InitDone) => {
-                operator.pairs.forget_gone(&operator.home.metrics);
-                operator.pairs.listed.store(true, Ordering::Release);
-                health.beat(PAIRS_LISTED);
-                wake(&operator, migrations.state().iter().map(|migration| ObjectRef::from_obj(migration.as_ref())));
-                continue;
-            }
-            Ok(Event::Init) => continue,
-            Err(error) => {
-                tracing::warn!(error = crate::causes::causes(&error), "ClusterPairs cannot be watched");
-                continue;
-            }
-        };
-        wake(&operator, users(Some(&migrations), &changed).into_iter());
-    }
+            std::future::ready(())
+        })
+        .await;
 }
 
-fn wake(operator: &Operator, migrations: impl Iterator<Item = ObjectRef<NamespaceMigration>>) {
-    for migration in migrations {
-        // Without a receiver the controller has ended, and nobody needs to be woken.
-        drop(operator.trigger.unbounded_send(migration));
+/// What the watch of the pairs tells, handed on to the migrations.
+struct Heard {
+    operator: Arc<Operator>,
+    migrations: Store<NamespaceMigration>,
+    health: Health,
+    /// UID and generation of each pair: its status is no news to a migration.
+    specs: HashMap<String, (Option<String>, Option<i64>)>,
+}
+
+impl Heard {
+    fn hear(&mut self, event: &Event<ClusterPair>) {
+        let pairs = &self.operator.pairs;
+        match event {
+            Event::Apply(pair) | Event::InitApply(pair) => {
+                let spec = (pair.metadata.uid.clone(), pair.metadata.generation);
+                if self.specs.insert(pair.name_any(), spec.clone()) != Some(spec) {
+                    self.wake_users(&pair.name_any());
+                }
+            }
+            Event::Delete(pair) => {
+                pairs.forget_gone(&self.operator.home.metrics);
+                let owed = pair.status.as_ref().map_or(0, |status| status.leftovers.len());
+                if owed > 0 {
+                    let pair = pair.name_any();
+                    tracing::warn!(
+                        pair,
+                        owed,
+                        "the ClusterPair went with leftovers: nobody writes those weights any more"
+                    );
+                }
+                self.specs.remove(&pair.name_any());
+                self.wake_users(&pair.name_any());
+            }
+            Event::InitDone => {
+                pairs.forget_gone(&self.operator.home.metrics);
+                pairs.listed.store(true, Ordering::Release);
+                self.health.beat(PAIRS_LISTED);
+                self.wake(self.migrations.state().iter().map(|migration| ObjectRef::from_obj(migration.as_ref())));
+            }
+            Event::Init => {}
+        }
+    }
+
+    fn wake_users(&self, pair: &str) {
+        self.wake(users(Some(&self.migrations), pair).into_iter());
+    }
+
+    fn wake(&self, migrations: impl Iterator<Item = ObjectRef<NamespaceMigration>>) {
+        for migration in migrations {
+            // Without a receiver the controller has ended, and nobody needs to be woken.
+            drop(self.operator.trigger.unbounded_send(migration));
+        }
     }
 }

@@ -7,6 +7,7 @@ use kube::{Api, Client};
 
 use super::ExecuteError;
 use crate::cluster::call::{CallError, timed};
+use crate::cluster::connection::Connection;
 use crate::machine::Side;
 use crate::machine::observed::NamespaceFacts;
 use crate::machine::order::Order;
@@ -20,17 +21,20 @@ pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Cluster<'a> {
     pub(super) side: Side,
     pub(super) client: Client,
-    namespace: &'a str,
+    pub(super) namespace: &'a str,
 }
 
 impl<'a> Cluster<'a> {
     /// The side's client, if the cluster is within reach: one that is known to be dead costs no time.
     pub(super) fn of(order: &'a Order, site: &Site, side: Side) -> Result<Self, ExecuteError> {
-        let state = site.side(side).connection().state();
+        Self::at(site.side(side).connection(), side, &order.namespace)
+    }
+
+    /// The same, of a connection and a namespace.
+    pub(super) fn at(connection: &Connection, side: Side, namespace: &'a str) -> Result<Self, ExecuteError> {
+        let state = connection.state();
         match state.clients {
-            Some(clients) if state.reach.is_reachable() => {
-                Ok(Self { side, client: clients.requests, namespace: &order.namespace })
-            }
+            Some(clients) if state.reach.is_reachable() => Ok(Self { side, client: clients.requests, namespace }),
             _ => Err(ExecuteError::OutOfReach { side, why: state.reach.trouble() }),
         }
     }

@@ -2,7 +2,9 @@
 
 mod create;
 mod live;
+mod object;
 mod remove;
+mod settle;
 mod weight;
 
 use futures::future::join_all;
@@ -16,6 +18,9 @@ use crate::machine::permit::Refusal;
 use crate::machine::run::sentence_case;
 use crate::machine::{Failure, Side};
 use crate::site::Site;
+
+pub use object::{HomeObject, release};
+pub use settle::{Clusters, settle};
 
 /// Why an effect was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +43,15 @@ pub enum ExecuteError {
         action: String,
         /// The side.
         side: Side,
+        /// What happened.
+        #[source]
+        source: CallError,
+    },
+    /// A call to the home cluster failed.
+    #[error("cannot {action} on the home cluster")]
+    Home {
+        /// What was tried, with the object's kind and name.
+        action: String,
         /// What happened.
         #[source]
         source: CallError,
@@ -71,7 +85,7 @@ pub enum ExecuteError {
 impl ExecuteError {
     /// Whether the live object was changed in between: read and decide again at once, without back-off.
     pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::Call { source, .. } if source.is_conflict())
+        matches!(self, Self::Call { source, .. } | Self::Home { source, .. } if source.is_conflict())
     }
 
     /// Whether others say it already: the connection that the cluster is away, or the source's failure why the target waits.
@@ -84,7 +98,8 @@ impl ExecuteError {
         if self.is_told_elsewhere() {
             return None;
         }
-        let Some((_, call)) = self.call() else {
+        let home = if let Self::Home { source, .. } = self { Some(source) } else { None };
+        let Some(call) = self.call().map(|(_, call)| call).or(home) else {
             return Some(Failure { what: sentence_case(&whole(self)), words: String::new(), refused: false });
         };
         let (kind, words) = call.kind_and_words();
@@ -112,6 +127,8 @@ pub struct Report {
     pub done: usize,
     /// What failed.
     pub failures: Vec<ExecuteError>,
+    /// The new version of the migration object, if an effect changed it.
+    pub version: Option<String>,
 }
 
 impl Report {
@@ -128,17 +145,50 @@ impl Report {
     }
 }
 
-/// Carries out effects in their order; neighbours on one side at a time.
+/// Carries out effects: the object is held before what goes forward and after what goes back, and what is left over is noted after it. It is released by
+/// [`release`], when its status is written.
+pub async fn execute(order: &Order, home: &HomeObject<'_>, site: Option<&Site>, effects: &[Effect]) -> Report {
+    let mut report = Report::default();
+    let hold_first = effects.first() == Some(&Effect::Hold);
+    if hold_first {
+        hold(order, home, &mut report).await;
+    }
+    if let Some(site) = site.filter(|_| report.failures.is_empty()) {
+        remote(order, site, effects, &mut report).await;
+    }
+    if !hold_first && effects.contains(&Effect::Hold) {
+        hold(order, home, &mut report).await;
+    }
+    for effect in effects {
+        let Effect::Owe(leftovers) = effect else { continue };
+        match object::owe(home, leftovers).await {
+            Ok(()) => report.done += 1,
+            Err(error) => report.failures.push(noted_at_home(order, error)),
+        }
+    }
+    report
+}
+
+async fn hold(order: &Order, home: &HomeObject<'_>, report: &mut Report) {
+    match object::hold(home).await {
+        Ok(version) => report.version = Some(version),
+        Err(error) => report.failures.push(noted_at_home(order, error)),
+    }
+}
+
+/// Effects on the clusters, in their order; neighbours on one side at a time.
 ///
 /// Going forward, the first failure ends it: what comes after rests on what came before. A rollback's effects do not
 /// wait for each other, except a target's write that must not come before the source has 100; nor do fences.
-pub async fn execute(order: &Order, site: &Site, effects: &[Effect]) -> Report {
-    let mut report = Report::default();
+async fn remote(order: &Order, site: &Site, effects: &[Effect], report: &mut Report) {
     let mut source_failed = false;
     for batch in effects.chunk_by(|one, next| one.side() == next.side() && kind(one) == kind(next)) {
+        if batch.iter().all(|effect| effect.side().is_none()) {
+            continue;
+        }
         let results = join_all(batch.iter().map(|effect| carry_out(order, site, effect, source_failed))).await;
         let failed = results.iter().any(Result::is_err);
-        source_failed |= failed && batch.iter().any(|effect| effect.side() == Side::Source);
+        source_failed |= failed && batch.iter().any(|effect| effect.side() == Some(Side::Source));
         for result in results {
             match result {
                 Ok(()) => report.done += 1,
@@ -149,7 +199,6 @@ pub async fn execute(order: &Order, site: &Site, effects: &[Effect]) -> Report {
             break;
         }
     }
-    report
 }
 
 fn kind(effect: &Effect) -> std::mem::Discriminant<Effect> {
@@ -165,7 +214,14 @@ async fn carry_out(order: &Order, site: &Site, effect: &Effect, source_failed: b
         Effect::CreateIngress(creation) => create::ingress(order, site, creation).await,
         Effect::CreateSecret { name } => create::secret(order, site, name).await,
         Effect::Remove(removal) => remove::object(order, site, removal).await,
+        // Of the home cluster: see `execute` and `release`.
+        Effect::Hold | Effect::Owe(_) | Effect::Release => Ok(()),
     }
+}
+
+fn noted_at_home(order: &Order, error: ExecuteError) -> ExecuteError {
+    tracing::warn!(namespace = order.namespace, error = whole(&error), "an effect was not carried out");
+    error
 }
 
 /// Logs a failure, and lets the connection know what speaks of it.
@@ -196,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_at_once_and_what_may_pass_only_when_it_comes_again() {
-        let report = |error| Report { done: 0, failures: vec![error] };
+        let report = |error| Report { failures: vec![error], ..Report::default() };
         let told = report(call(422, "Invalid")).to_tell(false);
         let what = "Cannot write the weight of Ingress web on the source: the API server answered 422 Invalid";
         assert_eq!(told, [Failure { what: what.into(), words: "because".into(), refused: true }]);
@@ -206,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_conflict_of_the_source_is_met_at_once_although_the_target_waits_for_it() {
-        let report = |failures| Report { done: 0, failures };
+        let report = |failures| Report { failures, ..Report::default() };
         assert!(report(vec![call(409, "Conflict"), ExecuteError::WaitsForSource]).is_conflict_only());
         assert!(!report(vec![ExecuteError::WaitsForSource]).is_conflict_only());
         assert!(!report(vec![call(409, "Conflict"), call(500, "InternalError")]).is_conflict_only());

@@ -10,7 +10,7 @@ use crate::cluster::call::timed;
 use crate::cluster::client::WRITE_TIMEOUT;
 use crate::machine::effect::WeightWrite;
 use crate::machine::observed::IngressFacts;
-use crate::machine::order::Order;
+use crate::machine::order::{Order, SideRules};
 use crate::machine::permit::{Live, Permit, permit};
 use crate::observe::facts;
 use crate::site::Site;
@@ -21,7 +21,9 @@ pub(super) async fn write(order: &Order, site: &Site, write: &WeightWrite) -> Re
     match permit(write, &order.rules(write.side).identity, &live) {
         Permit::AlreadyDone => Ok(()),
         Permit::Refused(refusal) => Err(ExecuteError::Refused(refusal)),
-        Permit::Write { uid, resource_version } => apply(order, &cluster, write, &uid, &resource_version).await,
+        Permit::Write { uid, resource_version } => {
+            apply(order.rules(write.side), &cluster, write, &uid, &resource_version).await
+        }
     }
 }
 
@@ -50,20 +52,20 @@ async fn other_side(order: &Order, site: &Site, write: &WeightWrite) -> Result<O
     Ok(object.map(|object| facts::ingress(&object, &order.rules(side).annotation_prefix)))
 }
 
-async fn apply(
-    order: &Order,
+pub(super) async fn apply(
+    rules: &SideRules,
     cluster: &Cluster<'_>,
     write: &WeightWrite,
     uid: &str,
     version: &str,
 ) -> Result<(), ExecuteError> {
-    let prefix = &order.rules(write.side).annotation_prefix;
+    let (prefix, namespace) = (&rules.annotation_prefix, cluster.namespace);
     let set = json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
         "metadata": {
             "name": write.ingress,
-            "namespace": order.namespace,
+            "namespace": namespace,
             "uid": uid,
             "resourceVersion": version,
             "annotations": {
@@ -77,7 +79,7 @@ async fn apply(
     let written = timed(WRITE_TIMEOUT, cluster.ingresses().patch(&write.ingress, &params, &Patch::Apply(set))).await;
     written.map_err(|source| cluster.failed(format!("write the weight of Ingress {}", write.ingress), source))?;
     tracing::info!(
-        namespace = order.namespace, ingress = write.ingress, side = write.side.name(), weight = write.weight.get(),
+        namespace, ingress = write.ingress, side = write.side.name(), weight = write.weight.get(),
         epoch = write.stamp.epoch, direction = ?write.stamp.direction, "weight written"
     );
     Ok(())

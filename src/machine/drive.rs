@@ -6,6 +6,7 @@ use super::allowed;
 use super::claim;
 use super::contest;
 use super::deadline;
+use super::deletion;
 use super::effect::Effect;
 use super::health::{HealthView, Verdict};
 use super::observed::{Observed, Side};
@@ -51,8 +52,10 @@ pub struct Needs {
 
 /// What must be looked at before [`decide`], from the status alone. An ended migration needs nothing.
 pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
+    let may_go_on = deletion::may_try_again(order);
     let restarts = order.attempt > status.attempt && status.stage != Stage::Completed;
-    if is_terminal(status.stage) && !restarts && !requests::wakes(order, status) {
+    let wakes = may_go_on && (restarts || requests::wakes(order, status));
+    if order.deletion.is_orphaned() || (is_terminal(status.stage) && !wakes) {
         return Needs::default();
     }
     // What is in a namespace is not told to whom it does not concern.
@@ -89,6 +92,9 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
         wait = wait.looking_again_at(now);
     }
     edits::tell(&mut run, order);
+    let effects = deletion::frame(&run, effects);
+    let wait = deletion::explain(&run, &effects, wait);
+    deletion::announce(&mut run, &status.reason, &effects, &wait);
     call_for_help(&mut run, status, &wait);
     summary::write(&mut run, &wait);
     // A deadline that has passed has had its effect: waking for it again would never end.
@@ -170,9 +176,12 @@ fn drive(run: &mut Run<'_>) -> (Vec<Effect>, Wait) {
     (vec![], Wait::new(Reason::NotYet, message).looking_again_at(again))
 }
 
-/// What overrules the stage comes first: a person's rollback, a pause, somebody else's writes and health; then the stage,
-/// within its deadline.
+/// What overrules the stage comes first: a deletion, a person's rollback, a pause, somebody else's writes and health; then the
+/// stage, within its deadline.
 fn next_move(run: &Run<'_>) -> Move {
+    if let Some(answer) = deletion::respond(run) {
+        return answer;
+    }
     let stage = run.status.stage;
     if let Some(requested) = requests::rollback(run) {
         return requested;
@@ -241,6 +250,10 @@ fn remember(run: &mut Run<'_>, memo: Memo) {
         Memo::WrittenNow => run.status.written_since = Some(micro(run.now)),
         Memo::Undone => undone(run),
         Memo::DeadlineAnew => restart_deadline(run),
+        Memo::Frozen => {
+            run.status.epoch = highest_epoch(run) + 1;
+            run.status.frozen_epoch = Some(run.status.epoch);
+        }
         Memo::Step(step) => take_step(run, step),
         Memo::BeforeFirstStep => {
             run.status.step = None;

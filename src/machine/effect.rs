@@ -3,6 +3,7 @@
 use super::observed::Side;
 use super::stamp::Stamp;
 use super::traffic::Weight;
+use crate::api::Leftover;
 
 /// A planned change of the outside world.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,13 @@ pub enum Effect {
     },
     /// An object that we created on the target goes away. It is an undo; nothing takes it back.
     Remove(Removal),
+    /// The migration object gets our finalizer, before anything else is written. Undo: [`Effect::Release`].
+    Hold,
+    /// What a rollback could not write in time is noted in the status of the `ClusterPair`.
+    /// Undo: each entry leaves it when it is written, or when somebody newer has taken the Ingress over.
+    Owe(Vec<Leftover>),
+    /// Our finalizer leaves the migration object, after its status is written. It is an undo; the next attempt holds it again.
+    Release,
 }
 
 /// Our complete set of annotations on one Ingress.
@@ -98,8 +106,8 @@ impl Effect {
     pub fn is_rollback(&self) -> bool {
         match self {
             Self::WriteWeight(write) => write.stamp.direction.is_back(),
-            Self::Remove(_) => true,
-            Self::CreateIngress(_) | Self::CreateSecret { .. } => false,
+            Self::Remove(_) | Self::Owe(_) | Self::Release => true,
+            Self::CreateIngress(_) | Self::CreateSecret { .. } | Self::Hold => false,
         }
     }
 
@@ -108,11 +116,12 @@ impl Effect {
         self.is_rollback() || matches!(self, Self::WriteWeight(write) if write.keeps_weight)
     }
 
-    /// The cluster that it changes.
-    pub fn side(&self) -> Side {
+    /// The cluster of the pair that it changes. None for objects of the home cluster.
+    pub fn side(&self) -> Option<Side> {
         match self {
-            Self::WriteWeight(write) => write.side,
-            Self::CreateIngress(_) | Self::CreateSecret { .. } | Self::Remove(_) => Side::Target,
+            Self::WriteWeight(write) => Some(write.side),
+            Self::CreateIngress(_) | Self::CreateSecret { .. } | Self::Remove(_) => Some(Side::Target),
+            Self::Hold | Self::Owe(_) | Self::Release => None,
         }
     }
 }

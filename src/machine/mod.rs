@@ -15,9 +15,11 @@
 //! | Is it served? | [`gate`] |
 //! | Does what was checked before still hold? | `recheck` |
 //! | Who else writes our weights? | [`contest`]; what they give back is taken up by `claim` |
+//! | What does deleting the object in mid-way do? | [`deletion`]; what it leaves over, [`debt`] |
 //! | What does a person stop, send back or try again? | [`pause`], [`requests`] |
 //! | What of an edit of the spec in mid-flight? | [`edits`] |
 //! | What if status is lost, or a rollback began elsewhere? | [`resume`] |
+//! | What does a `ClusterPair` tell? | [`pair`] |
 //! | What does a person read? | [`summary`], [`reason`]; of effects that fail, [`failure`] |
 
 pub mod allowed;
@@ -25,6 +27,8 @@ mod claim;
 pub mod contest;
 pub mod controls;
 pub mod deadline;
+pub mod debt;
+pub mod deletion;
 pub mod drive;
 pub mod edits;
 pub mod effect;
@@ -35,6 +39,7 @@ pub mod health;
 pub mod lock;
 pub mod observed;
 pub mod order;
+pub mod pair;
 pub mod pause;
 pub mod permit;
 pub mod reason;

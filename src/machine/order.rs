@@ -7,6 +7,7 @@ use kube::ResourceExt;
 
 use super::allowed::{self, Asked, NotAllowed};
 use super::controls::Controls;
+use super::deletion::Deletion;
 use super::gate::{DnsVerification, FollowTime};
 use super::observed::Side;
 use super::stamp::{Direction, Stamp};
@@ -65,6 +66,8 @@ pub struct Order {
     pub dns: DnsVerification,
     /// Ingress classes that have another name on the target.
     pub classes: BTreeMap<String, String>,
+    /// What is said about the object's deletion.
+    pub deletion: Deletion,
     identifier_template: String,
 }
 
@@ -168,7 +171,7 @@ impl Order {
         let asked = Asked { from: &from, object: &place, namespace: &namespace, pair: &pair.name_any() };
         let excluded: BTreeSet<_> = spec.secrets.exclude.iter().collect();
         Ok(Self {
-            owner: format!("{}/{place}", home.identity),
+            owner: Self::owner_of(migration, home),
             object: (from.clone(), migration.name_any()),
             not_allowed: allowed::namespace(&asked, pair),
             allowed_hosts: pair.spec.allowed_hosts.clone(),
@@ -196,9 +199,15 @@ impl Order {
                 .map(|class| (class.source.clone(), class.target.clone()))
                 .collect(),
             identifier_template: pair.spec.identifier_template.clone(),
+            deletion: Deletion::of(migration, deletion_allowance(pair)?),
             namespace,
         })
         .and_then(Self::with_two_clusters)
+    }
+
+    /// How stamps name a migration: UID of its home cluster, its namespace and its name.
+    pub fn owner_of(migration: &NamespaceMigration, home: &Home) -> String {
+        format!("{}/{}/{}", home.identity, migration.namespace().unwrap_or_default(), migration.name_any())
     }
 
     fn with_two_clusters(self) -> Result<Self, OrderError> {
@@ -242,7 +251,8 @@ pub fn owner_label(owner: &str) -> String {
 }
 
 impl SideRules {
-    fn of(side: &cluster_pair::Side) -> Self {
+    /// Rules of a side of a pair.
+    pub fn of(side: &cluster_pair::Side) -> Self {
         Self {
             identity: side.identity.clone(),
             colour: side.colour.clone(),
@@ -266,6 +276,10 @@ fn steps(migration: &NamespaceMigration, object: &str) -> Result<Vec<Step>, Orde
             Ok(Step { weight: Weight::percent(step.weight), hold })
         })
         .collect()
+}
+
+fn deletion_allowance(pair: &ClusterPair) -> Result<SignedDuration, OrderError> {
+    span(&pair.spec.deletion_deadline, &format!("ClusterPair {}", pair.name_any()), "spec.deletionDeadline")
 }
 
 fn dns(pair: &ClusterPair) -> Result<DnsVerification, OrderError> {

@@ -50,8 +50,8 @@ fn is_stamped(stage: Stage) -> bool {
     (Stage::WeightSource..=Stage::Bake).contains(&stage)
 }
 
-/// Our stamps of this attempt that are older than the pause, each on a side that can be written.
-fn fences(run: &Run<'_>) -> Vec<Effect> {
+/// Our stamps of this attempt that are older than the pause, or than the freeze of a deletion, each on a side that can be written.
+pub(super) fn fences(run: &Run<'_>) -> Vec<Effect> {
     let sides = [Side::Source, Side::Target].into_iter().filter(|side| run.side_trouble(*side).is_none());
     sides.flat_map(|side| unfenced(run, side)).map(Effect::WriteWeight).collect()
 }

@@ -214,7 +214,7 @@ fn uncontested(write: &WeightWrite, side: Side, facts: Option<&IngressFacts>) ->
 ///
 /// What another owner has left at its end may be taken over going forward. A rollback takes back what was done here, and an
 /// Ingress that carries another owner's stamp was never written here.
-fn fence(write: &WeightWrite, stamp: Option<&Stamp>) -> Result<(), Refusal> {
+pub(super) fn fence(write: &WeightWrite, stamp: Option<&Stamp>) -> Result<(), Refusal> {
     let Some(stamp) = stamp else { return Ok(()) };
     if stamp.owner != write.stamp.owner {
         if stamp.direction.is_final() && !write.stamp.direction.is_back() {

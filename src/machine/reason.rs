@@ -61,11 +61,19 @@ pub enum Reason {
     EditDeferred,
     NotYet,
     Passed,
+    Deleted,
+    Freezing,
+    Orphaned,
+    LeftOver,
+    LeftoverWritten,
+    LeftoverCancelled,
+    Reachable,
+    NotInUse,
 }
 
 impl Reason {
     /// Every reason, for the documentation and for tests.
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 65] = [
         Self::InvalidSpec,
         Self::NotAllowed,
         Self::ConnectingToClusters,
@@ -123,6 +131,14 @@ impl Reason {
         Self::EditDeferred,
         Self::NotYet,
         Self::Passed,
+        Self::Deleted,
+        Self::Freezing,
+        Self::Orphaned,
+        Self::LeftOver,
+        Self::LeftoverWritten,
+        Self::LeftoverCancelled,
+        Self::Reachable,
+        Self::NotInUse,
     ];
 
     /// The word as users and programs read it.
@@ -195,6 +211,14 @@ impl Reason {
             Self::EditDeferred => ("EditDeferred", "An edit of the spec is not in force in this attempt, or not yet."),
             Self::NotYet => ("NotYet", "That part has not been reached."),
             Self::Passed => ("Passed", "That part has been seen to be done."),
+            Self::Deleted => ("Deleted", "The object was deleted in mid-way; what was begun is taken back."),
+            Self::Freezing => ("Freezing", "The object was deleted in mid-way; the weights stay, under a new stamp."),
+            Self::Orphaned => ("Orphaned", "The object was deleted in mid-way and let go at once; no cluster was called and all weights stay."),
+            Self::LeftOver => ("LeftOver", "A deleted migration could not write everything before its deadline; the ClusterPair has what is left over."),
+            Self::LeftoverWritten => ("LeftoverWritten", "What a deleted migration had left over was written."),
+            Self::LeftoverCancelled => ("LeftoverCancelled", "What a deleted migration had left over does not matter any more."),
+            Self::Reachable => ("Reachable", "The cluster answers and is the one that the ClusterPair names."),
+            Self::NotInUse => ("NotInUse", "No migration uses the ClusterPair, so its clusters are not connected."),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is on the Ingresses overrules what status remembers: status may be lost, old or forged; the stamps are the fence.
 
+use super::deletion;
 use super::observed::{IngressFacts, Reach, Side};
 use super::reason::Reason;
 use super::run::{Event, Run, micro, seconds};
@@ -46,7 +47,7 @@ fn forget_what_has_no_plan(run: &mut Run<'_>) {
 fn next_attempt(run: &mut Run<'_>) {
     let ended = matches!(run.status.stage, Stage::RolledBack | Stage::Failed);
     let asked_again = requests::asks_for_another_attempt(&run.status);
-    if ended && (run.order.attempt > run.status.attempt || asked_again) {
+    if ended && deletion::may_try_again(run.order) && (run.order.attempt > run.status.attempt || asked_again) {
         let old = std::mem::take(&mut run.status);
         run.status = fresh(&old, run.order.attempt.max(old.attempt + 1));
         run.status.history = history(old, run);

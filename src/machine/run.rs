@@ -91,6 +91,8 @@ pub enum Memo {
     DeadlineAnew,
     /// Where the shift is.
     Step(StepProgress),
+    /// A deletion freezes the weights under a new epoch.
+    Frozen,
     /// The shift is back before its first step.
     BeforeFirstStep,
     /// A pause is in force, or is asked for by others than before.

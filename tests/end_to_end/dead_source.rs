@@ -39,8 +39,8 @@ async fn freezes(name: &str, disturb: impl Fn(&Faults)) -> Result<()> {
     shop.stays_as_it_is(5).await?;
     ensure!(shop.weights().await? == [Some(90), Some(10)]);
     faults.healthy();
-    shop.ends(Stage::Completed).await?;
     scene.until_metric(&format!(r#"nsmig_cluster_reachable{{pair="{name}",side="source"}} 1"#)).await?;
+    shop.ends(Stage::Completed).await?;
     shop.keeps_its_promises().await
 }
 

@@ -146,7 +146,7 @@ async fn without_the_targets_kubeconfig_the_users_still_go_back_to_the_source_at
 #[tokio::test(flavor = "multi_thread")]
 async fn a_home_that_cannot_show_the_kubeconfig_takes_no_connection_away() -> Result<()> {
     let connected = Connected::open_with(proxied("unshown")).await?;
-    let (scene, shop) = (&connected.scene, connected.in_mid_shift(BRIEF).await?);
+    let (scene, shop) = (&connected.scene, connected.in_mid_shift(LONG).await?);
     let home = scene.setup.home_faults().context("a proxy before the home")?;
     let kubeconfigs = |request: &ApiRequest| {
         let read = request.resource == "secrets" && request.verb == "get";
@@ -160,13 +160,14 @@ async fn a_home_that_cannot_show_the_kubeconfig_takes_no_connection_away() -> Re
         Ok(scene.metrics().await?.contains(failed).then_some(()))
     };
     scene.eventually("a failed read of the kubeconfig", asked).await?;
-    shop.ends(Stage::Completed).await?;
+    scene.probe_rounds(10).await?;
     ensure!(!scene.log().await?.contains("cannot be used"), "{}", scene.log().await?);
     ensure!(kubeconfigs_in_use(scene).await? == before, "it used what it was not shown");
 
     home.clear();
     let rotated = async || Ok((kubeconfigs_in_use(scene).await? > before).then_some(()));
     scene.eventually("the new kubeconfig in use", rotated).await?;
+    shop.ends(Stage::Completed).await?;
     shop.keeps_its_promises().await
 }
 

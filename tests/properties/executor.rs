@@ -36,6 +36,8 @@ pub enum Bug {
     RaisesTooFar,
     /// Rollback writes to the target are forgotten, but reported as done.
     ForgetsTheTarget,
+    /// What is left over of a deleted migration is not noted.
+    ForgetsTheDebt,
     /// A fence raises the target.
     IgnoresThePause,
     /// The target is lowered while the source, which is at 0, could not be raised.
@@ -79,7 +81,7 @@ impl World {
             };
             if !skipped && !self.carry_out(effect, faults, faults.delay == Some(index), allowed) {
                 failed = true;
-                source_failed |= effect.side() == Side::Source;
+                source_failed |= effect.side() == Some(Side::Source);
             }
             if faults.crash_after == Some(index) {
                 return true;
@@ -90,10 +92,11 @@ impl World {
 
     /// Whether the effect is done. A request without an answer has failed, whatever becomes of it.
     fn carry_out(&mut self, effect: &Effect, faults: &Faults, delayed: bool, allowed: Allowed) -> bool {
-        if !self.side(effect.side()).reach.is_reachable() {
+        if effect.side().is_some_and(|side| !self.side(side).reach.is_reachable()) {
             return false;
         }
         match effect {
+            Effect::Hold | Effect::Owe(_) | Effect::Release => self.change_object(effect, faults),
             Effect::WriteWeight(write) => self.write_weight(write, faults, delayed, allowed),
             Effect::CreateIngress(creation) => self.create_ingress(creation, allowed),
             Effect::CreateSecret { name } => self.create_secret(name, allowed),

@@ -2,7 +2,9 @@
 
 use jiff::SignedDuration;
 use namespace_migration::api::status::{PipelineStage, RequestOutcome};
-use namespace_migration::api::{PAUSED_ANNOTATION, RETRY_ANNOTATION, ROLLBACK_ANNOTATION, RemovalPolicy, Stage};
+use namespace_migration::api::{
+    DeletionPolicy, PAUSED_ANNOTATION, RETRY_ANNOTATION, ROLLBACK_ANNOTATION, RemovalPolicy, Stage,
+};
 use namespace_migration::machine::health::Verdict;
 use namespace_migration::machine::observed::{NamespaceFacts, SecretFacts};
 use namespace_migration::machine::{Side, decide, needs, requests};
@@ -35,6 +37,12 @@ pub enum Happening {
     Terminating(Side, bool),
     LoseStatus,
     RaiseAttempt,
+    Delete(DeletionPolicy),
+    EditPolicy(DeletionPolicy),
+    StripFinalizer,
+    CreateAnew,
+    /// A pass over the pair, which pays what is owed.
+    Pay,
     /// By annotation, or by the spec.
     Pause(bool),
     Suspend(bool),
@@ -49,6 +57,10 @@ const STEPS: [&[i32]; 4] = [&[10, 60, 100], &[5, 30, 60, 100], &[100], &[60, 70,
 
 fn side() -> impl Strategy<Value = Side> {
     prop_oneof![Just(Side::Source), Just(Side::Target)]
+}
+
+fn policy() -> impl Strategy<Value = DeletionPolicy> {
+    prop_oneof![3 => Just(DeletionPolicy::Rollback), 1 => Just(DeletionPolicy::Freeze), 1 => Just(DeletionPolicy::Orphan)]
 }
 
 fn faults() -> impl Strategy<Value = Faults> {
@@ -83,6 +95,11 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => (side(), prop::bool::weighted(0.3)).prop_map(|(side, dying)| Happening::Terminating(side, dying)),
         1 => Just(Happening::LoseStatus),
         1 => Just(Happening::RaiseAttempt),
+        1 => policy().prop_map(Happening::Delete),
+        1 => policy().prop_map(Happening::EditPolicy),
+        1 => Just(Happening::StripFinalizer),
+        2 => Just(Happening::CreateAnew),
+        2 => Just(Happening::Pay),
         2 => prop::bool::weighted(0.4).prop_map(Happening::Pause),
         1 => prop::bool::weighted(0.4).prop_map(Happening::Suspend),
         2 => prop_oneof![Just(0), Just(10), Just(30), Just(60), Just(99), Just(100), Just(100), Just(100)].prop_map(Happening::UpTo),
@@ -158,6 +175,14 @@ pub fn happen(world: &mut World, happening: &Happening) -> Option<String> {
             world.side_mut(*side).namespace = Some(NamespaceFacts { uid, terminating: *terminating });
         }
         Happening::LoseStatus => world.status = namespace_migration::api::NamespaceMigrationStatus::default(),
+        Happening::Delete(policy) => {
+            world.edit(&json!({"deletionPolicy": policy}));
+            world.delete();
+        }
+        Happening::EditPolicy(policy) => world.edit(&json!({"deletionPolicy": policy})),
+        Happening::StripFinalizer => world.strip_finalizer(),
+        Happening::CreateAnew => world.create_anew(),
+        Happening::Pay => world.pay(),
         Happening::RaiseAttempt => {
             let attempt = world.order.attempt + 1;
             world.edit(&json!({"attempt": attempt}));
@@ -183,22 +208,22 @@ pub fn happen(world: &mut World, happening: &Happening) -> Option<String> {
 
 /// Everything works again, and the target fails: in the end the source has everything.
 pub fn drain(world: &mut World) -> Result<(), String> {
-    if is_over(world) {
+    if world.gone || is_over(world) {
         // What happened after its end is not its work.
         return Ok(());
     }
     world.edit(&json!({"onFailure": "Rollback", "suspend": false}));
     world.edit_traffic("upTo", json!(100));
     world.annotate(PAUSED_ANNOTATION, None);
-    for side in [Side::Source, Side::Target] {
-        world.reachable(side);
-        let uid = world.side(side).identity.clone();
-        world.side_mut(side).namespace = Some(NamespaceFacts { uid, terminating: false });
-    }
+    mend(world);
     world.verdicts = [(Side::Source, Verdict::Pass), (Side::Target, Verdict::Fail)].into();
     world.in_flight.clear();
     for _ in 0..200 {
         world.pass();
+        world.pay();
+        if world.gone {
+            return paid(world);
+        }
         if is_over(world) {
             return back_on_the_source(world);
         }
@@ -212,11 +237,36 @@ pub fn drain(world: &mut World) -> Result<(), String> {
     Err(format!("it does not come back: {} {}: {}", world.status.stage, world.status.reason, world.status.message))
 }
 
+/// A deleted migration owes nothing once everything works again.
+fn paid(world: &World) -> Result<(), String> {
+    let left = world.leftovers.iter().map(|left| format!("{} {}", left.cluster(), left.ingress));
+    let left: Vec<_> = left.collect();
+    if left.is_empty() { Ok(()) } else { Err(format!("what was left over is not paid: {left:?}")) }
+}
+
+fn mend(world: &mut World) {
+    for side in [Side::Source, Side::Target] {
+        world.reachable(side);
+        let uid = world.side(side).identity.clone();
+        world.side_mut(side).namespace = Some(NamespaceFacts { uid, terminating: false });
+    }
+}
+
 fn is_over(world: &World) -> bool {
     let stage = world.status.stage;
     let again = (world.order.attempt > world.status.attempt && stage != Stage::Completed)
         || requests::wakes(&world.order, &world.status);
     matches!(stage, Stage::Completed | Stage::RolledBack | Stage::Failed) && !again
+}
+
+fn all_on_the_source(world: &World) -> Result<(), String> {
+    for name in world.source.ingresses.keys() {
+        let weights = (world.source.weight(name), world.target.weight(name));
+        if weights.0 != Some(100) || weights.1.is_some_and(|weight| weight != 0) {
+            return Err(format!("{}, but Ingress {name} has the weights {weights:?}", world.status.stage));
+        }
+    }
+    Ok(())
 }
 
 fn back_on_the_source(world: &World) -> Result<(), String> {
@@ -230,12 +280,7 @@ fn back_on_the_source(world: &World) -> Result<(), String> {
         // It was sent back before its first write.
         return Ok(());
     }
-    for name in world.source.ingresses.keys() {
-        let weights = (world.source.weight(name), world.target.weight(name));
-        if weights.0 != Some(100) || weights.1.is_some_and(|weight| weight != 0) {
-            return Err(format!("{stage}, but Ingress {name} has the weights {weights:?}"));
-        }
-    }
+    all_on_the_source(world)?;
     let ours = Some(world.order.owner_label());
     let left = world.target.ingresses.values().any(|facts| facts.created_by == ours)
         || world.target.secrets.values().any(|facts| facts.created_by == ours);
@@ -243,6 +288,30 @@ fn back_on_the_source(world: &World) -> Result<(), String> {
         return Err("an object that we created is still on the target".to_owned());
     }
     Ok(())
+}
+
+/// However dead the clusters are, a deleted object goes, and what is owed is paid when they are back.
+pub fn goes(world: &mut World) -> Result<(), String> {
+    for side in [Side::Source, Side::Target] {
+        world.unreachable(side);
+    }
+    let deletion = &world.order.deletion;
+    let goes_back =
+        deletion.held && deletion.policy == DeletionPolicy::Rollback && world.status.stage > Stage::Preflight;
+    let goes_back = goes_back && !is_over(world);
+    world.delete();
+    for _ in 0..40 {
+        world.pass();
+        world.advance(SignedDuration::from_mins(5));
+    }
+    if !world.gone {
+        let status = &world.status;
+        return Err(format!("the object does not go: {} {}: {}", status.stage, status.reason, status.message));
+    }
+    mend(world);
+    world.pay();
+    paid(world)?;
+    if goes_back { all_on_the_source(world) } else { Ok(()) }
 }
 
 /// Whether the rollback was taken up from the stamps: then nobody remembers how far it had come.
@@ -253,6 +322,9 @@ fn is_adopted(world: &World) -> bool {
 
 /// What is decided twice is the same the second time: a pass that changes nothing writes nothing.
 fn flutters(world: &World) -> Option<String> {
+    if world.gone {
+        return None;
+    }
     let order = &world.order;
     let observed = world.observe(&needs(order, &world.status), 0);
     let first = decide(order, &world.status, &observed, world.now);
@@ -277,6 +349,11 @@ fn end(world: &mut World, happenings: &[Happening]) -> Result<(), String> {
         if let Some(broken) = flutters(world) {
             return Err(broken);
         }
+    }
+    let mut dead = world.clone();
+    goes(&mut dead)?;
+    if let Some(broken) = broken_promise(&dead.writes) {
+        return Err(format!("after a deletion with both clusters dead: {broken}"));
     }
     drain(world)?;
     unanswered(world).or_else(|| broken_promise(&world.writes)).map_or(Ok(()), Err)

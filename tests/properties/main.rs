@@ -3,6 +3,7 @@
 //! | Question | Module |
 //! |---|---|
 //! | What are the two clusters here, and how does time pass? | `world` |
+//! | What is deleted, released and owed? | `object` |
 //! | How are effects carried out, and how can that go wrong? | `executor` |
 //! | What was written, and which promises does that break? | `recording` |
 #![allow(
@@ -18,9 +19,11 @@ mod controls;
 mod deadlines;
 mod ended;
 mod executor;
+mod object;
 mod recording;
 mod world;
 
+mod deletion;
 mod edits;
 mod interleavings;
 mod journey;

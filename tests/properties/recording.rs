@@ -5,7 +5,7 @@ use namespace_migration::api::Stage;
 use namespace_migration::api::status::NamespaceMigrationStatus;
 use namespace_migration::machine::stamp::{Direction, Stamp};
 use namespace_migration::machine::traffic::{Weight, target_share};
-use namespace_migration::machine::{Decision, Side};
+use namespace_migration::machine::{Decision, Effect, Side};
 
 use crate::world::World;
 
@@ -175,8 +175,9 @@ fn raised_after(writes: &[Write]) -> Option<String> {
     None
 }
 
-/// An ended migration does nothing.
+/// An ended migration does nothing, but lets its object go.
 pub fn ended_but_acts(before: &NamespaceMigrationStatus, decision: &Decision) -> Option<String> {
     let ended = matches!(before.stage, Stage::Completed | Stage::RolledBack | Stage::Failed);
-    (ended && !decision.effects.is_empty()).then(|| format!("{} does {:?}", before.stage, decision.effects))
+    let acts = decision.effects.iter().any(|effect| *effect != Effect::Release);
+    (ended && acts).then(|| format!("{} does {:?}", before.stage, decision.effects))
 }

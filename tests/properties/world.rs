@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use namespace_migration::api::status::NamespaceMigrationStatus;
-use namespace_migration::api::{ClusterPair, NamespaceMigration, Stage};
+use namespace_migration::api::{ClusterPair, Leftover, NamespaceMigration, Stage};
+use namespace_migration::machine::deletion::Deletion;
 use namespace_migration::machine::health::{CheckReport, HealthView, Verdict};
 use namespace_migration::machine::observed::{
     ClusterView, IngressFacts, NamespaceFacts, Reach, SecretFacts, SecretPresence, SecretView, WorkloadFacts,
@@ -102,6 +103,10 @@ pub struct World {
     /// Whether the target's load balancer gives addresses.
     pub load_balancer: bool,
     pub serial: u64,
+    /// What deleted migrations left over, as the ClusterPair has it.
+    pub leftovers: Vec<Leftover>,
+    /// Whether the migration object is not there any more.
+    pub gone: bool,
     snapshots: Vec<(Cluster, Cluster)>,
     watched_since: Option<Timestamp>,
     last_round: Option<Timestamp>,
@@ -127,6 +132,8 @@ impl World {
             in_flight: vec![],
             load_balancer: true,
             serial: 0,
+            leftovers: vec![],
+            gone: false,
             snapshots: vec![],
             watched_since: None,
             last_round: None,
@@ -184,13 +191,13 @@ impl World {
         for (field, value) in fields.as_object().unwrap() {
             self.spec[field] = value.clone();
         }
-        self.order = order(&self.spec, &self.annotations);
+        self.reorder();
     }
 
     /// A person edits one field of `spec.traffic`.
     pub fn edit_traffic(&mut self, field: &str, value: Value) {
         self.spec["traffic"][field] = value;
-        self.order = order(&self.spec, &self.annotations);
+        self.reorder();
     }
 
     /// A person annotates the migration; None takes the annotation away.
@@ -199,7 +206,14 @@ impl World {
             Some(value) => drop(self.annotations.insert(name.to_owned(), value.to_owned())),
             None => drop(self.annotations.remove(name)),
         }
+        self.reorder();
+    }
+
+    /// Reads spec and annotations again; what somebody did to the object itself stays.
+    fn reorder(&mut self) {
+        let Deletion { asked_at, held, .. } = self.order.deletion;
         self.order = order(&self.spec, &self.annotations);
+        (self.order.deletion.asked_at, self.order.deletion.held) = (asked_at, held);
     }
 
     /// What the operator sees, `stale` changes late.
@@ -311,6 +325,9 @@ impl World {
     }
 
     pub fn pass_with(&mut self, faults: &Faults) -> Decision {
+        if self.gone {
+            return Decision { effects: vec![], status: self.status.clone(), events: vec![], wake_at: None };
+        }
         self.give_addresses();
         let needs = needs(&self.order, &self.status);
         self.watch(needs.probes);

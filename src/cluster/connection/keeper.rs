@@ -106,8 +106,11 @@ impl Keeper {
     async fn verify(&mut self) -> Result<(), Trouble> {
         let at_hand = if self.kubeconfig_stands().await { self.state.borrow().clients.clone() } else { None };
         let refusal = match at_hand {
-            Some(clients) => match self.ask_identity(&clients).await {
-                Ok(()) => return Ok(()),
+            Some(clients) => match self.ask(&clients).await {
+                Ok(version) => {
+                    self.state.send_modify(|state| state.version = version);
+                    return Ok(());
+                }
                 Err(trouble) => Some(trouble),
             },
             None => None,
@@ -146,7 +149,7 @@ impl Keeper {
         };
         self.unread = false;
         match self.prove(&credentials).await {
-            Ok(clients) => self.use_clients(clients, &credentials),
+            Ok((clients, version)) => self.use_clients(clients, version, &credentials),
             Err(trouble) => {
                 // A connection that has led to another cluster is not used again: its watches may have brought that one's facts.
                 let astray = matches!(trouble, Trouble::WrongCluster { .. });
@@ -159,16 +162,32 @@ impl Keeper {
         Ok(())
     }
 
-    async fn prove(&self, credentials: &Credentials) -> Result<Clients, Trouble> {
+    async fn prove(&self, credentials: &Credentials) -> Result<(Clients, Option<String>), Trouble> {
         let clients = credentials.clients(&self.address, &self.home)?;
-        self.ask_identity(&clients).await?;
-        Ok(clients)
+        let version = self.ask(&clients).await?;
+        Ok((clients, version))
     }
 
-    fn use_clients(&mut self, clients: Clients, credentials: &Credentials) {
+    /// Whether it is the right cluster; and its version, which is for people, so that a cluster that does not tell it is used.
+    async fn ask(&self, clients: &Clients) -> Result<Option<String>, Trouble> {
+        let (identity, version) =
+            futures::join!(self.ask_identity(clients), timed(IDENTITY_TIMEOUT, clients.requests.apiserver_version()));
+        identity?;
+        match version {
+            Ok(info) => Ok(Some(info.git_version)),
+            Err(error) => {
+                let (pair, side) = (&self.address.pair, self.address.side.name());
+                tracing::info!(%pair, side, %error, "the cluster does not tell its version");
+                Ok(self.state.borrow().version.clone())
+            }
+        }
+    }
+
+    fn use_clients(&mut self, clients: Clients, version: Option<String>, credentials: &Credentials) {
         self.used = credentials.fingerprint().cloned();
         self.state.send_modify(|state| {
             state.clients = Some(clients);
+            state.version = version;
             state.generation += 1;
         });
         if let Some(secret) = self.secret_name() {

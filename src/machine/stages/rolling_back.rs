@@ -241,16 +241,34 @@ fn weight(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<Weight>
     weight.map(Weight::percent)
 }
 
+/// Whether both sides carry the rollback's weights: users are back, or DNS brings them back.
+pub(in super::super) fn is_written(run: &Run<'_>) -> bool {
+    gone_from_source(run).is_none() && unfenced(run, Side::Source).is_empty() && unfenced(run, Side::Target).is_empty()
+}
+
+/// The last writes that are missing, for somebody who does them later: source first. Where nothing on the source could serve,
+/// nothing is owed.
+pub(in super::super) fn owes(run: &Run<'_>) -> Vec<WeightWrite> {
+    let after_source = waits_for_source(run);
+    let missing = missing_final_stamps(run).filter(|write| {
+        let planned = run.ingresses().iter().find(|planned| planned.name == write.ingress);
+        !planned.is_some_and(|planned| is_known_absent(run, Side::Source, planned))
+    });
+    missing.map(|write| WeightWrite { after_source: after_source && write.side == Side::Target, ..write }).collect()
+}
+
 fn final_stamps(run: &Run<'_>) -> Vec<Effect> {
+    missing_final_stamps(run).map(Effect::WriteWeight).collect()
+}
+
+fn missing_final_stamps<'a>(run: &'a Run<'_>) -> impl Iterator<Item = WeightWrite> + 'a {
     let ended = run.stamp(Direction::RolledBack);
     let sides = [Side::Source, Side::Target].into_iter();
     sides
         .flat_map(|side| run.ingresses().iter().map(move |planned| (side, planned)))
         .filter(|(side, planned)| !is_known_absent(run, *side, planned) && run.taken_by(*side, planned).is_none())
-        .map(|(side, planned)| run.write(side, planned, Weight::ZERO, ended.clone()).undo(&ended, false))
+        .map(move |(side, planned)| run.write(side, planned, Weight::ZERO, ended.clone()).undo(&ended, false))
         .filter(|write| !run.is_seen(write))
-        .map(Effect::WriteWeight)
-        .collect()
 }
 
 /// What we created goes, if the spec wants that. None when nothing is left to go.

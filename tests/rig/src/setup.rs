@@ -61,6 +61,8 @@ pub struct Options {
     pub dns: [&'static str; 3],
     /// The prefixes of external-dns's annotations on source and target.
     pub annotation_prefixes: [&'static str; 2],
+    /// How long the deletion of a migration may wait for a cluster, as the pair says it (Go duration).
+    pub deletion_deadline: &'static str,
     /// The ingress class of the source, where it is not that of the target: the pair maps it to the target's.
     pub source_class: Option<String>,
     /// Duration of the Lease that the setup's operators share (a Go duration); None: they work without one.
@@ -76,6 +78,7 @@ impl Options {
             proxied: false,
             dns: ["0s", "0s", "1s"],
             annotation_prefixes: [ANNOTATION_PREFIX; 2],
+            deletion_deadline: "15m",
             source_class: None,
             lease: Some(LEASE_DURATION),
         }
@@ -252,6 +255,7 @@ impl Setup {
                 "target": self.side("target", target, &self.target_balancer),
                 "dns": {"verification": "AnnotationOnly", "propagation": propagation, "recordTTL": ttl},
                 "ingressClasses": classes,
+                "deletionDeadline": self.options.deletion_deadline,
                 "probes": {"allowedAddresses": ["127.0.0.0/8"], "trustedRoots": self.users_root()},
             },
         })

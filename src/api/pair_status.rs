@@ -1,0 +1,76 @@
+//! The status of a `ClusterPair`: whether its clusters answer, and what deleted migrations still owe them.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Whether the clusters answer, and what deleted migrations still owe them. Written only when it changes.
+#[derive(kube::KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterPairStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// The source, as it was last reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<ClusterFacts>,
+    /// The target, as it was last reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<ClusterFacts>,
+    /// How many leftovers there are.
+    #[serde(default)]
+    pub leftover_count: i32,
+    /// Weights that deleted migrations could not write in time. Each is written when its cluster is back, unless a newer
+    /// migration has taken the Ingress over, and then leaves this list.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["namespace".into(), "ingress".into(), "side".into()]))]
+    #[serde(default)]
+    pub leftovers: Vec<Leftover>,
+    /// SourceReachable, TargetReachable and Ready: Unknown while no migration uses the pair, because then it is not connected.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+}
+
+/// What a cluster said of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClusterFacts {
+    /// Version of its API server.
+    pub version: String,
+}
+
+/// A weight that a deleted migration could not write in time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Leftover {
+    /// The namespace that was moving.
+    pub namespace: String,
+    /// Name of the Ingress.
+    pub ingress: String,
+    /// The cluster on which it is to be written.
+    pub side: LeftoverSide,
+    /// The DNS set identifier that it gets.
+    pub identifier: String,
+    /// The weight that it gets.
+    pub weight: i32,
+    /// Whether it waits until the source has its 100: the source may be at 0, and two zeros would be an even split.
+    pub after_source: bool,
+    /// The migration that was deleted: UID of its home cluster, its namespace and its name.
+    pub owner: String,
+    /// Its attempt.
+    pub attempt: i32,
+    /// The number in the stamp. An Ingress with a higher one, or with the running stamp of another migration, is left alone.
+    pub epoch: i64,
+    /// Why it could not be written in time.
+    pub why: String,
+    /// Since when it has been left over.
+    pub since: Time,
+}
+
+/// A cluster of the pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum LeftoverSide {
+    /// The cluster that the namespace was leaving.
+    Source,
+    /// The cluster that it was moving to.
+    Target,
+}

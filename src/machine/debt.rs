@@ -1,0 +1,207 @@
+//! Debts: weights that deleted migrations left over. Each is paid when its cluster is back, unless it does not matter any more.
+//!
+//! The stamp is the fence, as everywhere: a newer epoch, or the running stamp of another migration, on either side cancels it.
+
+use super::effect::WeightWrite;
+use super::observed::{IngressFacts, Side};
+use super::permit::{Live, Permit, Refusal, fence, permit};
+use super::stamp::{Direction, Stamp};
+use super::traffic::Weight;
+use crate::api::pair_status::{Leftover, LeftoverSide};
+
+/// What becomes of a debt now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// It is written: by us, or it was already.
+    Paid,
+    /// It does not matter any more.
+    Cancelled {
+        /// Why, in a sentence without its full stop.
+        why: String,
+    },
+    /// It has to wait.
+    Waits {
+        /// For what.
+        why: String,
+    },
+}
+
+/// What the other cluster has of the same Ingress.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Other {
+    /// It could not be asked.
+    Unknown,
+    /// It was read live; None when it is not there.
+    Seen(Option<Box<IngressFacts>>),
+}
+
+impl Leftover {
+    /// The cluster that it is written on.
+    pub fn cluster(&self) -> Side {
+        match self.side {
+            LeftoverSide::Source => Side::Source,
+            LeftoverSide::Target => Side::Target,
+        }
+    }
+
+    /// Whether both speak of one Ingress on one side: the newer then replaces the older.
+    pub fn is_about_the_same(&self, other: &Self) -> bool {
+        (&self.namespace, &self.ingress, self.side) == (&other.namespace, &other.ingress, other.side)
+    }
+
+    /// The write that pays it: the last one of the rollback that was not over.
+    pub fn write(&self) -> WeightWrite {
+        let stamp = Stamp {
+            owner: self.owner.clone(),
+            attempt: self.attempt,
+            epoch: self.epoch,
+            direction: Direction::RolledBack,
+        };
+        WeightWrite {
+            side: self.cluster(),
+            ingress: self.ingress.clone(),
+            uid: None,
+            identifier: self.identifier.clone(),
+            weight: Weight::percent(self.weight),
+            stamp,
+            after_source: self.after_source,
+            keeps_weight: false,
+        }
+    }
+}
+
+/// Whether the source of the same Ingress is still owed its 100, and this one has to wait for it.
+pub fn waits_for_source(debt: &Leftover, all: &[Leftover]) -> bool {
+    debt.after_source
+        && debt.cluster() == Side::Target
+        && all.iter().any(|other| {
+            other.cluster() == Side::Source && (&other.namespace, &other.ingress) == (&debt.namespace, &debt.ingress)
+        })
+}
+
+/// What may be done about a debt, given what is live. `Err` says that nothing is to be written.
+///
+/// # Errors
+/// What becomes of it instead.
+pub fn look(write: &WeightWrite, identity: &str, live: &Live, other: &Other) -> Result<(String, String), Settlement> {
+    if let Some(why) = superseded(write, other) {
+        return Err(Settlement::Cancelled { why });
+    }
+    match permit(write, identity, live) {
+        Permit::Write { uid, resource_version } => Ok((uid, resource_version)),
+        Permit::AlreadyDone => Err(Settlement::Paid),
+        Permit::Refused(refusal @ (Refusal::Fenced { .. } | Refusal::OwnedByAnother { .. } | Refusal::Gone { .. })) => {
+            Err(Settlement::Cancelled { why: refusal.to_string() })
+        }
+        Permit::Refused(refusal) => Err(Settlement::Waits { why: refusal.to_string() }),
+    }
+}
+
+/// What the other side says against it. Without an Ingress on the source, the target's is the only one that serves.
+fn superseded(write: &WeightWrite, other: &Other) -> Option<String> {
+    let Other::Seen(other) = other else { return None };
+    let Some(facts) = other else {
+        let keeps = format!("Ingress {} is gone from the source, so the target's keeps its weight", write.ingress);
+        return (write.side == Side::Target).then_some(keeps);
+    };
+    let there = WeightWrite { side: write.side.other(), ..write.clone() };
+    fence(&there, facts.stamp.as_ref()).err().map(|refusal| refusal.to_string())
+}
+
+/// The leftovers with new ones among them; a newer one replaces an older one about the same Ingress and side.
+pub fn with(old: &[Leftover], new: &[Leftover]) -> Vec<Leftover> {
+    let kept = old.iter().filter(|known| !new.iter().any(|leftover| leftover.is_about_the_same(known)));
+    kept.chain(new).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::observed::NamespaceFacts;
+    use super::*;
+    use crate::api::FIELD_MANAGER;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    fn leftover(side: LeftoverSide) -> Leftover {
+        Leftover {
+            namespace: "shop".into(),
+            ingress: "web".into(),
+            side,
+            identifier: "web-shop-green".into(),
+            weight: if side == LeftoverSide::Source { 100 } else { 0 },
+            after_source: side == LeftoverSide::Target,
+            owner: "home/shop/shop".into(),
+            attempt: 1,
+            epoch: 2,
+            why: "The target does not answer.".into(),
+            since: Time(jiff::Timestamp::UNIX_EPOCH),
+        }
+    }
+
+    fn stamp(owner: &str, epoch: i64, direction: Direction) -> Option<Stamp> {
+        Some(Stamp { owner: owner.into(), attempt: 1, epoch, direction })
+    }
+
+    fn facts(weight: &str, stamp: Option<Stamp>) -> IngressFacts {
+        IngressFacts {
+            uid: "uid".into(),
+            resource_version: "7".into(),
+            identifier: Some("web-shop-green".into()),
+            weight_text: Some(weight.into()),
+            stamp,
+            weight_managers: [FIELD_MANAGER.to_owned()].into(),
+            ..IngressFacts::default()
+        }
+    }
+
+    fn seen(target: Option<IngressFacts>, other: &Other) -> Result<(String, String), Settlement> {
+        let live = Live {
+            identity: "target".into(),
+            namespace: Some(NamespaceFacts::default()),
+            ingress: target,
+            other: None,
+        };
+        look(&leftover(LeftoverSide::Target).write(), "target", &live, other)
+    }
+
+    #[test]
+    fn a_debt_is_written_over_the_older_stamp_of_its_own_migration() {
+        let target = Some(facts("10", stamp("home/shop/shop", 1, Direction::Forward)));
+        assert_eq!(seen(target, &Other::Unknown), Ok(("uid".into(), "7".into())));
+        let paid = Some(facts("0", stamp("home/shop/shop", 2, Direction::RolledBack)));
+        assert_eq!(seen(paid, &Other::Unknown), Err(Settlement::Paid));
+    }
+
+    #[test]
+    fn a_newer_epoch_or_another_migration_on_either_side_cancels_a_debt() {
+        let old = || Some(facts("10", stamp("home/shop/shop", 1, Direction::Forward)));
+        let newer = || facts("50", stamp("home/shop/shop", 3, Direction::Forward));
+        let another = || facts("50", stamp("home/x/x", 1, Direction::Forward));
+        for (target, other) in [
+            (Some(newer()), Other::Unknown),
+            (Some(another()), Other::Unknown),
+            (old(), Other::Seen(Some(Box::new(newer())))),
+            (old(), Other::Seen(Some(Box::new(another())))),
+            (None, Other::Unknown),
+            (old(), Other::Seen(None)),
+        ] {
+            assert!(matches!(seen(target, &other), Err(Settlement::Cancelled { .. })), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_target_waits_while_the_source_of_the_same_ingress_is_owed() {
+        let (source, target) = (leftover(LeftoverSide::Source), leftover(LeftoverSide::Target));
+        assert!(waits_for_source(&target, &[source.clone(), target.clone()]));
+        assert!(!waits_for_source(&target, std::slice::from_ref(&target)));
+        let elsewhere = Leftover { ingress: "api".into(), ..source.clone() };
+        assert!(!waits_for_source(&target, &[elsewhere, target.clone()]));
+        assert!(!waits_for_source(&source, &[source.clone(), target]));
+    }
+
+    #[test]
+    fn a_newer_leftover_replaces_an_older_one_about_the_same_ingress_and_side() {
+        let (source, target) = (leftover(LeftoverSide::Source), leftover(LeftoverSide::Target));
+        let newer = Leftover { epoch: 9, ..target.clone() };
+        assert_eq!(with(&[source.clone(), target], std::slice::from_ref(&newer)), [source, newer]);
+    }
+}

@@ -1,0 +1,303 @@
+//! Deletion in mid-way: what `spec.deletionPolicy` makes of it, what it waits for, and when the object is let go.
+//!
+//! Our finalizer is on the object from before the first write until an end, so that a deletion is answered first, and so that no
+//! deletion after an end can turn into a rollback. It never holds the object for ever: what a dead cluster keeps from being
+//! written until the deadline is owed by the `ClusterPair` from then on.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::drive::Decision;
+use super::effect::{Effect, WeightWrite};
+use super::observed::{Reach, Side};
+use super::order::Order;
+use super::pause;
+use super::reason::Reason;
+use super::resume::newest_stamp;
+use super::run::{Event, Memo, Move, Run, Wait, seconds, words};
+use super::stages::{self, is_rollback, is_terminal};
+use super::summary;
+use crate::api::pair_status::{Leftover, LeftoverSide};
+use crate::api::{DeletionPolicy, FINALIZER, NamespaceMigration, Stage};
+
+/// The allowance where no ClusterPair says another one.
+pub const ALLOWANCE: SignedDuration = SignedDuration::from_mins(15);
+
+/// What the object's metadata and spec say about its deletion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    /// When somebody asked for it (`metadata.deletionTimestamp`).
+    pub asked_at: Option<Timestamp>,
+    /// Whether our finalizer is on the object.
+    pub held: bool,
+    /// What becomes of the weights.
+    pub policy: DeletionPolicy,
+    /// How long it may wait for a cluster.
+    pub allowance: SignedDuration,
+}
+
+impl Deletion {
+    /// Reads it from the object.
+    pub fn of(migration: &NamespaceMigration, allowance: SignedDuration) -> Self {
+        let metadata = &migration.metadata;
+        Self {
+            asked_at: metadata.deletion_timestamp.as_ref().map(|time| time.0),
+            held: metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER),
+            policy: migration.spec.deletion_policy,
+            allowance,
+        }
+    }
+
+    /// Whether the object is being deleted.
+    pub fn is_asked(&self) -> bool {
+        self.asked_at.is_some()
+    }
+
+    /// Whether it is let go without a call to a cluster.
+    pub fn is_orphaned(&self) -> bool {
+        self.is_asked() && self.policy == DeletionPolicy::Orphan
+    }
+
+    /// When what could not be written is left over. None while nobody deletes it.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.asked_at.map(|at| at.saturating_add(self.allowance).unwrap_or(at))
+    }
+}
+
+/// What a deletion makes of this pass. None: the stage goes on as it would.
+pub(super) fn respond(run: &Run<'_>) -> Option<Move> {
+    let deletion = &run.order.deletion;
+    if !deletion.is_asked() || is_terminal(run.status.stage) {
+        return None;
+    }
+    match deletion.policy {
+        DeletionPolicy::Orphan => {
+            let message = "The object is let go as spec.deletionPolicy Orphan asks: no cluster was called, all weights stay. \
+                           A migration of the same name goes on from there.";
+            Some(let_go(run, Reason::Orphaned, message, vec![]))
+        }
+        _ if run.status.stage <= Stage::Preflight => before_the_first_write(run),
+        DeletionPolicy::Freeze if !goes_back_for_another_reason(run) => Some(freeze(run)),
+        _ if is_rollback(run.status.stage) => overdue(run),
+        _ => Some(roll_back(run)),
+    }
+}
+
+fn roll_back(run: &Run<'_>) -> Move {
+    let message = format!("The migration was deleted in {}, and spec.deletionPolicy is Rollback.", run.status.stage);
+    Move::RollBack { reason: Reason::Deleted, message }
+}
+
+fn let_go(run: &Run<'_>, reason: Reason, message: impl Into<String>, mut effects: Vec<Effect>) -> Move {
+    if run.order.deletion.held {
+        effects.push(Effect::Release);
+    }
+    Move::Act { effects, wait: Wait::new(reason, message) }
+}
+
+/// With our finalizer on the object something may have been written that a lost status does not tell.
+fn before_the_first_write(run: &Run<'_>) -> Option<Move> {
+    let is_listed = |side: Side| {
+        let view = run.view(side);
+        view.synced || !matches!(view.reach, Reach::Unknown | Reach::Reachable)
+    };
+    if run.order.deletion.held && !(run.view(Side::Source).synced && is_listed(Side::Target)) {
+        return Some(unlisted(run));
+    }
+    let began = newest_stamp(run).is_some_and(|stamp| !stamp.direction.is_final());
+    Some(match (&run.status.plan, run.order.deletion.policy) {
+        (_, DeletionPolicy::Freeze) if began => {
+            let_go(run, Reason::Freezing, "The object is let go; nobody had been sent to the target.", vec![])
+        }
+        (None, _) if began => Move::Remember(Memo::Plan(stages::plan(run))),
+        (Some(_), _) if began => roll_back(run),
+        _ => Move::Fail {
+            reason: Reason::Deleted,
+            message: "The migration was deleted before anything was written.".to_owned(),
+        },
+    })
+}
+
+fn unlisted(run: &Run<'_>) -> Move {
+    if is_overdue(run) {
+        let message = "The status was lost and the clusters could not be listed before the deadline of the deletion, so \
+                       what this migration had written stays as it is.";
+        return let_go(run, Reason::LeftOver, message, vec![]);
+    }
+    let unlisted =
+        Wait::new(Reason::ConnectingToClusters, "The clusters are listed first: something may have been written.");
+    run.cluster_trouble().unwrap_or(unlisted).into()
+}
+
+/// A rollback that health or a person began is ended whatever the policy: to freeze it would leave users on a sick side.
+fn goes_back_for_another_reason(run: &Run<'_>) -> bool {
+    let by_deletion = run.status.cause.as_ref().is_some_and(|cause| cause.reason == Reason::Deleted.as_str());
+    is_rollback(run.status.stage) && !by_deletion
+}
+
+/// A new epoch on both sides at the weights that are there: from then on every older write in flight fails.
+fn freeze(run: &Run<'_>) -> Move {
+    if is_rollback(run.status.stage) {
+        let message = "The object is let go as spec.deletionPolicy Freeze asks: the rollback stays as far as it has come. A \
+                       migration of the same name ends it.";
+        return let_go(run, Reason::Freezing, message, vec![]);
+    }
+    if run.status.frozen_epoch.is_none() {
+        return Move::Remember(Memo::Frozen);
+    }
+    let effects = pause::fences(run);
+    let away = [Side::Source, Side::Target].into_iter().find_map(|side| run.side_trouble(side));
+    if is_overdue(run) || (effects.is_empty() && away.is_none()) {
+        let message = "The weights stay and the object is let go, as spec.deletionPolicy Freeze asks. A migration of the same \
+                       name goes on from there.";
+        return let_go(run, Reason::Freezing, message, vec![]);
+    }
+    let message = "Both sides get a new stamp at the weights that they have, so that no older write can change them.";
+    let wait = match away {
+        Some(away) => {
+            let message = format!("{message} {}", away.message);
+            Wait::new(Reason::Freezing, message).unblocked_by(away.unblock)
+        }
+        None => Wait::new(Reason::Freezing, message),
+    };
+    Move::Act { effects, wait }
+}
+
+fn is_overdue(run: &Run<'_>) -> bool {
+    latest(run).is_some_and(|latest| run.now >= latest)
+}
+
+/// When the object goes at the latest. Once users are back, what is left to do has as long again.
+fn latest(run: &Run<'_>) -> Option<Timestamp> {
+    let deletion = &run.order.deletion;
+    let deadline = deletion.deadline()?;
+    let users_are_back = is_rollback(run.status.stage) && stages::rollback_is_written(run);
+    Some(if users_are_back { deadline.saturating_add(deletion.allowance).unwrap_or(deadline) } else { deadline })
+}
+
+/// What the rollback could not write in time is owed by the pair. None while there is time.
+fn overdue(run: &Run<'_>) -> Option<Move> {
+    if !run.order.deletion.held || !is_overdue(run) {
+        return None;
+    }
+    let allowance = words(run.order.deletion.allowance);
+    let leftovers: Vec<_> = stages::rollback_owes(run).iter().map(|write| leftover(run, write)).collect();
+    if leftovers.is_empty() {
+        let message = format!("The object is let go after {allowance}; no weight is left to be written.");
+        return Some(let_go(run, Reason::LeftOver, message, vec![]));
+    }
+    let message = format!(
+        "The rollback was not over within {allowance}. {} weights that are still to be written were noted in status.leftovers of \
+         ClusterPair {}; they are written when the cluster is back.",
+        leftovers.len(),
+        run.order.pair
+    );
+    Some(let_go(run, Reason::LeftOver, message, vec![Effect::Owe(leftovers)]))
+}
+
+fn leftover(run: &Run<'_>, write: &WeightWrite) -> Leftover {
+    let view = run.view(write.side);
+    let why = match view.reach.trouble() {
+        none if none.is_empty() => run.status.message.clone(),
+        trouble => format!("The {} {trouble}.", write.side),
+    };
+    Leftover {
+        namespace: run.order.namespace.clone(),
+        ingress: write.ingress.clone(),
+        side: match write.side {
+            Side::Source => LeftoverSide::Source,
+            Side::Target => LeftoverSide::Target,
+        },
+        identifier: write.identifier.clone(),
+        weight: write.weight.get(),
+        after_source: write.after_source,
+        owner: write.stamp.owner.clone(),
+        attempt: write.stamp.attempt,
+        epoch: write.stamp.epoch,
+        why,
+        since: seconds(run.now),
+    }
+}
+
+/// Puts the object's own effects around those of the stage: held before the first forward write, released at an end.
+pub(super) fn frame(run: &Run<'_>, mut effects: Vec<Effect>) -> Vec<Effect> {
+    let deletion = &run.order.deletion;
+    if is_terminal(run.status.stage) && deletion.held {
+        effects.push(Effect::Release);
+    }
+    let changes_something = effects.iter().any(|effect| effect.side().is_some());
+    if changes_something && !deletion.held && !deletion.is_asked() {
+        // Nothing stands before a rollback's writes: one that was asked for after the end holds the object anew, behind them.
+        let first = if is_rollback(run.status.stage) { effects.len() } else { 0 };
+        effects.insert(first, Effect::Hold);
+    }
+    effects
+}
+
+/// Adds to a wait what the deletion waits for and what lets the object go.
+pub(super) fn explain(run: &Run<'_>, effects: &[Effect], wait: Wait) -> Wait {
+    let going = effects.contains(&Effect::Release) || is_terminal(run.status.stage);
+    let Some(latest) = latest(run).filter(|_| !going && run.order.deletion.held) else { return wait };
+    let message = format!(
+        "{} The object is being deleted and goes when this is done, at the latest at {}.",
+        wait.message,
+        seconds(latest).0
+    );
+    let look_again = wait.look_again.into_iter().chain((latest > run.now).then_some(latest)).min();
+    let unblock = format!("{} {}", wait.unblock, override_by(&run.order.owner)).trim_start().to_owned();
+    Wait { message, unblock, look_again, ..wait }
+}
+
+/// The documented way out.
+fn override_by(owner: &str) -> String {
+    let mut parts = owner.splitn(3, '/').skip(1);
+    let (namespace, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    format!(
+        "To let the object go at once and leave all weights as they are: kubectl patch namespacemigration {name} -n {namespace} \
+         --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Orphan\"}}}}'"
+    )
+}
+
+/// Tells that the object is let go before its end: once, with the decision that does it.
+pub(super) fn announce(run: &mut Run<'_>, reason_before: &str, effects: &[Effect], wait: &Wait) {
+    let lets_go = effects.contains(&Effect::Release) && !is_terminal(run.status.stage);
+    if lets_go && reason_before != wait.reason.as_str() {
+        let warning = wait.reason == Reason::LeftOver;
+        run.events.push(Event { reason: wait.reason, note: wait.message.clone(), warning });
+    }
+}
+
+/// The deletion of an object whose order cannot be read, added to the decision that says so: it ends, too. `owner` is the
+/// migration's, as [`Order::owner`] has it.
+pub fn without_order(deletion: &Deletion, owner: &str, mut decision: Decision, now: Timestamp) -> Decision {
+    let ended = is_terminal(decision.status.stage);
+    if !deletion.held || !(ended || deletion.is_asked()) {
+        return decision;
+    }
+    if ended || deletion.is_orphaned() {
+        decision.effects.push(Effect::Release);
+        return decision;
+    }
+    let deadline = deletion.deadline().unwrap_or(now);
+    let said = decision.status.message.clone();
+    let wait = if now >= deadline {
+        let message = format!("{said} The object is let go after {}; all weights stay.", words(deletion.allowance));
+        decision.effects.push(Effect::Release);
+        decision.events.push(Event { reason: Reason::LeftOver, note: message.clone(), warning: true });
+        Wait::new(Reason::LeftOver, message)
+    } else {
+        let message = format!(
+            "{said} The object is being deleted; it goes at the latest at {}, and all weights stay.",
+            seconds(deadline).0
+        );
+        let unblock = format!("{} {}", decision.status.unblock, override_by(owner));
+        decision.wake_at = Some(deadline);
+        Wait::new(Reason::InvalidSpec, message).unblocked_by(unblock).stalled()
+    };
+    summary::write_wait(&mut decision.status, &wait, now);
+    decision
+}
+
+/// Whether an ended attempt may be followed by another: not on an object that goes.
+pub(super) fn may_try_again(order: &Order) -> bool {
+    !order.deletion.is_asked()
+}

@@ -1,0 +1,279 @@
+//! Deletion in mid-way: what each policy does to the weights, what it waits for, and that the object goes.
+
+use jiff::SignedDuration;
+use namespace_migration::api::Stage;
+use namespace_migration::api::status::StepPhase;
+use namespace_migration::machine::health::Verdict;
+use namespace_migration::machine::{Effect, Side, needs};
+use serde_json::json;
+
+use crate::executor::{Bug, Faults};
+use crate::planted::at;
+use crate::recording::{broken_promise, texts};
+use crate::stages::says;
+use crate::world::World;
+
+const OVERRIDE: &str = "To let the object go at once and leave all weights as they are: kubectl patch namespacemigration shop \
+                        -n shop --type merge -p '{\"spec\":{\"deletionPolicy\":\"Orphan\"}}'";
+
+fn deleted(mut world: World, policy: &str) -> World {
+    world.edit(&json!({"deletionPolicy": policy}));
+    world.delete();
+    world
+}
+
+fn shifting() -> World {
+    at(1, StepPhase::Holding)
+}
+
+fn weights(world: &World) -> (Option<i32>, Option<i32>) {
+    (world.source.weight("web"), world.target.weight("web"))
+}
+
+/// Passes and time, until the object is gone.
+fn until_gone(world: &mut World) {
+    for _ in 0..100 {
+        world.step();
+        if world.gone {
+            return;
+        }
+    }
+    panic!("it stays: {:?}", says(world));
+}
+
+#[test]
+fn the_object_is_held_before_the_first_write_and_released_at_an_end() {
+    let mut world = World::new();
+    world.run_while(|status| status.stage < Stage::WeightSource);
+    assert!(world.order.deletion.held);
+    assert_eq!(texts(&world), ["source web 100"]);
+    let mut before = World::new();
+    while before.look().status.stage != Stage::WeightSource {
+        before.step();
+    }
+    assert_eq!(before.look().effects[0], Effect::Hold);
+    world.run_until(Stage::Completed);
+    assert!(!world.order.deletion.held);
+    world.delete();
+    assert!(world.gone);
+}
+
+#[test]
+fn a_finalizer_that_somebody_removed_is_put_back_before_the_next_forward_write() {
+    let mut world = shifting();
+    world.strip_finalizer();
+    world.pass();
+    assert!(!world.order.deletion.held, "while it only waits, nothing is written");
+    world.advance(SignedDuration::from_mins(40));
+    assert_eq!(world.look().effects[0], Effect::Hold);
+    world.pass();
+    assert!(world.order.deletion.held);
+}
+
+#[test]
+fn deleting_it_before_the_first_write_lets_it_go_at_once() {
+    for mut world in [World::new(), World::with(json!({"preflight": {"acknowledge": []}}))] {
+        world.pass();
+        let world = deleted(world, "Rollback");
+        assert!(world.gone && world.writes.iter().all(|write| !write.ours) || world.order.deletion.held);
+    }
+}
+
+#[test]
+fn rollback_takes_everything_back_first_and_says_why() {
+    for stage in [Stage::PublishTarget, Stage::ShiftTraffic, Stage::Bake] {
+        let mut world = World::new();
+        world.run_until(stage);
+        world.step();
+        let mut world = deleted(world, "Rollback");
+        world.pass();
+        let cause = world.status.cause.clone().unwrap();
+        let said = format!("The migration was deleted in {stage}, and spec.deletionPolicy is Rollback.");
+        assert_eq!((cause.reason.as_str(), cause.message), ("Deleted", said));
+        until_gone(&mut world);
+        assert_eq!((world.status.stage, world.source.weight("web")), (Stage::RolledBack, Some(100)));
+        assert_eq!(world.target.weight("web").unwrap_or(0), 0);
+        assert_eq!((world.leftovers.len(), broken_promise(&world.writes)), (0, None));
+    }
+}
+
+#[test]
+fn a_deletion_says_what_it_waits_for_until_when_and_the_way_out() {
+    let mut world = deleted(shifting(), "Rollback");
+    world.unreachable(Side::Target);
+    world.pass();
+    world.pass();
+    let (stage, reason, message) = says(&world);
+    assert_eq!((stage, reason), (Stage::RollingBack, "RollbackWaitsForTarget"));
+    let deadline = world.order.deletion.deadline().unwrap();
+    let said = format!(
+        "The source has 100. The target does not answer: connection refused, so its 0 is not written yet: up to 10 percent of \
+         users are still sent to it. The object is being deleted and goes when this is done, at the latest at {deadline}. Why: \
+         The migration was deleted in ShiftTraffic, and spec.deletionPolicy is Rollback."
+    );
+    assert_eq!(message, said);
+    let unblock = format!("Bring the target's API server back; the write is tried again by itself. {OVERRIDE}");
+    assert_eq!(world.status.unblock, unblock);
+    assert_eq!(world.look().wake_at, Some(deadline));
+}
+
+/// The target is dead when it is deleted. What is left at the end of everything.
+fn dead_target(bug: Option<Bug>) -> World {
+    let mut world = deleted(shifting(), "Rollback");
+    world.unreachable(Side::Target);
+    world.pass();
+    world.advance(SignedDuration::from_mins(16));
+    world.pass_with(&Faults { bug, ..Faults::default() });
+    assert!(world.gone, "{:?}", says(&world));
+    assert_eq!(weights(&world), (Some(100), Some(10)));
+    world
+}
+
+#[test]
+fn what_a_dead_target_is_owed_is_noted_at_the_deadline_and_paid_when_it_is_back() {
+    let mut world = dead_target(None);
+    let owed: Vec<_> =
+        world.leftovers.iter().map(|left| (left.cluster(), left.weight, left.epoch, left.why.as_str())).collect();
+    let why = "The target does not answer: connection refused.";
+    assert_eq!(owed.len(), 2, "{owed:?}");
+    assert_eq!(owed[1], (Side::Target, 0, 2, why));
+    world.pay();
+    let left: Vec<_> = world.leftovers.iter().map(namespace_migration::api::Leftover::cluster).collect();
+    assert_eq!(left, [Side::Target], "the source is there: its last stamp is written at once");
+    world.reachable(Side::Target);
+    world.pay();
+    assert_eq!((world.leftovers.len(), weights(&world)), (0, (Some(100), Some(0))));
+    assert_eq!(broken_promise(&world.writes), None);
+}
+
+#[test]
+fn a_debt_that_is_forgotten_is_seen() {
+    let mut world = dead_target(Some(Bug::ForgetsTheDebt));
+    world.reachable(Side::Target);
+    world.pay();
+    assert_eq!(weights(&world), (Some(100), Some(10)));
+}
+
+#[test]
+fn a_dead_source_that_may_be_at_0_is_owed_its_100_before_the_target_its_0() {
+    let mut world = World::new();
+    world.run_until(Stage::Bake);
+    let mut world = deleted(world, "Rollback");
+    world.unreachable(Side::Source);
+    world.pass();
+    world.advance(SignedDuration::from_mins(16));
+    world.pass();
+    assert!(world.gone);
+    world.pay();
+    assert_eq!(weights(&world), (Some(0), Some(100)), "two zeros would be an even split");
+    world.reachable(Side::Source);
+    world.pay();
+    let last: Vec<_> = texts(&world).into_iter().rev().take(2).collect();
+    assert_eq!(last, ["target web 0 RolledBack", "source web 100 RolledBack"]);
+    assert_eq!(broken_promise(&world.writes), None);
+}
+
+#[test]
+fn a_debt_is_cancelled_when_a_new_migration_of_that_name_has_begun_a_newer_epoch() {
+    let mut world = dead_target(None);
+    world.reachable(Side::Target);
+    let debts = world.leftovers.clone();
+    world.create_anew();
+    world.edit(&json!({"attempt": 2}));
+    world.run_while(|status| (status.attempt, status.stage) != (2, Stage::Bake));
+    assert_eq!(world.leftovers, debts, "nobody has paid");
+    let before = world.writes.len();
+    world.pay();
+    assert_eq!((world.leftovers.len(), world.writes.len()), (0, before));
+    assert_eq!(weights(&world), (Some(0), Some(100)));
+}
+
+#[test]
+fn freeze_keeps_the_weights_under_a_new_stamp_and_one_of_the_same_name_goes_on() {
+    let mut world = deleted(shifting(), "Freeze");
+    let before = world.writes.len();
+    until_gone(&mut world);
+    assert_eq!(texts(&world)[before..], ["source web 90".to_owned(), "target web 10".to_owned()]);
+    let epoch = |side: Side| world.side(side).ingresses["web"].stamp.as_ref().unwrap().epoch;
+    assert_eq!((epoch(Side::Source), epoch(Side::Target)), (2, 2));
+    world.create_anew();
+    world.pass();
+    assert_eq!((world.status.stage, world.status.weight), (Stage::ShiftTraffic, 10));
+    world.run_until(Stage::Completed);
+    assert_eq!(broken_promise(&world.writes), None);
+}
+
+#[test]
+fn a_freeze_waits_for_a_dead_side_until_the_deadline_and_then_lets_go() {
+    let mut world = deleted(shifting(), "Freeze");
+    world.unreachable(Side::Target);
+    world.pass();
+    let (stage, reason, message) = says(&world);
+    assert_eq!((stage, reason), (Stage::ShiftTraffic, "Freezing"));
+    assert!(message.contains("does not answer") && world.status.unblock.ends_with(OVERRIDE), "{message}");
+    world.advance(SignedDuration::from_mins(16));
+    world.pass();
+    assert_eq!((world.gone, weights(&world)), (true, (Some(90), Some(10))));
+}
+
+#[test]
+fn freeze_does_not_stop_a_rollback_for_health() {
+    let mut world = shifting();
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    world.pass();
+    let mut world = deleted(world, "Freeze");
+    until_gone(&mut world);
+    assert_eq!((world.status.stage, weights(&world)), (Stage::RolledBack, (Some(100), Some(0))));
+}
+
+#[test]
+fn orphan_lets_go_at_once_without_looking_at_a_cluster_also_when_it_is_asked_for_later() {
+    for policy in ["Rollback", "Freeze"] {
+        let mut world = deleted(shifting(), policy);
+        for side in [Side::Source, Side::Target] {
+            world.unreachable(side);
+        }
+        world.pass();
+        assert!(!world.gone);
+        world.edit(&json!({"deletionPolicy": "Orphan"}));
+        assert!(!needs(&world.order, &world.status).clusters);
+        world.pass();
+        assert_eq!((world.gone, weights(&world)), (true, (Some(90), Some(10))));
+        assert_eq!((world.status.reason.as_str(), world.leftovers.len()), ("Orphaned", 0));
+    }
+}
+
+#[test]
+fn an_edit_to_freeze_stops_a_rollback_that_the_deletion_began() {
+    let mut world = deleted(shifting(), "Rollback");
+    world.unreachable(Side::Target);
+    world.pass();
+    world.edit(&json!({"deletionPolicy": "Freeze"}));
+    world.pass();
+    assert_eq!((world.gone, weights(&world)), (true, (Some(100), Some(10))));
+    world.reachable(Side::Target);
+    world.create_anew();
+    world.run_until(Stage::RolledBack);
+    assert_eq!(weights(&world), (Some(100), Some(0)), "one of the same name ends the rollback");
+}
+
+#[test]
+fn a_deleted_migration_whose_status_is_lost_is_still_taken_back() {
+    let world = shifting();
+    let mut world =
+        deleted(world.with_status(namespace_migration::api::NamespaceMigrationStatus::default()), "Rollback");
+    until_gone(&mut world);
+    assert_eq!(weights(&world), (Some(100), Some(0)));
+}
+
+#[test]
+fn an_ended_attempt_is_not_tried_again_on_an_object_that_goes() {
+    let mut world = shifting();
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    world.run_until(Stage::RolledBack);
+    world.edit(&json!({"attempt": 2}));
+    world.order.deletion.asked_at = Some(world.now);
+    assert!(!needs(&world.order, &world.status).clusters);
+    world.pass();
+    assert_eq!((world.status.stage, world.status.attempt), (Stage::RolledBack, 1));
+}
