@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::api::DurationText;
 use crate::cluster::client::HomeSource;
+use crate::lease::{self, Candidacy, Times};
 use crate::telemetry::LogFormat;
 
 /// Moves one namespace's service from a source cluster to a target cluster without downtime.
@@ -55,6 +58,35 @@ pub struct RunArgs {
     /// Form of the log lines
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
+    /// How one of several operators is chosen.
+    #[command(flatten)]
+    pub lease: LeaseArgs,
+}
+
+/// How one of several operators is chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct LeaseArgs {
+    /// Lease in the operator's namespace; of the operators that share it, one works and the others stand by
+    #[arg(long, value_name = "NAME", default_value = "namespace-migration")]
+    pub lease_name: String,
+    /// After so long without a sign of life from the leader another operator takes over (whole seconds, 3s to 1h)
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = lease_duration)]
+    pub lease_duration: Duration,
+    /// What this operator calls itself in the Lease; the host's name and chance when absent
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    pub identity: Option<String>,
+    /// Work without a Lease, beside whatever other operators there are: safe, but everything is done twice
+    #[arg(long)]
+    pub no_lease: bool,
+}
+
+fn lease_duration(text: &str) -> Result<Duration, String> {
+    let span = DurationText::from(text).span().map_err(|error| error.to_string())?;
+    let whole = (3..=3600).contains(&span.as_secs()) && span.subsec_nanos() == 0;
+    if !whole {
+        return Err(format!("{text} is not a number of whole seconds from 3s to 1h"));
+    }
+    Ok(span.unsigned_abs())
 }
 
 impl CommandLine {
@@ -73,6 +105,18 @@ impl RunArgs {
     /// Where the migration objects live.
     pub fn home(&self) -> HomeSource {
         self.home_kubeconfig.clone().map_or(HomeSource::InCluster, HomeSource::File)
+    }
+
+    /// Which Lease decides who works, and as whom this process asks for it. None when it works without.
+    pub fn candidacy(&self) -> Option<Candidacy> {
+        let LeaseArgs { lease_name, lease_duration, identity, no_lease } = &self.lease;
+        let identity = identity.clone().filter(|identity| !identity.is_empty());
+        (!no_lease).then(|| Candidacy {
+            namespace: self.namespace.clone(),
+            name: lease_name.clone(),
+            identity: identity.unwrap_or_else(lease::own_identity),
+            times: Times::of(*lease_duration),
+        })
     }
 }
 
@@ -103,6 +147,12 @@ mod tests {
             selector: None,
             listen: "0.0.0.0:8080".parse().unwrap(),
             log_format: LogFormat::Text,
+            lease: LeaseArgs {
+                lease_name: "namespace-migration".into(),
+                lease_duration: Duration::from_secs(15),
+                identity: std::env::var("POD_NAME").ok(),
+                no_lease: false,
+            },
         };
         assert_eq!(run(&[]), expected);
         assert_eq!(run(&["run"]), expected);
@@ -116,6 +166,26 @@ mod tests {
         assert_eq!((plain.namespace.as_str(), plain.selector.as_deref()), ("ops", Some("run=a")));
         assert_eq!(plain.log_format, LogFormat::Json);
         assert_eq!(run(&[&["run"], &options[..], &["--listen", "127.0.0.1:0"]].concat()), plain);
+    }
+
+    #[test]
+    fn an_operator_asks_for_its_lease_under_its_own_name_unless_it_works_without() {
+        let named = run(&["--lease-name", "l", "--lease-duration", "3s", "--identity", "pod-a", "--namespace", "ops"]);
+        let times = Times::of(Duration::from_secs(3));
+        let expected = Candidacy { namespace: "ops".into(), name: "l".into(), identity: "pod-a".into(), times };
+        assert_eq!(named.candidacy(), Some(expected));
+        let unnamed = || run(&["--identity", ""]).candidacy().unwrap().identity;
+        assert_ne!(unnamed(), unnamed(), "two processes on one host are two candidates");
+        assert_eq!(run(&["--no-lease"]).candidacy(), None);
+    }
+
+    #[test]
+    fn a_duration_that_a_lease_cannot_have_is_refused_in_words() {
+        for text in ["0s", "2s", "3500ms", "61m", "15", "-15s"] {
+            let line = ["namespace-migration", &format!("--lease-duration={text}")];
+            let error = CommandLine::try_parse_from(line).unwrap_err().to_string();
+            assert!(error.contains("whole seconds") || error.contains("not a duration"), "{error}");
+        }
     }
 
     #[test]

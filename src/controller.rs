@@ -34,6 +34,7 @@ use crate::cluster::call::CallError;
 use crate::cluster::connection::HomeAccess;
 use crate::events::{self, Teller};
 use crate::execute::{self, ExecuteError, HomeObject, execute};
+use crate::lease::Leadership;
 use crate::machine::deletion::{self, Deletion};
 use crate::machine::drive::{Decision, Needs};
 use crate::machine::order::{Home, Order, OrderError};
@@ -64,6 +65,7 @@ pub struct Operator {
     sites: Mutex<HashMap<ObjectRef<NamespaceMigration>, Arc<Site>>>,
     memory: Memory,
     waits: Waits,
+    leadership: Leadership,
     hurry: Hurry,
     claims: claims::Claims,
     teller: Teller,
@@ -104,6 +106,18 @@ impl ReconcileError {
     }
 }
 
+/// What the controller works with.
+pub struct Setting {
+    /// The home cluster.
+    pub home: HomeAccess,
+    /// Who that is.
+    pub identity: Home,
+    /// Label selector of what is handled; everything when None.
+    pub selector: Option<String>,
+    /// Who may go forward.
+    pub leadership: Leadership,
+}
+
 /// Why the controller ended without being asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -116,18 +130,13 @@ pub enum RunError {
 ///
 /// # Errors
 /// When a part of it that the others rest on has ended by itself.
-pub async fn run(
-    home: HomeAccess,
-    identity: Home,
-    selector: Option<String>,
-    health: Health,
-    stop: CancellationToken,
-) -> Result<(), RunError> {
+pub async fn run(setting: Setting, health: Health, stop: CancellationToken) -> Result<(), RunError> {
     let (trigger, triggers) = futures::channel::mpsc::unbounded();
     let (pair_trigger, pair_triggers) = futures::channel::mpsc::unbounded();
-    let config = selector.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(&labels));
+    let labels = setting.selector.clone();
+    let config = labels.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(&labels));
     let (migrations, writer) = reflector::store();
-    let operator = Arc::new(Operator::new(home, identity, trigger, pair_trigger));
+    let operator = Arc::new(Operator::new(setting, trigger, pair_trigger));
     let (listed, store) = (Arc::clone(&operator), migrations.clone());
     let pairs =
         pairs::follow(Arc::clone(&listed), config.clone(), store.clone(), pair_triggers, health.clone(), stop.clone());
@@ -233,12 +242,18 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     if let Some(site) = &site {
         watch_health(site, migration, &pair, &order, &decision, &observed);
     }
+    let home = HomeObject { client: &operator.home.clients.requests, migration, version: &known.version };
+    let permitted = operator.leadership.permitted(&decision.effects);
+    if permitted.len() < decision.effects.len() {
+        // Who may not be the leader any more takes users back, and neither does nor tells anything else.
+        Box::pin(execute(&order, &home, site.as_deref(), &permitted)).await;
+        return Ok(Action::requeue(LOOK_AGAIN));
+    }
     events::log(migration, &known.status.reason, &decision);
 
     // Requests needed: the world first, then what people read of it.
-    let home = HomeObject { client: &operator.home.clients.requests, migration, version: &known.version };
-    let back = decision.effects.iter().any(Effect::is_rollback);
-    let execution = execute(&order, &home, site.as_deref(), &decision.effects);
+    let back = permitted.iter().any(Effect::is_rollback);
+    let execution = Box::pin(execute(&order, &home, site.as_deref(), &permitted));
     let Some(report) = hurried.unless_back(back, execution).await else {
         return Ok(hurry::interrupted(&order));
     };
@@ -279,17 +294,18 @@ fn watch_health(
 
 impl Operator {
     fn new(
-        home: HomeAccess,
-        identity: Home,
+        setting: Setting,
         trigger: UnboundedSender<ObjectRef<NamespaceMigration>>,
         pair_trigger: UnboundedSender<ObjectRef<ClusterPair>>,
     ) -> Self {
+        let Setting { home, identity, leadership, .. } = setting;
         let teller = Teller::new(home.clients.requests.clone());
         Self {
             pairs: Pairs::new(pair_trigger),
             sites: Mutex::default(),
             memory: Memory::new(home.metrics.clone()),
             waits: Waits::default(),
+            leadership,
             hurry: Hurry::default(),
             claims: claims::Claims::default(),
             teller,

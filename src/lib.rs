@@ -10,6 +10,7 @@
 //! | How is a change carried out? | [`execute`] |
 //! | Who calls whom? | [`controller`] |
 //! | Who writes status, who tells events? | [`status`], [`events`] |
+//! | Which of several operators works? | [`lease`] |
 
 pub mod api;
 pub mod args;
@@ -19,6 +20,7 @@ pub mod cluster;
 pub mod controller;
 pub mod events;
 pub mod execute;
+pub mod lease;
 pub mod machine;
 pub mod metrics;
 pub mod observe;

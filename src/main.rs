@@ -11,6 +11,8 @@ use namespace_migration::args::{Command, CommandLine, CrdsArgs, RunArgs};
 use namespace_migration::cluster::call::timed;
 use namespace_migration::cluster::client::{CALL_TIMEOUT, home_clients};
 use namespace_migration::cluster::connection::HomeAccess;
+use namespace_migration::controller::Setting;
+use namespace_migration::lease::{Election, Leadership};
 use namespace_migration::machine::order::Home;
 use namespace_migration::metrics::{ClusterSide, Metrics};
 use namespace_migration::server::{Health, Server};
@@ -20,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Wait between two tries to reach the home cluster at the start.
 const HOME_RETRY: Duration = Duration::from_secs(2);
+/// A part of the process that `/readyz` waits for: a standby that has seen the Lease can take over.
+const LEASE_SEEN: &str = "lease seen";
 
 /// The part of the process whose silence `/livez` tells.
 const RUNTIME: &str = "runtime";
@@ -63,8 +67,7 @@ async fn run(args: RunArgs) -> Result<()> {
     telemetry::start(args.log_format)?;
     refuse_debugging_variables()?;
     let (metrics, health) = (Metrics::default(), Health::default());
-    health.expect(controller::PAIRS_LISTED, None);
-    health.expect(controller::MIGRATIONS_LISTED, None);
+    health.expect(LEASE_SEEN, None);
     let server = Server::bind(args.listen, health.clone(), metrics.clone()).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %server.address(), "started");
 
@@ -74,17 +77,24 @@ async fn run(args: RunArgs) -> Result<()> {
     let source = args.home();
     let clients = home_clients(&source, ClusterSide::Home, &metrics)?;
     let home = HomeAccess { source, clients, namespace: args.namespace.clone(), metrics };
+    let candidacy = args.candidacy();
     let (draining, mut ended) = (CancellationToken::new(), Ok(()));
     tokio::spawn(drain_on_signal(draining.clone())?);
     if let Some(identity) = home_identity(&home, &draining).await {
+        let election = candidacy.map(|own| Election::new(home.clients.requests.clone(), own, home.metrics.clone()));
+        let leadership = election.as_ref().map_or_else(Leadership::without_lease, Election::leadership);
         let identity = Home { identity, operator_namespace: args.namespace };
-        ended = controller::run(home, identity, args.selector, health, draining).await;
+        let setting = Setting { home, identity, selector: args.selector, leadership };
+        ended = match election {
+            Some(election) => Box::pin(lead(election, setting, health, draining)).await,
+            None => work(setting, &health, draining).await,
+        };
     }
 
     stop.cancel();
     serving.await.context("the server of /metrics ended badly")??;
     tracing::info!("ended; no write is in flight");
-    Ok(ended?)
+    ended
 }
 
 /// A process whose tasks do not get their turn any more is restarted: `/livez` misses the beat.
@@ -94,6 +104,35 @@ async fn beat(health: Health) {
         health.beat(RUNTIME);
         tokio::time::sleep(BEAT).await;
     }
+}
+
+/// Stands by until it holds the Lease, works while it does, and hands it over after the last write.
+async fn lead(mut election: Election, setting: Setting, health: Health, draining: CancellationToken) -> Result<()> {
+    let standing_by = || health.beat(LEASE_SEEN);
+    let mut ended = Ok(());
+    if draining.run_until_cancelled(election.acquire(standing_by)).await.is_some() {
+        tokio::select! {
+            worked = work(setting, &health, draining) => ended = worked,
+            // At once, with whatever is on the wire: another one works already, and writes are fenced.
+            lost = election.hold() => {
+                let lost = anyhow::Error::from(lost);
+                tracing::error!(error = format!("{lost:#}"), "this operator does not lead any more and ends");
+                return Err(lost.context("this operator does not lead any more"));
+            }
+        }
+    }
+    election.release().await;
+    ended
+}
+
+/// Runs the controller. From now on the process is ready when it knows what there is to do.
+async fn work(setting: Setting, health: &Health, draining: CancellationToken) -> Result<()> {
+    health.expect(controller::PAIRS_LISTED, None);
+    health.expect(controller::MIGRATIONS_LISTED, None);
+    health.beat(LEASE_SEEN);
+    setting.home.metrics.leader.set(1);
+    Box::pin(controller::run(setting, health.clone(), draining)).await?;
+    Ok(())
 }
 
 /// kube takes connections from these variables, past the kubeconfig that was checked.

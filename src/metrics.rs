@@ -243,6 +243,10 @@ pub struct Metrics {
     pub panics: Counter,
     /// Writes of a status.
     pub status_writes: Counter,
+    /// 1 while this process leads, 0 while it does not or cannot know.
+    pub leader: Gauge,
+    /// How often the Lease went from one holder to another, as this process last saw it.
+    pub leader_transitions: Gauge,
 }
 
 impl Default for Metrics {
@@ -263,6 +267,8 @@ impl Default for Metrics {
             leftovers_settled: Family::default(),
             panics: Counter::default(),
             status_writes: Counter::default(),
+            leader: Gauge::default(),
+            leader_transitions: Gauge::default(),
         }
     }
 }
@@ -296,6 +302,7 @@ impl Metrics {
         self.register_passes(&mut registry);
         self.register_migrations(&mut registry);
         self.register_clusters(&mut registry);
+        self.register_lease(&mut registry);
         registry
     }
 
@@ -314,6 +321,12 @@ impl Metrics {
         let exposed = self.exposed_percent.clone();
         registry.register("exposed_percent", "Share of users that a rollback has not yet brought back", exposed);
         registry.register("rollbacks", "Rollbacks begun, by cause", self.rollbacks.clone());
+    }
+
+    fn register_lease(&self, registry: &mut Registry) {
+        registry.register("leader", "1 while this process leads, else 0", self.leader.clone());
+        let transitions = self.leader_transitions.clone();
+        registry.register("leader_transitions", "Changes of the Lease's holder so far", transitions);
     }
 
     fn register_clusters(&self, registry: &mut Registry) {
@@ -348,6 +361,8 @@ mod tests {
         metrics.cluster_reachable.get_or_create(&reachable).set(1);
         let probe = ProbeLabels { side: ClusterSide::Target, outcome: ProbeOutcome::Tls };
         metrics.probes.get_or_create(&probe).inc();
+        metrics.leader.set(1);
+        metrics.leader_transitions.set(2);
         metrics.leftovers.get_or_create(&PairLabels { pair: "live".into() }).set(2);
         metrics.leftovers_settled.get_or_create(&LeftoverLabels { outcome: "paid" }).inc();
         metrics
@@ -371,6 +386,8 @@ mod tests {
             r#"nsmig_leftovers_settled_total{outcome="paid"} 1"#,
             r"nsmig_panics_total 0",
             r"nsmig_status_writes_total 0",
+            r"nsmig_leader 1",
+            r"nsmig_leader_transitions 2",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }

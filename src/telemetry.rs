@@ -71,10 +71,10 @@ where
     })
 }
 
-/// The client library's lines can carry bodies, and its errors name no cluster: one that is away would fill the log with
-/// them. What a call met is told where the call was made.
+/// The client library's lines can carry bodies, and its errors name no cluster: one that is away, or that refuses a watch, would
+/// fill the log with them. What a call or a watch met is told where it was made.
 fn is_not_of_the_client(line: &Metadata<'_>) -> bool {
-    !line.target().starts_with("kube_client")
+    !["kube_client", "kube_runtime::watcher"].iter().any(|library| line.target().starts_with(library))
 }
 
 /// The controller's own span says which object a line is about; the runtime's says the same at four times the length.
@@ -117,6 +117,7 @@ mod tests {
                 tracing::warn!(target: "kube_client::client", "canary-7f3a");
                 tracing::debug!(target: "kube_client::client", "canary-7f3a");
                 tracing::error!(target: "kube_client::client::builder", "failed with status 500");
+                tracing::warn!(target: "kube_runtime::watcher", "canary-7f3a");
             });
             assert!(!text.contains("canary-7f3a"), "{filter}: {text}");
             assert!(!text.contains("failed with status 500"), "{filter}: {text}");

@@ -118,13 +118,38 @@ fn no_role_can_become_another_identity_or_run_in_a_pod() {
 }
 
 #[test]
-fn secrets_are_read_by_name_and_never_listed_watched_or_changed() {
+fn secrets_are_read_by_name_never_listed_or_changed_and_watched_only_beside_the_operator() {
     let manifests = manifests("deploy");
     let mut verbs = BTreeSet::new();
     for (_, rule) in rules(&manifests).into_iter().filter(|(_, rule)| list(&rule["resources"]).contains(&"secrets")) {
         verbs.extend(list(&rule["verbs"]));
     }
-    assert_eq!(verbs, BTreeSet::from(["get", "create", "delete"]));
+    assert_eq!(verbs, BTreeSet::from(["get", "watch", "create", "delete"]));
+    let watching = manifests.iter().filter(|role| role.is("Role") || role.is("ClusterRole")).filter(|role| {
+        let of_secrets = |rule: &&Value| list(&rule["resources"]).contains(&"secrets");
+        role.object["rules"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(of_secrets)
+            .any(|rule| list(&rule["verbs"]).contains(&"watch"))
+    });
+    let places: Vec<_> =
+        watching.map(|role| (role.is("Role"), role.object["metadata"]["namespace"].as_str())).collect();
+    assert_eq!(places, [(true, Some("namespace-migration"))], "only the kubeconfigs in the operator's own namespace");
+}
+
+#[test]
+fn the_operator_may_read_and_change_the_one_lease_that_the_deployment_names() {
+    let manifests = manifests("deploy");
+    let of_leases: Vec<_> =
+        rules(&manifests).into_iter().filter(|(_, rule)| list(&rule["resources"]) == ["leases"]).collect();
+    let granted: Vec<_> =
+        of_leases.iter().map(|(_, rule)| (list(&rule["verbs"]), list(&rule["resourceNames"]))).collect();
+    assert_eq!(granted, [(vec!["create"], vec![]), (vec!["get", "update"], vec!["namespace-migration"])]);
+    assert!(of_leases.iter().all(|(place, _)| place.starts_with("deploy/base/home-role.yaml")), "{of_leases:?}");
+    let container = &only(&manifests, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+    assert!(list(&container["args"]).contains(&"--lease-name=namespace-migration"));
 }
 
 #[test]
@@ -235,11 +260,15 @@ fn the_pod_has_one_short_lived_token_and_no_other_volume() {
 }
 
 #[test]
-fn one_operator_runs_at_a_time_and_is_given_time_to_end() {
+fn one_operator_works_another_stands_by_and_each_is_given_time_to_end() {
     let manifests = manifests("deploy/base");
     let spec = &only(&manifests, "Deployment")["spec"];
-    assert_eq!(spec["replicas"], 1);
-    assert_eq!(spec["strategy"]["type"], "Recreate");
+    assert_eq!(spec["replicas"], 2);
+    assert_eq!(spec["strategy"]["rollingUpdate"], json!({"maxUnavailable": 0, "maxSurge": 1}));
+    assert_eq!(only(&manifests, "PodDisruptionBudget")["spec"]["maxUnavailable"], 1);
+    let container = &spec["template"]["spec"]["containers"][0];
+    assert_eq!(container["env"][0]["name"], "POD_NAME");
+    assert_eq!(container["env"][0]["valueFrom"]["fieldRef"]["fieldPath"], "metadata.name");
     assert_eq!(spec["template"]["spec"]["terminationGracePeriodSeconds"], 75);
 }
 

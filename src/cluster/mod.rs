@@ -10,7 +10,7 @@ pub mod rights;
 pub mod secret;
 
 #[cfg(test)]
-mod local_api;
+pub(crate) mod local_api;
 
 /// The shell's clock: the one place where the time of day is read. In whole microseconds, as status keeps it.
 #[allow(clippy::disallowed_methods, reason = "the core takes `now` as an argument; this is where it comes from")]

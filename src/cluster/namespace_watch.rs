@@ -10,8 +10,9 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _};
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, ResourceExt as _};
+use kube_runtime::utils::Backoff as _;
+use kube_runtime::watcher as watch_objects;
 use kube_runtime::watcher::{self, Event};
-use kube_runtime::{WatchStreamExt as _, watcher as watch_objects};
 
 use super::client::Clients;
 use super::connection::Connection;
@@ -20,7 +21,9 @@ use crate::metrics::Metrics;
 use crate::observe::facts;
 use crate::task::Tasks;
 
-/// How long a refusal stands without another: longer than the watcher's longest back-off (30 s) and a try (30 s).
+/// Longest pause between two tries of a watch, in which kube's back-off agrees.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long a refusal stands without another: longer than the longest pause (30 s) and a try (30 s).
 const REFUSAL_STANDS: Duration = Duration::from_secs(90);
 
 /// The kinds that are watched.
@@ -202,13 +205,36 @@ impl Watch {
             let api = Api::<DynamicObject>::namespaced_with(clients.watches.clone(), &self.scope.namespace, &resource);
             (api, watcher::Config::default())
         };
-        let mut events = watch_objects(api, config).default_backoff().boxed();
+        let mut events = watch_objects(api, config).boxed();
+        let mut pauses = watcher::DefaultBackoff::default();
         while let Some(event) = self.next(&mut events).await {
             match event {
-                Ok(event) => self.take(event),
-                Err(error) => self.complain(&error),
+                // Each try begins with it, whatever comes of it: kube's own back-off would begin anew each time.
+                Ok(event @ Event::Init) => self.take(event),
+                Ok(event) => {
+                    pauses.reset();
+                    self.take(event);
+                }
+                Err(error) => {
+                    self.complain(&error);
+                    self.pause(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
+                }
             }
         }
+    }
+
+    /// Waits before the next try, but not when the cluster comes back: the keeper of the connection notices that for all.
+    async fn pause(&self, longest: Duration) {
+        let mut states = self.connection.subscribe();
+        let back = async {
+            // Without a sender the connection has ended, and this watch with it.
+            let away = states.wait_for(|state| !state.reach.is_reachable()).await.is_ok();
+            let back = away && states.wait_for(|state| state.reach.is_reachable()).await.is_ok();
+            if !back {
+                std::future::pending::<()>().await;
+            }
+        };
+        drop(tokio::time::timeout(longest, back).await);
     }
 
     /// The next event. A refused watch is begun again and again; that it was not refused once more is all that tells of its
@@ -330,19 +356,45 @@ mod tests {
         Connection::open(Address { pair: "p".into(), side: Side::Target, way, identity: "u".into() }, home, || {})
     }
 
+    fn watch(connection: Arc<Connection>, changed: impl Fn() + Send + Sync + 'static) -> Watch {
+        Watch {
+            kind: Kind::Ingress,
+            scope: Scope { namespace: "shop".into(), annotation_prefix: "dns/".into() },
+            connection,
+            store: Arc::default(),
+            changed: Arc::new(changed),
+            refusal_stands: Duration::from_millis(1),
+        }
+    }
+
+    fn forbidden() -> kube::Error {
+        kube::Error::Api(kube::core::Status::failure("no", "Forbidden").with_code(403).boxed())
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_is_refused_asks_less_and_less_often() {
+        let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let list = axum::routing::get(move || {
+            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            async { (axum::http::StatusCode::FORBIDDEN, r#"{"kind": "Status", "code": 403, "reason": "Forbidden"}"#) }
+        });
+        let path = "/apis/networking.k8s.io/v1/namespaces/shop/ingresses";
+        let address = crate::cluster::local_api::serve(axum::Router::new().route(path, list)).await;
+        let config = kube::Config::new(format!("http://{address}").parse().unwrap());
+        let clients = connect(&config, ClusterSide::Target, &Metrics::default()).unwrap();
+        let watching = watch(unconnected(), || ());
+        // Pauses of 0.8, 1.6 and 3.2 s at least: the fourth try comes no sooner than after 5.6 s.
+        let seconds = tokio::time::timeout(Duration::from_secs(5), watching.follow(&clients)).await;
+        assert!(seconds.is_err(), "it gave up");
+        assert!((2..=3).contains(&asked.load(std::sync::atomic::Ordering::SeqCst)), "{asked:?} tries");
+    }
+
     #[tokio::test]
     async fn a_watch_that_is_refused_no_more_is_believed_again_though_nothing_changes() {
         let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-        let watch = Watch {
-            kind: Kind::Ingress,
-            scope: Scope { namespace: "shop".into(), annotation_prefix: "dns/".into() },
-            connection: unconnected(),
-            store: Arc::default(),
-            changed: Arc::new(move || tell.send(()).unwrap()),
-            refusal_stands: Duration::from_millis(1),
-        };
-        let forbidden = kube::core::Status::failure("no", "Forbidden").with_code(403);
-        watch.complain(&watcher::Error::WatchStartFailed(kube::Error::Api(forbidden.boxed())));
+        let watch = watch(unconnected(), move || tell.send(()).unwrap());
+        watch.complain(&watcher::Error::WatchStartFailed(forbidden()));
         told.recv().await.unwrap();
         assert!(lock(&watch.store).refused.contains_key(&Kind::Ingress));
         let mut silence = futures::stream::pending::<()>();

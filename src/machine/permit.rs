@@ -6,7 +6,7 @@
 
 use super::effect::WeightWrite;
 use super::observed::{IngressFacts, NamespaceFacts, Side};
-use super::stamp::Stamp;
+use super::stamp::{Direction, Stamp};
 use super::traffic::Weight;
 
 /// What was read live, immediately before a write.
@@ -130,12 +130,17 @@ pub fn permit(write: &WeightWrite, expected_identity: &str, live: &Live) -> Perm
     }
 }
 
-/// Whether the Ingress carries exactly this set, and nobody else has taken the weight over.
+/// Whether the Ingress carries exactly this set, and nobody else has taken the weight over. A rollback's first stamp is not put
+/// over its last one: a process that was stopped for long would open again what another one has ended.
 pub fn is_done(write: &WeightWrite, ingress: &IngressFacts) -> bool {
     ingress.weight() == Some(write.weight)
         && ingress.identifier.as_deref() == Some(write.identifier.as_str())
-        && ingress.stamp.as_ref() == Some(&write.stamp)
+        && ingress.stamp.as_ref().is_some_and(|stamp| *stamp == write.stamp || ends(stamp, &write.stamp))
         && ingress.weight_is_ours()
+}
+
+fn ends(found: &Stamp, wanted: &Stamp) -> bool {
+    wanted.direction == Direction::RollingBack && *found == Stamp { direction: Direction::RolledBack, ..wanted.clone() }
 }
 
 fn refusal<'a>(write: &WeightWrite, expected_identity: &str, live: &'a Live) -> Result<&'a IngressFacts, Refusal> {

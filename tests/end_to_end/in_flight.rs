@@ -2,9 +2,9 @@
 
 use anyhow::{Context as _, Result, ensure};
 use namespace_migration::api::Stage;
-use rig::operator::Operator;
 use rig::proxy::{ApiRequest, Held};
 use rig::sample_app::Fault;
+use rig::setup::Options;
 
 use crate::scene::{LIMIT, Migration, Scene, holds_step, proxied};
 
@@ -28,17 +28,28 @@ async fn an_old_raise_that_arrives_after_the_rollback_changes_nothing() -> Resul
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_two_operators_the_slower_ones_raise_changes_nothing_after_the_others_rollback() -> Result<()> {
-    let scene = Scene::open(proxied("two-operators")).await?;
-    let (shop, mut held) = raise_on_the_wire(&scene, "two-operators").await?;
+    wakes_up_too_late("two-operators", None).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_raise_of_a_leader_that_lost_its_lease_changes_nothing_after_the_next_ones_rollback() -> Result<()> {
+    wakes_up_too_late("two-leaders", Some("3s")).await
+}
+
+async fn wakes_up_too_late(name: &str, lease: Option<&'static str>) -> Result<()> {
+    let scene = Scene::open(Options { lease, ..proxied(name) }).await?;
+    let (shop, mut held) = raise_on_the_wire(&scene, name).await?;
     scene.operator.lock().await.sigstop()?;
-    let selector = Some(scene.setup.selector());
-    let options =
-        rig::operator::Options { name: "two-operators-second".into(), ..scene.setup.operator_options(selector) };
-    let second = Operator::start(scene.world.folder(), &options).await?;
+    let second = scene.another_operator(&format!("{name}-second")).await?;
     scene.setup.application().set("target", shop.host(), Fault::Status(503));
     shop.stage(Stage::RolledBack).await?;
-    // The first one wakes up with its old memory, beside the second.
-    scene.operator.lock().await.sigcont()?;
+    // The first one wakes up with its old memory: without a Lease it works on beside the second, else it ends.
+    let first = scene.operator.lock().await;
+    first.sigcont()?;
+    if lease.is_some() {
+        ensure!(!first.ended().await?.success(), "it lost its Lease and ended as if all were well");
+    }
+    drop(first);
     let result = arrives_too_late(&shop, &mut held).await;
     drop(second);
     result

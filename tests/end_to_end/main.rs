@@ -25,6 +25,8 @@ mod hurry;
 mod in_flight;
 mod ingresses;
 mod kubeconfig_attacks;
+mod kubeconfig_life;
+mod leader;
 mod migration;
 mod namespaces;
 mod permissions;

@@ -100,6 +100,12 @@ impl Scene {
         }
     }
 
+    /// One more operator of the same setup, that shares the first one's Lease if there is one.
+    pub async fn another_operator(&self, name: &str) -> Result<Operator> {
+        let options = self.setup.operator_options(Some(self.setup.selector()));
+        Operator::start(self.world.folder(), &rig::operator::Options { name: name.to_owned(), ..options }).await
+    }
+
     /// kubectl as the administrator of the home cluster.
     pub async fn kubectl(&self) -> Result<Kubectl> {
         Kubectl::of(self.home().await?, self.world.tools())

@@ -14,6 +14,7 @@ use crate::kubeconfig::Access;
 use crate::kubectl::Kubectl;
 use crate::world::World;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 
 /// Where the operator and the kubeconfig Secrets live.
 pub const OPERATOR_NAMESPACE: &str = "namespace-migration";
@@ -119,6 +120,25 @@ pub async fn put_kubeconfig(home: &ControlPlane, name: &str, access: &Access) ->
         "stringData": {KUBECONFIG_KEY: access.kubeconfig("remote")?}});
     let written = secrets.patch(name, &PatchParams::apply("platform-admin").force(), &Patch::Apply(&secret)).await;
     written.with_context(|| format!("writing Secret {OPERATOR_NAMESPACE}/{name} on {}", home.name())).map(|_| ())
+}
+
+/// Lets the operator's account use the Lease `name`, as a platform admin does who runs several operators beside each other:
+/// the role that is shipped names one Lease.
+pub async fn allow_lease(home: &ControlPlane, name: &str) -> Result<()> {
+    let (client, params) = (home.admin_client()?, PatchParams::apply("platform-admin").force());
+    let (lease, name) = (name, format!("lease-{name}"));
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": [{
+        "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": [lease],
+        "verbs": ["get", "update"],
+    }]});
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": OPERATOR_ACCOUNT, "namespace": OPERATOR_NAMESPACE}]});
+    let roles: Api<Role> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
+    let bindings: Api<RoleBinding> = Api::namespaced(client, OPERATOR_NAMESPACE);
+    roles.patch(&name, &params, &Patch::Apply(&role)).await.with_context(|| format!("writing Role {name}"))?;
+    bindings.patch(&name, &params, &Patch::Apply(&binding)).await.with_context(|| format!("binding Role {name}"))?;
+    Ok(())
 }
 
 /// What a `ClusterPair` pins a cluster by: the UID of its namespace `kube-system`.

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod deploy;
 pub mod guard;
 pub mod http_server;
+pub mod identity;
 pub mod kubeconfig;
 pub mod kubectl;
 pub mod load_balancer;

@@ -35,8 +35,27 @@ pub struct Options {
     pub selector: Option<String>,
     /// How it reaches its home cluster, and as whom; see [`home_access`].
     pub home: Access,
+    /// The Lease that it shares with others of its kind; without one it works beside them.
+    pub lease: Option<Lease>,
     /// Environment variables besides the inherited ones.
     pub environment: Vec<(String, String)>,
+}
+
+/// A Lease that decides which of several operators works. The operator's name is its identity there, so that one that is
+/// killed and started again goes on at once.
+#[derive(Clone)]
+pub struct Lease {
+    /// The Lease's name, in the operator's namespace.
+    pub name: String,
+    /// After so long without a sign of life another operator takes over (a Go duration).
+    pub duration: &'static str,
+}
+
+impl Lease {
+    fn arguments(lease: Option<&Self>, identity: &str) -> Vec<String> {
+        let Some(Self { name, duration }) = lease else { return vec!["--no-lease".to_owned()] };
+        ["--lease-name", name, "--lease-duration", duration, "--identity", identity].map(str::to_owned).into()
+    }
 }
 
 /// What `deploy/` gives the operator on its home cluster: a token of its `ServiceAccount`. Change `server` and `ca_pem`
@@ -71,6 +90,7 @@ impl Operator {
             .args(["--home-kubeconfig", &kubeconfig.display().to_string()])
             .args(["--namespace", OPERATOR_NAMESPACE])
             .args(selector)
+            .args(Lease::arguments(options.lease.as_ref(), &name))
             .args(["--listen", &format!("127.0.0.1:{port}"), "--log-format", "json"]);
         let program = options.environment.iter().fold(program, |program, (key, value)| program.env(key, value));
         let child = program.spawn()?;
@@ -85,6 +105,11 @@ impl Operator {
     /// SIGKILL: no chance to finish anything. Returns when it is gone.
     pub async fn sigkill(&self) -> Result<()> {
         self.child.kill().await
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(&self) -> Result<ExitStatus> {
+        self.child.wait().await
     }
 
     /// SIGTERM: a drain. Returns when it is gone.

@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use crate::certificate_authority::CertificateAuthority;
 use crate::control_plane::ControlPlane;
 use crate::deploy::{OPERATOR_NAMESPACE, SOURCE_ACCOUNT, TARGET_ACCOUNT};
-use crate::deploy::{identity, install_on_home, install_on_source, install_on_target, put_kubeconfig};
+use crate::deploy::{allow_lease, identity, install_on_home, install_on_source, install_on_target, put_kubeconfig};
 use crate::kubeconfig::Access;
 use crate::load_balancer::{self, LoadBalancer};
-use crate::operator::{self, Operator, home_access};
+use crate::operator::{self, Lease, Operator, home_access};
 use crate::proxy::{Faults, Proxy};
 use crate::sample_app::Application;
 use crate::sample_namespace::SampleNamespace;
@@ -28,6 +28,9 @@ use crate::world::World;
 pub const LABEL: &str = "rig.namespacemigration.io/setup";
 /// What external-dns before 0.22 reads.
 pub const ANNOTATION_PREFIX: &str = "external-dns.alpha.kubernetes.io/";
+
+/// What the operator takes when it is told nothing.
+const LEASE_DURATION: &str = "15s";
 
 const SOURCE_ADDRESS: &str = "127.0.1.1";
 const TARGET_ADDRESS: &str = "127.0.1.2";
@@ -62,6 +65,8 @@ pub struct Options {
     pub deletion_deadline: &'static str,
     /// The ingress class of the source, where it is not that of the target: the pair maps it to the target's.
     pub source_class: Option<String>,
+    /// Duration of the Lease that the setup's operators share (a Go duration); None: they work without one.
+    pub lease: Option<&'static str>,
 }
 
 impl Options {
@@ -75,6 +80,7 @@ impl Options {
             annotation_prefixes: [ANNOTATION_PREFIX; 2],
             deletion_deadline: "15m",
             source_class: None,
+            lease: Some(LEASE_DURATION),
         }
     }
 }
@@ -119,6 +125,7 @@ impl Setup {
             target_proxy: None,
             home_proxy: None,
         };
+        allow_lease(home, setup.name()).await?;
         setup.connect(world, home).await?;
         setup.put_pair(world, home).await?;
         Ok(setup)
@@ -131,12 +138,9 @@ impl Setup {
 
     /// How the operator of this setup is started; without a selector it handles every object of its home.
     pub fn operator_options(&self, selector: Option<String>) -> operator::Options {
-        operator::Options {
-            name: self.options.name.clone(),
-            selector,
-            home: self.home_access.clone(),
-            environment: vec![],
-        }
+        let lease = self.options.lease.map(|duration| Lease { name: self.options.name.clone(), duration });
+        let (name, home) = (self.options.name.clone(), self.home_access.clone());
+        operator::Options { name, selector, home, lease, environment: vec![] }
     }
 
     /// The setup's name, which is also that of its `ClusterPair` and ingress class, and the value of its label.
@@ -204,12 +208,12 @@ impl Setup {
         if self.options.home != Home::Target {
             let mut target = world.target().service_account(OPERATOR_NAMESPACE, TARGET_ACCOUNT).await?;
             self.target_proxy = self.proxied(&mut target).await?;
-            put_kubeconfig(home, &self.secret("target"), &target).await?;
+            put_kubeconfig(home, &self.kubeconfig_secret("target"), &target).await?;
         }
         if self.options.home != Home::Source {
             let mut source = world.source().service_account(OPERATOR_NAMESPACE, SOURCE_ACCOUNT).await?;
             self.source_proxy = self.proxied(&mut source).await?;
-            put_kubeconfig(home, &self.secret("source"), &source).await?;
+            put_kubeconfig(home, &self.kubeconfig_secret("source"), &source).await?;
         }
         Ok(())
     }
@@ -223,7 +227,8 @@ impl Setup {
         Ok(Some(proxy))
     }
 
-    fn secret(&self, side: &str) -> String {
+    /// The Secret in the operator's namespace that holds the kubeconfig for a side, `source` or `target`.
+    pub fn kubeconfig_secret(&self, side: &str) -> String {
         format!("{}-{side}", self.options.name)
     }
 
@@ -259,7 +264,7 @@ impl Setup {
     fn side(&self, side: &str, identity: &str, balancer: &LoadBalancer) -> Value {
         let is_source = side == "source";
         let in_cluster = self.options.home == if is_source { Home::Source } else { Home::Target };
-        let kubeconfig = json!({"kubeconfig": {"secretName": self.secret(side)}});
+        let kubeconfig = json!({"kubeconfig": {"secretName": self.kubeconfig_secret(side)}});
         let ([source_prefix, target_prefix], [interval, ..]) = (self.options.annotation_prefixes, self.options.dns);
         let prefix = if is_source { source_prefix } else { target_prefix };
         json!({
