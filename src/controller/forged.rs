@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use kube::ResourceExt as _;
 
+use super::Operator;
 use super::memory::{Known, is_same};
-use super::{Operator, ReconcileError};
+use super::pass::ReconcileError;
 use crate::api::{FIELD_MANAGER, NamespaceMigration, NamespaceMigrationStatus};
 use crate::machine::drive::Decision;
 use crate::machine::reason::Reason;

@@ -9,7 +9,8 @@ use futures::{FutureExt as _, StreamExt as _};
 use kube::{Resource as _, ResourceExt as _};
 use kube_runtime::controller::Action;
 
-use super::{LOOK_AGAIN, Operator, locked, panic_text};
+use super::pass::{LOOK_AGAIN, panic_text};
+use super::{Operator, locked};
 use crate::api::{ClusterPair, Leftover};
 use crate::cluster::call::CallError;
 use crate::execute::{Clusters, settle};
