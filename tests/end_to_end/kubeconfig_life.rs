@@ -227,7 +227,7 @@ async fn a_pair_that_is_deleted_in_mid_run_freezes_the_shift_until_it_is_back() 
     let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
     let mut pair = pairs.get("pairless").await?;
     pairs.delete("pairless", &DeleteParams::default()).await?;
-    let frozen = shop.waits("InvalidSpec").await?.status.context("a status")?;
+    let frozen = shop.waits("NoClusterPair").await?.status.context("a status")?;
     let told = "There is no ClusterPair named pairless. Until it is mended the weights stay";
     ensure!(frozen.message.contains(told), "{}", frozen.message);
     ensure!(frozen.unblock.contains("Create ClusterPair pairless"), "{}", frozen.unblock);
