@@ -7,6 +7,7 @@ pub mod crds;
 pub mod duration;
 pub mod namespace_migration;
 pub mod pair_status;
+pub mod stage;
 pub mod status;
 
 #[cfg(test)]
@@ -16,7 +17,8 @@ pub use cluster_pair::{ClusterPair, ClusterPairSpec, Connection, ExternalDns, Ku
 pub use duration::DurationText;
 pub use namespace_migration::{DeletionPolicy, NamespaceMigration, NamespaceMigrationSpec, OnFailure, RemovalPolicy};
 pub use pair_status::{ClusterPairStatus, Leftover};
-pub use status::{NamespaceMigrationStatus, Stage};
+pub use stage::Stage;
+pub use status::NamespaceMigrationStatus;
 
 /// The API group of every kind.
 pub const GROUP: &str = "namespacemigration.io";

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::alarm;
 use super::allowed;
 use super::claim;
 use super::contest;
@@ -95,9 +96,9 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
     let effects = deletion::frame(&run, effects);
     let wait = deletion::explain(&run, &effects, wait);
     deletion::announce(&mut run, &status.reason, &effects, &wait);
-    call_for_help(&mut run, status, &wait);
+    alarm::call_for_help(&mut run, status, &wait);
     summary::write(&mut run, &wait);
-    tell_of_source(&mut run, status);
+    alarm::tell_of_source(&mut run, status);
     // A deadline that has passed has had its effect: waking for it again would never end.
     let deadline = deadline::deadline(&run).filter(|at| *at > now);
     let wake_at = [wait.wake_at, wait.look_again, deadline].into_iter().flatten().min();
@@ -143,41 +144,10 @@ pub fn reject(
     let reason =
         if matches!(error, OrderError::NoSuchPair { .. }) { Reason::NoClusterPair } else { Reason::InvalidSpec };
     let wait = Wait::new(reason, message).unblocked_by(error.fix(unguarded)).stalled();
-    let events = if status.reason == reason.as_str() { vec![] } else { vec![help(&wait)] };
+    let events = if status.reason == reason.as_str() { vec![] } else { vec![alarm::help(&wait)] };
     summary::forget_health(&mut status);
     summary::write_wait(&mut status, &wait, now);
     Decision { effects: vec![], status, events, wake_at: None }
-}
-
-fn help(wait: &Wait) -> Event {
-    let note = format!("{} {}", wait.message, wait.unblock).trim_end().to_owned();
-    Event { reason: wait.reason, note, warning: true }
-}
-
-/// A person is told once of each reason for which it does not go on by itself.
-fn call_for_help(run: &mut Run<'_>, before: &NamespaceMigrationStatus, wait: &Wait) {
-    let was_stalled = before.conditions.iter().any(|known| known.type_ == "Stalled" && known.status == "True");
-    // A refused write stalls in the name of the refusal, and is decided again and again.
-    let refused = before.reason == Reason::WriteRefused.as_str();
-    let same = before.reason == wait.reason.as_str();
-    // Of a contest people hear before it is known to stay.
-    let contested = wait.reason == Reason::WeightContested;
-    let told = (was_stalled && (refused || same)) || (contested && same);
-    if !(wait.stalled || contested) || is_terminal(run.status.stage) || told {
-        return;
-    }
-    run.events.push(help(wait));
-}
-
-/// The source is healthy again or not: what it serves is not moved by it, but somebody should look.
-fn tell_of_source(run: &mut Run<'_>, before: &NamespaceMigrationStatus) {
-    let is_sick = |status: &NamespaceMigrationStatus| {
-        status.conditions.iter().find(|known| known.type_ == "SourceHealthy" && known.status == "False").cloned()
-    };
-    if let Some(sick) = is_sick(&run.status).filter(|_| is_sick(before).is_none()) {
-        let note = format!("The source is unhealthy; its users stay where they are. {}", sick.message);
-        run.events.push(Event { reason: Reason::SourceUnhealthy, note, warning: true });
-    }
 }
 
 fn drive(run: &mut Run<'_>) -> (Vec<Effect>, Wait) {

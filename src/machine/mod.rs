@@ -20,8 +20,10 @@
 //! | What of an edit of the spec in mid-flight? | [`edits`] |
 //! | What if status is lost, or a rollback began elsewhere? | [`resume`] |
 //! | What does a `ClusterPair` tell? | [`pair`] |
+//! | Whom to wake? | `alarm` |
 //! | What does a person read? | [`summary`], [`reason`]; of effects that fail, [`failure`] |
 
+mod alarm;
 pub mod allowed;
 mod claim;
 pub mod contest;

@@ -21,6 +21,8 @@ async fn a_harmless_foreign_weight_stops_the_clock_until_it_is_given_back() -> R
 
     let contested = shop.waits("WeightContested").await?;
     ensure!(condition(&contested, "WeightContested") == "True");
+    shop.event("WeightContested").await?;
+    shop.until("a contest that outlasts DNS", |found| condition(found, "Stalled") == "True").await?;
     let status = contested.status.context("a status")?;
     for words in ["changed to 5", "kubectl-annotate", "10 is expected"] {
         ensure!(status.message.contains(words), "expected {words}: {}", status.message);
@@ -33,8 +35,9 @@ async fn a_harmless_foreign_weight_stops_the_clock_until_it_is_given_back() -> R
     shop.stays_as_it_is(10).await?;
     ensure!(shop.weights().await? == [Some(90), Some(5)], "it was fought");
 
-    // The command that status gives, as it is.
-    let (_, command) = status.unblock.split_once("kubectl ").context("a command in what unblocks it")?;
+    // The command that status gives, with the context of the cluster that it names.
+    let named = "kubectl --context=TARGET ";
+    let (_, command) = status.unblock.split_once(named).context("a command in what unblocks it")?;
     let words: Vec<_> = command.split_whitespace().collect();
     kubectl(&shop, target)?.run(&words).await?;
     let ended = shop.ends(Stage::Completed).await?;

@@ -13,6 +13,7 @@
     reason = "a test that cannot go on stops and says why"
 )]
 
+mod ceilings;
 mod conditions;
 mod contests;
 mod controls;
@@ -20,7 +21,9 @@ mod deadlines;
 mod ended;
 mod executor;
 mod object;
+mod pauses;
 mod recording;
+mod requests;
 mod world;
 
 mod deletion;

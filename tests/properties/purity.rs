@@ -51,6 +51,8 @@ fn offences(source: &str) -> Vec<String> {
 fn the_core_makes_no_request_reads_no_clock_and_does_not_panic() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files: Vec<_> = CORE.iter().flat_map(|part| rust_files(&root.join(part))).collect();
+    // Declared under `#[cfg(test)]` by the file beside it.
+    let files: Vec<_> = files.into_iter().filter(|file| !file.ends_with("tests.rs")).collect();
     assert!(files.len() > 30, "only {} files were read", files.len());
     for file in files {
         let source = fs::read_to_string(&file).unwrap();

@@ -1,0 +1,38 @@
+//! Whom to wake: warnings that people hear once, when something needs them or will soon.
+
+use super::reason::Reason;
+use super::run::{Event, Run, Wait};
+use super::stages::is_terminal;
+use crate::api::status::NamespaceMigrationStatus;
+
+/// The warning that a wait is worth.
+pub(super) fn help(wait: &Wait) -> Event {
+    let note = format!("{} {}", wait.message, wait.unblock).trim_end().to_owned();
+    Event { reason: wait.reason, note, warning: true }
+}
+
+/// A person is told once of each reason for which it does not go on by itself.
+pub(super) fn call_for_help(run: &mut Run<'_>, before: &NamespaceMigrationStatus, wait: &Wait) {
+    let was_stalled = before.conditions.iter().any(|known| known.type_ == "Stalled" && known.status == "True");
+    // A refused write stalls in the name of the refusal, and is decided again and again.
+    let refused = before.reason == Reason::WriteRefused.as_str();
+    let same = before.reason == wait.reason.as_str();
+    // Of a contest people hear before it is known to stay.
+    let contested = wait.reason == Reason::WeightContested;
+    let told = (was_stalled && (refused || same)) || (contested && same);
+    if !(wait.stalled || contested) || is_terminal(run.status.stage) || told {
+        return;
+    }
+    run.events.push(help(wait));
+}
+
+/// The source is healthy again or not: what it serves is not moved by it, but somebody should look.
+pub(super) fn tell_of_source(run: &mut Run<'_>, before: &NamespaceMigrationStatus) {
+    let is_sick = |status: &NamespaceMigrationStatus| {
+        status.conditions.iter().find(|known| known.type_ == "SourceHealthy" && known.status == "False").cloned()
+    };
+    if let Some(sick) = is_sick(&run.status).filter(|_| is_sick(before).is_none()) {
+        let note = format!("The source is unhealthy; its users stay where they are. {}", sick.message);
+        run.events.push(Event { reason: Reason::SourceUnhealthy, note, warning: true });
+    }
+}
