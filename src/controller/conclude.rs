@@ -11,7 +11,7 @@ use super::pass::{LOOK_AGAIN, ReconcileError};
 use super::waits::until;
 use super::{Operator, uid};
 use crate::api::{NamespaceMigration, Stage};
-use crate::execute::{self, HomeObject};
+use crate::execute;
 use crate::machine::deletion::{self, Deletion};
 use crate::machine::drive::Decision;
 use crate::machine::order::{Order, OrderError};
@@ -86,8 +86,7 @@ impl Operator {
     /// Lets the object go. False if somebody has changed it since.
     async fn release(&self, migration: &Arc<NamespaceMigration>) -> Result<bool, ReconcileError> {
         let version = self.memory.latest(migration).version;
-        let home = HomeObject { client: &self.home.clients.requests, migration, version: &version };
-        match execute::release(&home).await {
+        match execute::release(&self.home.clients.requests, migration, &version).await {
             Ok(()) => Ok(true),
             Err(error) if error.is_conflict() => Ok(false),
             Err(error) => Err(ReconcileError::Release(Box::new(error))),

@@ -118,7 +118,8 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     if let Some(site) = &site {
         watch_health(site, migration, &pair, &order, &decision, &observed);
     }
-    let home = HomeObject { client: &operator.home.clients.requests, migration, version: &known.version };
+    let client = &operator.home.clients.requests;
+    let home = HomeObject { client, migration, version: &known.version, pair: &pair };
     let permitted = operator.leadership.permitted(&decision.effects);
     if permitted.len() < decision.effects.len() {
         // Who may not be the leader any more takes users back, and neither does nor tells anything else.

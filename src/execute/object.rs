@@ -19,14 +19,17 @@ pub struct HomeObject<'a> {
     pub migration: &'a NamespaceMigration,
     /// Its version, as decided on.
     pub version: &'a str,
+    /// Its pair as it was watched: an older one than there is leads to a conflict, and to another look.
+    pub pair: &'a ClusterPair,
 }
 
 /// Puts our finalizer on the object. Returns its new version.
 pub(super) async fn hold(object: &HomeObject<'_>) -> Result<String, ExecuteError> {
     let ours = [FINALIZER.to_owned()];
     let finalizers: Vec<_> = others(object.migration).cloned().chain(ours).collect();
-    let written = write(object, &finalizers).await.map_err(|source| failed(object, "put our finalizer on", source))?;
-    log(object, "the object is held: its deletion will be answered first");
+    let written = write(object.client, object.migration, object.version, &finalizers).await;
+    let written = written.map_err(|source| failed(object.migration, "put our finalizer on", source))?;
+    log(object.migration, "the object is held: its deletion will be answered first");
     Ok(written)
 }
 
@@ -34,27 +37,25 @@ pub(super) async fn hold(object: &HomeObject<'_>) -> Result<String, ExecuteError
 ///
 /// # Errors
 /// [`ExecuteError::Home`]: a conflict means to look again.
-pub async fn release(object: &HomeObject<'_>) -> Result<(), ExecuteError> {
-    let finalizers: Vec<_> = others(object.migration).cloned().collect();
-    match write(object, &finalizers).await {
-        Ok(_) => log(object, "the object is released: nothing answers its deletion any more"),
+pub async fn release(client: &Client, migration: &NamespaceMigration, version: &str) -> Result<(), ExecuteError> {
+    let finalizers: Vec<_> = others(migration).cloned().collect();
+    match write(client, migration, version, &finalizers).await {
+        Ok(_) => log(migration, "the object is released: nothing answers its deletion any more"),
         Err(error) if error.not_found() => {}
-        Err(source) => return Err(failed(object, "take our finalizer off", source)),
+        Err(source) => return Err(failed(migration, "take our finalizer off", source)),
     }
     Ok(())
 }
 
 /// Notes what is left over in the status of the pair.
 pub(super) async fn owe(object: &HomeObject<'_>, leftovers: &[Leftover]) -> Result<(), ExecuteError> {
-    let name = &object.migration.spec.cluster_pair;
-    let action = || format!("note what is left over in the status of ClusterPair {name}");
-    let home = |source| ExecuteError::Home { action: action(), source };
-    let pairs: Api<ClusterPair> = Api::all(object.client.clone());
-    let pair = timed(CALL_TIMEOUT, pairs.get(name)).await.map_err(home)?;
-    let mut wanted = pair.status.clone().unwrap_or_default();
+    let name = object.pair.name_any();
+    let action = format!("note what is left over in the status of ClusterPair {name}");
+    let mut wanted = object.pair.status.clone().unwrap_or_default();
     wanted.leftovers = debt::with(&wanted.leftovers, leftovers);
     wanted.leftover_count = i32::try_from(wanted.leftovers.len()).unwrap_or(i32::MAX);
-    status::publish_pair(object.client, &pair, &wanted).await.map_err(home)?;
+    let written = status::publish_pair(object.client, object.pair, &wanted).await;
+    written.map_err(|source| ExecuteError::Home { action, source })?;
     for leftover in leftovers {
         tracing::warn!(
             pair = name,
@@ -74,25 +75,29 @@ fn others(migration: &NamespaceMigration) -> impl Iterator<Item = &String> {
 }
 
 /// The whole list, under uid and version: what others have added since is never dropped.
-async fn write(object: &HomeObject<'_>, finalizers: &[String]) -> Result<String, CallError> {
-    let migration = object.migration;
+async fn write(
+    client: &Client,
+    migration: &NamespaceMigration,
+    version: &str,
+    finalizers: &[String],
+) -> Result<String, CallError> {
     let body = json!({"metadata": {
-        "uid": migration.metadata.uid, "resourceVersion": object.version, "finalizers": finalizers,
+        "uid": migration.metadata.uid, "resourceVersion": version, "finalizers": finalizers,
     }});
     let resource = ApiResource::erase::<NamespaceMigration>(&());
     let namespace = migration.namespace().unwrap_or_default();
-    let api: Api<DynamicObject> = Api::namespaced_with(object.client.clone(), &namespace, &resource);
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
     let params = PatchParams { field_manager: Some(crate::api::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let written = timed(CALL_TIMEOUT, api.patch(&migration.name_any(), &params, &Patch::Merge(body))).await?;
     Ok(written.resource_version().unwrap_or_default())
 }
 
-fn failed(object: &HomeObject<'_>, what: &str, source: CallError) -> ExecuteError {
-    let (namespace, name) = (object.migration.namespace().unwrap_or_default(), object.migration.name_any());
+fn failed(migration: &NamespaceMigration, what: &str, source: CallError) -> ExecuteError {
+    let (namespace, name) = (migration.namespace().unwrap_or_default(), migration.name_any());
     ExecuteError::Home { action: format!("{what} NamespaceMigration {namespace}/{name}"), source }
 }
 
-fn log(object: &HomeObject<'_>, what: &str) {
-    let (namespace, name) = (object.migration.namespace().unwrap_or_default(), object.migration.name_any());
+fn log(migration: &NamespaceMigration, what: &str) {
+    let (namespace, name) = (migration.namespace().unwrap_or_default(), migration.name_any());
     tracing::info!(namespace, name, "{what}");
 }

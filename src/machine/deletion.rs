@@ -186,7 +186,7 @@ fn overdue(run: &Run<'_>) -> Option<Move> {
         return Some(let_go(run, Reason::LeftOver, message, vec![]));
     }
     let message = format!(
-        "The rollback was not over within {allowance}. {} weights that are still to be written were noted in status.leftovers of \
+        "The rollback was not over within {allowance}. {} weights that are still to be written are noted in status.leftovers of \
          ClusterPair {}; they are written when the cluster is back.",
         leftovers.len(),
         run.order.pair
@@ -260,7 +260,9 @@ fn override_by(owner: &str) -> String {
 /// Tells that the object is let go before its end: once, with the decision that does it.
 pub(super) fn announce(run: &mut Run<'_>, reason_before: &str, effects: &[Effect], wait: &Wait) {
     let lets_go = effects.contains(&Effect::Release) && !is_terminal(run.status.stage);
-    if lets_go && reason_before != wait.reason.as_str() {
+    // What is refused is decided again and again.
+    let told = [wait.reason, Reason::WriteRefused].iter().any(|reason| reason.as_str() == reason_before);
+    if lets_go && !told {
         let warning = wait.reason == Reason::LeftOver;
         run.events.push(Event { reason: wait.reason, note: wait.message.clone(), warning });
     }
