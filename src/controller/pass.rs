@@ -113,7 +113,10 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     };
 
     // No request needed.
-    observed.in_front = operator.claim(migration, &order, &known.status, &observed);
+    if site.is_some() {
+        // Without a site it has ended, or may not begin: it has given its claim up.
+        observed.in_front = operator.claim(migration, &order, &known.status, &observed);
+    }
     let mut decision = machine::decide(&order, &known.status, &observed, crate::cluster::now());
     if let Some(site) = &site {
         watch_health(site, migration, &pair, &order, &decision, &observed);

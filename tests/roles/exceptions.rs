@@ -22,12 +22,20 @@ pub struct Unused {
     pub reason: &'static str,
 }
 
-pub const EVERYBODYS: [Everybodys; 1] = [Everybodys {
-    verb: "create",
-    group: "authorization.k8s.io",
-    resource: "selfsubjectaccessreviews",
-    reason: "Kubernetes grants it to every identity by its own ClusterRole system:basic-user",
-}];
+pub const EVERYBODYS: [Everybodys; 2] = [
+    Everybodys {
+        verb: "create",
+        group: "authorization.k8s.io",
+        resource: "selfsubjectaccessreviews",
+        reason: "Kubernetes grants it to every identity by its own ClusterRole system:basic-user",
+    },
+    Everybodys {
+        verb: "get",
+        group: "",
+        resource: "/version",
+        reason: "Kubernetes grants it to everybody by its own ClusterRole system:public-info-viewer",
+    },
+];
 
 pub const OTHER_NAMES: [OtherNames; 1] = [OtherNames {
     group: "coordination.k8s.io",
