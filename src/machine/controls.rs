@@ -92,7 +92,8 @@ impl Controls {
             PauseSource::Spec => "set spec.suspend to false".to_owned(),
             PauseSource::Annotation => format!("kubectl annotate migration {} {PAUSED_ANNOTATION}-", self.object),
         });
-        format!("To go on: {}.", steps.collect::<Vec<_>>().join("; and "))
+        // Without a full stop, which would be taken for a part of the command.
+        format!("To go on: {}", steps.collect::<Vec<_>>().join("; and "))
     }
 }
 

@@ -31,7 +31,7 @@ fn a_pause_freezes_every_stage_and_says_who_since_when_and_how_to_go_on() {
         assert_eq!(says(&world), (stage, "Paused", said.as_str()));
         assert_eq!(
             world.status.unblock,
-            "To go on: kubectl annotate migration shop -n shop namespacemigration.io/paused-."
+            "To go on: kubectl annotate migration shop -n shop namespacemigration.io/paused-"
         );
         assert_eq!(epoch(&world) - old_epoch, i64::from(stage > Stage::Preflight), "{stage}: raised once");
         // Everything that it waited for comes, and a long time passes: nothing moves.
@@ -157,7 +157,7 @@ fn the_clock_of_a_hold_stands_still_in_a_pause() {
     world.edit(&json!({"suspend": true}));
     world.pass();
     assert!(world.status.message.contains("paused by spec.suspend since"), "{}", world.status.message);
-    assert_eq!(world.status.unblock, "To go on: set spec.suspend to false.");
+    assert_eq!(world.status.unblock, "To go on: set spec.suspend to false");
     world.advance(SignedDuration::from_hours(30));
     world.pass();
     world.edit(&json!({"suspend": false}));

@@ -73,7 +73,11 @@ fn summaries(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
         Stage::Failed => ("False", "It ended as Failed."),
         _ => ("Unknown", "It has not ended."),
     };
-    let goes_on = if finished { ended } else { "It goes on by itself when what it waits for is there." };
+    let goes_on = match wait.reason {
+        _ if finished => ended,
+        Reason::Paused | Reason::AtCeiling => "A person has stopped it, and it goes on when they let it.",
+        _ => "It goes on by itself when what it waits for is there.",
+    };
     let needed = format!("{} {}", wait.message, wait.unblock);
     let draft = |kind, status, message: &str| Draft { kind, status, reason: wait.reason, message: message.to_owned() };
     vec![
