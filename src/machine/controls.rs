@@ -182,7 +182,7 @@ mod tests {
         let found = controls(&json!({PAUSED_ANNOTATION: "now"}), true, &managed);
         let said = "spec.suspend (argocd) and the annotation namespacemigration.io/paused (kubectl-annotate)";
         assert_eq!(found.paused_by(), said);
-        let said = "To go on: set spec.suspend to false; and kubectl annotate migration shop -n shop-dev namespacemigration.io/paused-.";
+        let said = "To go on: set spec.suspend to false; and kubectl annotate migration shop -n shop-dev namespacemigration.io/paused-";
         assert_eq!(found.how_to_resume(), said);
     }
 

@@ -149,7 +149,7 @@ fn says_how_to_go_on(paused: &NamespaceMigration) -> Result<()> {
     let by = format!("It is paused by the annotation {PAUSED_ANNOTATION} ({PERSON}) since ");
     ensure!(status.message.starts_with(&by), "{}", status.message);
     let name = paused.metadata.name.as_deref().unwrap_or_default();
-    let fix = format!("To go on: kubectl annotate migration {name} -n {name} {PAUSED_ANNOTATION}-.");
+    let fix = format!("To go on: kubectl annotate migration {name} -n {name} {PAUSED_ANNOTATION}-");
     ensure!(status.unblock == fix, "{}", status.unblock);
     for (kind, expected) in [("Reconciling", "True"), ("Stalled", "False"), ("Finished", "False")] {
         ensure!(condition(paused, kind) == expected, "{kind}: {}", condition(paused, kind));
