@@ -13,8 +13,7 @@ use crate::cluster::secret;
 use crate::machine::Side;
 use crate::machine::effect::IngressCreation;
 use crate::machine::order::Order;
-use crate::machine::permit::Refusal;
-use crate::machine::stamp::Stamp;
+use crate::machine::permit::{Refusal, permit_creation};
 use crate::observe::facts;
 use crate::replicate::{self, IngressRules};
 use crate::site::Site;
@@ -23,11 +22,10 @@ pub(super) async fn ingress(order: &Order, site: &Site, creation: &IngressCreati
     let (source, target) = (Cluster::of(order, site, Side::Source)?, Cluster::of(order, site, Side::Target)?);
     let (original, ready) = futures::join!(source.ingress(&creation.name), check(order, &target));
     ready?;
-    let Some(original) = original? else {
-        return Err(ExecuteError::Changed(format!("Ingress {} is not on the source any more", creation.name)));
-    };
+    let gone = || ExecuteError::Changed(format!("Ingress {} is not on the source any more", creation.name));
+    let original = original?.ok_or_else(gone)?;
     let found = facts::ingress(&original, &order.source.annotation_prefix);
-    fenced(creation, found.stamp)?;
+    permit_creation(creation, &found).map_err(ExecuteError::Refused)?;
     if let Some(owner) = found.deployed_by {
         return Err(ExecuteError::Changed(format!("Ingress {} is deployed by {owner} now", creation.name)));
     }
@@ -47,23 +45,6 @@ pub(super) async fn ingress(order: &Order, site: &Site, creation: &IngressCreati
         "Ingress created"
     );
     Ok(())
-}
-
-/// The source's Ingress must carry this very stamp: another one is newer, or another migration's.
-fn fenced(creation: &IngressCreation, found: Option<Stamp>) -> Result<(), ExecuteError> {
-    let ours = &creation.stamp;
-    let refusal = match found {
-        Some(stamp) if stamp == *ours => return Ok(()),
-        Some(stamp) if stamp.owner != ours.owner => {
-            Refusal::OwnedByAnother { side: Side::Source, ingress: creation.name.clone(), owner: stamp.owner }
-        }
-        Some(newer) if newer.epoch >= ours.epoch => Refusal::Fenced { newer, ours: ours.epoch },
-        _ => {
-            let (ingress, writer) = (creation.name.clone(), "an unknown field manager".to_owned());
-            Refusal::Contested { side: Side::Source, ingress, writer }
-        }
-    };
-    Err(ExecuteError::Refused(refusal))
 }
 
 fn rules<'a>(

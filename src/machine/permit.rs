@@ -4,7 +4,7 @@
 //! A rollback needs only what it writes. Whatever is permitted carries uid and resourceVersion, so that the API server has
 //! the last word.
 
-use super::effect::WeightWrite;
+use super::effect::{IngressCreation, WeightWrite};
 use super::observed::{IngressFacts, NamespaceFacts, Side};
 use super::stamp::{Direction, Stamp};
 use super::traffic::Weight;
@@ -141,6 +141,32 @@ pub fn is_done(write: &WeightWrite, ingress: &IngressFacts) -> bool {
 
 fn ends(found: &Stamp, wanted: &Stamp) -> bool {
     wanted.direction == Direction::RollingBack && *found == Stamp { direction: Direction::RolledBack, ..wanted.clone() }
+}
+
+/// Whether the target's Ingress may be made now, beside the source's as it was read live: that one must carry this very stamp and
+/// must serve. A second record at 0 beside a record at 0 would be an even split.
+///
+/// # Errors
+/// Why it may not.
+pub fn permit_creation(creation: &IngressCreation, source: &IngressFacts) -> Result<(), Refusal> {
+    let (ours, ingress) = (&creation.stamp, creation.name.clone());
+    match &source.stamp {
+        Some(stamp) if stamp == ours => {}
+        Some(stamp) if stamp.owner != ours.owner => {
+            return Err(Refusal::OwnedByAnother { side: Side::Source, ingress, owner: stamp.owner.clone() });
+        }
+        Some(newer) if newer.epoch >= ours.epoch => {
+            return Err(Refusal::Fenced { newer: newer.clone(), ours: ours.epoch });
+        }
+        _ => return Err(Refusal::Contested { side: Side::Source, ingress, writer: source.weight_writer() }),
+    }
+    if !source.weight_is_ours() {
+        return Err(Refusal::Contested { side: Side::Source, ingress, writer: source.weight_writer() });
+    }
+    if source.weight().is_none_or(|weight| weight == Weight::ZERO) {
+        return Err(Refusal::BothZero { side: Side::Target, ingress });
+    }
+    Ok(())
 }
 
 fn refusal<'a>(write: &WeightWrite, expected_identity: &str, live: &'a Live) -> Result<&'a IngressFacts, Refusal> {

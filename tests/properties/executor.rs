@@ -3,7 +3,7 @@
 use namespace_migration::api::FIELD_MANAGER;
 use namespace_migration::machine::effect::{IngressCreation, RemovableKind, Removal, WeightWrite};
 use namespace_migration::machine::observed::{IngressFacts, SecretFacts};
-use namespace_migration::machine::permit::{Live, Permit, permit};
+use namespace_migration::machine::permit::{Live, Permit, permit, permit_creation};
 use namespace_migration::machine::traffic::Weight;
 use namespace_migration::machine::{Decision, Effect, Side};
 
@@ -179,7 +179,8 @@ impl World {
         let usable = self.target.namespace.as_ref().is_some_and(|namespace| !namespace.terminating);
         let Some(source) = self.source.ingresses.get(&creation.name).cloned() else { return false };
         let readable = self.source.reach.is_reachable();
-        if !usable || !readable || self.target.ingresses.contains_key(&creation.name) {
+        let permitted = permit_creation(creation, &source).is_ok();
+        if !usable || !readable || !permitted || self.target.ingresses.contains_key(&creation.name) {
             return false;
         }
         self.snapshot();

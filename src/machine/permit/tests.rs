@@ -190,3 +190,23 @@ fn a_fence_changes_the_stamp_alone_and_needs_nothing_of_the_other_side() {
     let newer = Live { other: None, ..live("10", Some(stamp(3, Direction::Forward))) };
     assert!(matches!(refused(permit(&fence, "target", &newer)), Refusal::Fenced { .. }));
 }
+
+#[test]
+fn a_target_ingress_is_made_only_beside_a_source_that_serves_under_this_very_stamp() {
+    let stamped = |weight: &str, epoch: i64, direction: Direction| ingress(weight, Some(stamp(epoch, direction)));
+    let creation = IngressCreation {
+        name: "web".into(),
+        identifier: "web-shop-green".into(),
+        stamp: stamp(2, Direction::Forward),
+    };
+    let found = |source: IngressFacts| permit_creation(&creation, &source);
+    assert_eq!(found(stamped("100", 2, Direction::Forward)), Ok(()));
+    assert!(matches!(found(stamped("0", 2, Direction::Forward)), Err(Refusal::BothZero { side: Side::Target, .. })));
+    assert!(matches!(found(stamped("100", 2, Direction::RollingBack)), Err(Refusal::Fenced { .. })));
+    assert!(matches!(found(stamped("100", 1, Direction::Forward)), Err(Refusal::Contested { .. })));
+    assert!(matches!(found(ingress("100", None)), Err(Refusal::Contested { .. })));
+    let foreign = IngressFacts { weight_managers: ["helm".to_owned()].into(), ..stamped("100", 2, Direction::Forward) };
+    assert!(matches!(found(foreign), Err(Refusal::Contested { .. })));
+    let other = Stamp { owner: "home/x/x".into(), ..stamp(2, Direction::Forward) };
+    assert!(matches!(found(ingress("100", Some(other))), Err(Refusal::OwnedByAnother { .. })));
+}
