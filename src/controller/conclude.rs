@@ -15,7 +15,7 @@ use crate::execute;
 use crate::machine::deletion::{self, Deletion};
 use crate::machine::drive::Decision;
 use crate::machine::order::{Order, OrderError};
-use crate::machine::{self, Effect};
+use crate::machine::{self, Effect, stages};
 use crate::status;
 
 impl Operator {
@@ -27,7 +27,7 @@ impl Operator {
         error: &OrderError,
     ) -> Result<Action, ReconcileError> {
         let key = ObjectRef::from_obj(migration.as_ref());
-        if known.status.stage <= Stage::Preflight {
+        if known.status.stage <= Stage::Preflight || stages::is_terminal(known.status.stage) {
             self.release_claim(&key);
         }
         // What the pair allowed to watch and probe is not allowed any more.

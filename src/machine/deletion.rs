@@ -17,7 +17,7 @@ use super::run::{Event, Memo, Move, Run, Wait, seconds, words};
 use super::stages::{self, is_rollback, is_terminal};
 use super::summary;
 use crate::api::pair_status::{Leftover, LeftoverSide};
-use crate::api::{DeletionPolicy, FINALIZER, NamespaceMigration, Stage};
+use crate::api::{DeletionPolicy, FINALIZER, NamespaceMigration, RemovalPolicy, Stage};
 
 /// The allowance where no ClusterPair says another one.
 pub const ALLOWANCE: SignedDuration = SignedDuration::from_mins(15);
@@ -182,16 +182,31 @@ fn overdue(run: &Run<'_>) -> Option<Move> {
     let allowance = words(run.order.deletion.allowance);
     let leftovers: Vec<_> = stages::rollback_owes(run).iter().map(|write| leftover(run, write)).collect();
     if leftovers.is_empty() {
-        let message = format!("The object is let go after {allowance}; no weight is left to be written.");
+        let weights = if stages::rollback_is_written(run) {
+            "no weight is left to be written.".to_owned()
+        } else {
+            format!("what it waited for is still so: {}", run.status.message)
+        };
+        let message = format!("The object is let go after {allowance}; {weights}{}", unremoved(run));
         return Some(let_go(run, Reason::LeftOver, message, vec![]));
     }
     let message = format!(
         "The rollback was not over within {allowance}. {} weights that are still to be written are noted in status.leftovers of \
-         ClusterPair {}; they are written when the cluster is back.",
+         ClusterPair {}; they are written when the cluster is back.{}",
         leftovers.len(),
-        run.order.pair
+        run.order.pair,
+        unremoved(run)
     );
     Some(let_go(run, Reason::LeftOver, message, vec![Effect::Owe(leftovers)]))
+}
+
+/// What was to be removed from the target and is not remembered anywhere once the object is gone.
+fn unremoved(run: &Run<'_>) -> String {
+    let created: Vec<_> = run.status.created.iter().map(|object| format!("{} {}", object.kind, object.name)).collect();
+    if run.order.created_objects == RemovalPolicy::Keep || created.is_empty() {
+        return String::new();
+    }
+    format!(" Made on the target by this migration, and not known to be removed: {}.", created.join(", "))
 }
 
 fn leftover(run: &Run<'_>, write: &WeightWrite) -> Leftover {

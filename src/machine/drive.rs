@@ -66,14 +66,20 @@ pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
     let planned = status.plan.iter().flat_map(|plan| plan.secrets.iter().cloned());
     let removes = order.created_objects == RemovalPolicy::Remove;
     let secrets = match status.stage {
-        Stage::CopySecrets => planned.collect(),
+        Stage::CopySecrets if !is_hurried(order, status) => planned.collect(),
         // Only to remove them, and so only when both sides are written: a rollback waits for no read of the target.
         Stage::RollingBack | Stage::RollbackBlocked if removes && status.written_since.is_some() => planned.collect(),
         _ => vec![],
     };
-    // A pass that begins in Pending may walk on.
-    let rights = restarts || status.stage <= Stage::Preflight;
+    // A pass that begins in Pending, or after an end, may walk on. Under way nobody asks: a rollback waits for no answer.
+    let begins = status.stage <= Stage::Preflight || (restarts && is_terminal(status.stage));
+    let rights = begins && !is_hurried(order, status);
     Needs { clusters: true, probes: is_watched(status.stage), secrets, rights }
+}
+
+/// Whether a person has asked for something that waits for no read: what is asked for needs none.
+fn is_hurried(order: &Order, status: &NamespaceMigrationStatus) -> bool {
+    !order.controls.pauses.is_empty() || order.deletion.is_asked() || requests::rollback_is_waiting(order, status)
 }
 
 /// Decides what to do about one migration, given everything that is known at `now`.

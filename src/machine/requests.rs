@@ -55,6 +55,11 @@ pub fn wakes(order: &Order, status: &NamespaceMigrationStatus) -> bool {
     }
 }
 
+/// Whether a rollback is asked for that has not been answered.
+pub fn rollback_is_waiting(order: &Order, status: &NamespaceMigrationStatus) -> bool {
+    is_waiting(order, status, RequestKind::Rollback)
+}
+
 fn is_waiting(order: &Order, status: &NamespaceMigrationStatus, kind: RequestKind) -> bool {
     let usable = order.controls.request(kind).is_some_and(|request| request.fault.is_none());
     (usable && is_new(order, status, kind)) || open(status, kind).is_some()
@@ -192,12 +197,17 @@ fn missing_on_source(run: &Run<'_>) -> Missing {
     let view = run.view(Side::Source);
     match &view.reach {
         Reach::Unknown => return Missing::NotKnownYet,
-        Reach::Reachable if !view.synced => return Missing::NotKnownYet,
-        Reach::Reachable => {}
+        Reach::Reachable if view.synced => {}
+        Reach::Reachable => {
+            let why = view.unwatchable.as_ref();
+            let refused = |why| Missing::This(format!("the namespace on the source cannot be watched: {why}"));
+            return why.map_or(Missing::NotKnownYet, refused);
+        }
         trouble => return Missing::This(format!("the source cluster {}", trouble.trouble())),
     }
     let target = run.view(Side::Target);
-    if !target.synced && matches!(target.reach, Reach::Unknown | Reach::Reachable) {
+    let is_coming = target.unwatchable.is_none() && matches!(target.reach, Reach::Unknown | Reach::Reachable);
+    if !target.synced && is_coming {
         return Missing::NotKnownYet;
     }
     let found = another_owner(run).or_else(|| missing_ingress(run)).or_else(|| missing_workload(run));

@@ -100,6 +100,7 @@ fn a_completed_migration_is_not_started_again_and_one_under_way_is_not_interrupt
     assert_eq!(done.status.stage, Stage::Completed);
     let mut running = at(1, StepPhase::Holding);
     running.edit(&json!({"attempt": 2}));
+    assert!(!needs(&running.order, &running.status).rights, "a read of the target would stand before a rollback");
     running.pass();
     assert_eq!((running.status.stage, running.status.attempt), (Stage::ShiftTraffic, 1));
 }

@@ -7,11 +7,12 @@ use namespace_migration::machine::Side;
 use namespace_migration::machine::health::Verdict;
 use serde_json::json;
 
-use crate::controls::{epoch, every_stage, pause, resume, weights};
+use crate::controls::{epoch, every_stage, pause, resume, standing, weights};
 use crate::executor::Faults;
 use crate::planted::at;
 use crate::recording::{Change, broken_promise, texts};
 use crate::stages::says;
+use crate::world::World;
 
 #[test]
 fn a_pause_freezes_every_stage_and_says_who_since_when_and_how_to_go_on() {
@@ -196,4 +197,20 @@ fn what_stops_the_clock_is_told_beside_a_pause() {
     let said = "Meanwhile: The weight of Ingress web on the target was changed to 5 by helm; 10 is expected.";
     assert!(world.status.message.ends_with(said), "{}", world.status.message);
     assert_eq!(world.target.weight("web"), Some(5), "what somebody else wrote is not stamped");
+}
+
+#[test]
+fn what_a_person_asks_for_in_a_hurry_waits_for_no_read() {
+    for stage in [Stage::Preflight, Stage::CopySecrets] {
+        let reads = |world: &World| {
+            let needs = namespace_migration::machine::needs(&world.order, &world.status);
+            needs.rights || !needs.secrets.is_empty()
+        };
+        let mut world = standing(stage);
+        assert!(reads(&world), "{stage}");
+        pause(&mut world);
+        assert!(!reads(&world), "a pause in {stage}");
+        resume(&mut world);
+        assert!(reads(&world), "{stage}");
+    }
 }
