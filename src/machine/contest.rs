@@ -11,13 +11,28 @@ use crate::api::{STAMP_ANNOTATION, Stage};
 
 /// The answer to a contest, if there is one.
 pub fn respond(run: &Run<'_>) -> Option<Move> {
-    let found = [Side::Source, Side::Target].into_iter().find_map(|side| contested(run, side))?;
-    let Contest { message, cure } = found;
+    let found = [Side::Source, Side::Target].into_iter().find_map(|side| contested(run, side));
+    let Some(Contest { message, cure }) = found else { return zeros(run) };
     let allowed = allowed_share(run);
     if let Some(harm) = run.ingresses().iter().find_map(|planned| harm(run, planned, allowed)) {
         return Some(Move::RollBack { reason: Reason::ForeignWeight, message: format!("{message} {harm}") });
     }
     Some(patiently(run, Wait::new(Reason::WeightContested, message).unblocked_by(cure)).into())
+}
+
+/// Two zeros are an even split, also where nothing says who wrote the source's: its stamp may be gone with the rest.
+fn zeros(run: &Run<'_>) -> Option<Move> {
+    if !(Stage::WeightSource..=Stage::Bake).contains(&run.status.stage) {
+        return None;
+    }
+    let planned = run.ingresses().iter().find(|planned| {
+        let at_zero = |facts: Option<&IngressFacts>| facts.and_then(IngressFacts::weight) == Some(Weight::ZERO);
+        let target = run.ingress(Side::Target, planned);
+        let ours = target.is_some_and(|facts| facts.stamp_of(&run.order.owner).is_some());
+        ours && at_zero(target) && at_zero(run.ingress(Side::Source, planned))
+    })?;
+    let message = format!("Ingress {} has weight 0 on both sides, which is an even split.", planned.name);
+    Some(Move::RollBack { reason: Reason::ForeignWeight, message })
 }
 
 /// What is still so when DNS has followed does not pass by itself: a person must decide.

@@ -224,3 +224,19 @@ fn an_identifier_that_was_changed_is_named() {
     let said = "The DNS set identifier of Ingress web on the target was changed to mine; web-shop-green is expected.";
     assert_eq!(says(&world), (Stage::ShiftTraffic, "WeightContested", said));
 }
+
+#[test]
+fn two_zeros_are_answered_also_in_a_pause_and_where_the_sources_stamp_is_gone() {
+    let mut world = World::new();
+    world.add_ingress(Side::Target, "web", "shop.example");
+    world.pass();
+    assert_eq!(world.status.stage, Stage::WeightSource);
+    world.foreign_weight(Side::Source, "web", 0, true);
+    world.foreign_weight(Side::Source, "web", 0, false);
+    crate::controls::pause(&mut world);
+    world.pass();
+    world.pass();
+    assert_eq!((world.source.weight("web"), world.target.weight("web")), (Some(100), Some(0)));
+    let cause = world.status.cause.as_ref().unwrap();
+    assert_eq!(cause.message, "Ingress web has weight 0 on both sides, which is an even split.");
+}
