@@ -16,7 +16,7 @@ mod sites;
 mod waits;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures::channel::mpsc::UnboundedSender;
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -34,6 +34,7 @@ use crate::cluster::connection::HomeAccess;
 use crate::events::Teller;
 use crate::lease::Leadership;
 use crate::machine::order::Home;
+use crate::mutex::locked;
 use crate::server::Health;
 use crate::site::Site;
 use hurry::Hurry;
@@ -194,9 +195,4 @@ impl Operator {
 
 fn uid(migration: &NamespaceMigration) -> String {
     migration.uid().unwrap_or_default()
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // A pass that panicked was outside of these short sections, or left one assignment complete.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,7 +12,7 @@ mod interleavings;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
@@ -26,6 +26,7 @@ use crate::cluster::call::{CallError, timed};
 use crate::cluster::now;
 use crate::machine::effect::Effect;
 use crate::metrics::Metrics;
+use crate::mutex::locked;
 pub use record::Times;
 use record::{Action, Seen, decide};
 
@@ -88,7 +89,7 @@ impl Leadership {
 
     /// Whether nobody else can hold the Lease now.
     pub fn is_proved(&self) -> bool {
-        self.proved_until.as_ref().is_none_or(|until| Instant::now() < *lock(until))
+        self.proved_until.as_ref().is_none_or(|until| Instant::now() < *locked(until))
     }
 
     /// Whether an effect may be carried out. A write that takes users back always may: it is the safe direction.
@@ -104,14 +105,9 @@ impl Leadership {
 
     fn prove(&self, until: Instant) {
         if let Some(known) = &self.proved_until {
-            *lock(known) = until;
+            *locked(known) = until;
         }
     }
-}
-
-fn lock(until: &Mutex<Instant>) -> MutexGuard<'_, Instant> {
-    // Each change is one assignment.
-    until.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A candidate for the Lease, and its holder once it has it.

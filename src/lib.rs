@@ -23,6 +23,7 @@ pub mod execute;
 pub mod lease;
 pub mod machine;
 pub mod metrics;
+mod mutex;
 pub mod observe;
 pub mod preflight;
 pub mod probe;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use axum::Router;
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
+use crate::mutex::locked;
 
 /// What `prometheus-client` writes.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -92,7 +93,7 @@ impl Health {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Heartbeat>> {
         // Each change is one assignment, so that a panic elsewhere cannot have left half of one behind.
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.parts)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The site of one migration: its namespace watched in both clusters, and its prober. Ended migrations have none.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::cluster::connection::Connection;
 use crate::cluster::namespace_watch::{NamespaceWatch, Scope};
@@ -9,6 +9,7 @@ use crate::machine::Side;
 use crate::machine::health::HealthView;
 use crate::machine::order::Order;
 use crate::metrics::Metrics;
+use crate::mutex::locked;
 use crate::probe::plan::ProbePlan;
 use crate::probe::prober::{Prober, Surroundings};
 
@@ -101,7 +102,7 @@ impl Site {
 
     fn prober(&self) -> std::sync::MutexGuard<'_, Option<Prober>> {
         // Each change is one assignment, so a panic elsewhere leaves nothing half done.
-        self.prober.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.prober)
     }
 }
 

@@ -4,7 +4,7 @@
 //! connection is made anew, all watches start again; until then the last facts stay, and say how things were last seen.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
@@ -18,6 +18,7 @@ use super::client::Clients;
 use super::connection::Connection;
 use crate::machine::observed::{ClusterView, IngressFacts, NamespaceFacts, WorkloadFacts};
 use crate::metrics::Metrics;
+use crate::mutex::locked;
 use crate::observe::facts;
 use crate::task::Tasks;
 
@@ -143,7 +144,7 @@ impl NamespaceWatch {
 
     /// How the namespace was last seen.
     pub fn view(&self) -> ClusterView {
-        let store = lock(&self.store);
+        let store = locked(&self.store);
         let mut view = ClusterView {
             reach: self.connection.state().reach,
             synced: store.listed.len() == Kind::ALL.len(),
@@ -160,11 +161,6 @@ impl NamespaceWatch {
         }
         view
     }
-}
-
-fn lock(store: &Mutex<Store>) -> MutexGuard<'_, Store> {
-    // Each change under the lock is complete in itself, so a panic elsewhere leaves the facts usable.
-    store.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Watch {
@@ -240,7 +236,7 @@ impl Watch {
     /// The next event. A refused watch is begun again and again; that it was not refused once more is all that tells of its
     /// success, because a watch without changes is silent.
     async fn next<S: Stream + Unpin>(&self, events: &mut S) -> Option<S::Item> {
-        while lock(&self.store).refused.contains_key(&self.kind) {
+        while locked(&self.store).refused.contains_key(&self.kind) {
             match tokio::time::timeout(self.refusal_stands, events.next()).await {
                 Ok(event) => return event,
                 Err(_) => drop(self.is_shown_again().then(|| (self.changed)())),
@@ -250,7 +246,7 @@ impl Watch {
     }
 
     fn is_shown_again(&self) -> bool {
-        lock(&self.store).refused.remove(&self.kind).is_some()
+        locked(&self.store).refused.remove(&self.kind).is_some()
     }
 
     fn complain(&self, error: &watcher::Error) {
@@ -261,7 +257,7 @@ impl Watch {
             "a watch failed"
         );
         match refusal(error) {
-            Some(why) if lock(&self.store).refused.insert(self.kind, why.clone()).as_ref() != Some(&why) => {
+            Some(why) if locked(&self.store).refused.insert(self.kind, why.clone()).as_ref() != Some(&why) => {
                 (self.changed)();
             }
             Some(_) => {}
@@ -272,22 +268,22 @@ impl Watch {
     fn take(&self, event: Event<DynamicObject>) {
         let changed = match event {
             Event::Init => {
-                lock(&self.store).lists.insert(self.kind, BTreeMap::new());
+                locked(&self.store).lists.insert(self.kind, BTreeMap::new());
                 false
             }
             Event::InitApply(object) => {
                 let (name, facts) = (object.name_any(), self.facts(&object));
-                lock(&self.store).lists.entry(self.kind).or_default().insert(name, facts);
+                locked(&self.store).lists.entry(self.kind).or_default().insert(name, facts);
                 false
             }
             Event::InitDone => self.finish_list(),
             Event::Apply(object) => {
                 let (key, facts) = ((self.kind, object.name_any()), self.facts(&object));
-                let old = lock(&self.store).objects.insert(key, facts.clone());
+                let old = locked(&self.store).objects.insert(key, facts.clone());
                 self.is_shown_again() | (old.as_ref() != Some(&facts))
             }
             Event::Delete(object) => {
-                let old = lock(&self.store).objects.remove(&(self.kind, object.name_any()));
+                let old = locked(&self.store).objects.remove(&(self.kind, object.name_any()));
                 self.is_shown_again() | old.is_some()
             }
         };
@@ -298,7 +294,7 @@ impl Watch {
 
     /// The complete list replaces what was known: an object that is not in it is gone.
     fn finish_list(&self) -> bool {
-        let mut store = lock(&self.store);
+        let mut store = locked(&self.store);
         let list = store.lists.remove(&self.kind).unwrap_or_default();
         let is_first = store.listed.insert(self.kind) | store.refused.remove(&self.kind).is_some();
         let kind = self.kind;
@@ -396,9 +392,9 @@ mod tests {
         let watch = watch(unconnected(), move || tell.send(()).unwrap());
         watch.complain(&watcher::Error::WatchStartFailed(forbidden()));
         told.recv().await.unwrap();
-        assert!(lock(&watch.store).refused.contains_key(&Kind::Ingress));
+        assert!(locked(&watch.store).refused.contains_key(&Kind::Ingress));
         let mut silence = futures::stream::pending::<()>();
         tokio::select! { _ = watch.next(&mut silence) => panic!("nothing comes"), again = told.recv() => again.unwrap() }
-        assert!(lock(&watch.store).refused.is_empty());
+        assert!(locked(&watch.store).refused.is_empty());
     }
 }

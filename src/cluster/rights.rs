@@ -3,7 +3,7 @@
 //! <https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access>
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -15,6 +15,7 @@ use kube::{Api, Client};
 use super::call::{CallError, timed};
 use super::client::CALL_TIMEOUT;
 use crate::machine::right::{Right, Rights};
+use crate::mutex::locked;
 
 /// Questions at a time: enough to be quick, not enough to be a burden.
 const AT_A_TIME: usize = 8;
@@ -114,7 +115,7 @@ pub struct About {
 impl LastAnswer {
     /// The answer to this question, if it is a fresh one.
     pub fn get(&self, about: &About, now: Instant) -> Option<[Rights; 2]> {
-        let answer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = locked(&self.0);
         let good = answer.as_ref().filter(|answer| answer.about == *about && now.duration_since(answer.at) < GOOD_FOR);
         good.map(|answer| answer.rights.clone())
     }
@@ -123,7 +124,7 @@ impl LastAnswer {
     pub fn remember(&self, about: About, at: Instant, rights: [Rights; 2]) -> [Rights; 2] {
         let is_complete = rights.iter().all(|rights| matches!(rights, Rights::Known { .. }));
         let answer = is_complete.then(|| Answer { at, about, rights: rights.clone() });
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = answer;
+        *locked(&self.0) = answer;
         rights
     }
 }

@@ -100,7 +100,7 @@ async fn pay(operator: &Operator, pair: &ClusterPair, debts: &[Leftover]) -> Set
             paying.push(settled_debt(&clusters, debt));
         }
         results.extend(paying.collect::<Vec<_>>().await);
-        let answers = if side == Side::Source { &source } else { &target }.state().reach.is_reachable();
+        let answers = side.pick(&source, &target).state().reach.is_reachable();
         for (debt, settlement) in results {
             note(operator, pair, &mut settled, &debt, settlement, answers);
         }

@@ -146,7 +146,7 @@ impl Pairs {
 }
 
 fn address(pair: &ClusterPair, side: Side) -> Address {
-    let spec = if side == Side::Source { &pair.spec.source } else { &pair.spec.target };
+    let spec = side.pick(&pair.spec.source, &pair.spec.target);
     Address { pair: pair.name_any(), side, way: spec.connection.clone(), identity: spec.identity.clone() }
 }
 

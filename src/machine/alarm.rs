@@ -3,6 +3,7 @@
 use super::reason::Reason;
 use super::run::{Event, Run, Wait};
 use super::stages::is_terminal;
+use super::summary;
 use crate::api::status::NamespaceMigrationStatus;
 
 /// The warning that a wait is worth.
@@ -13,7 +14,7 @@ pub(super) fn help(wait: &Wait) -> Event {
 
 /// A person is told once of each reason for which it does not go on by itself.
 pub(super) fn call_for_help(run: &mut Run<'_>, before: &NamespaceMigrationStatus, wait: &Wait) {
-    let was_stalled = before.conditions.iter().any(|known| known.type_ == "Stalled" && known.status == "True");
+    let was_stalled = summary::is_stalled(before);
     // A refused write stalls in the name of the refusal, and is decided again and again.
     let refused = before.reason == Reason::WriteRefused.as_str();
     let same = before.reason == wait.reason.as_str();

@@ -52,7 +52,7 @@ fn wait(decided: &NamespaceMigrationStatus, before: &NamespaceMigrationStatus, f
         format!("{} {}", decided.message, failure.sentence())
     };
     let reason = Reason::parse(&decided.reason);
-    let stalled = decided.conditions.iter().any(|condition| condition.type_ == "Stalled" && condition.status == "True");
+    let stalled = summary::is_stalled(decided);
     let wait = Wait {
         reason: reason.unwrap_or(Reason::NotYet),
         message,

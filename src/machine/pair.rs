@@ -30,7 +30,7 @@ pub struct ClusterReach {
     pub version: Option<String>,
 }
 
-/// The status to write, if it is another one than `before`.
+/// The status that a pair should have, given the one that it had `before`: equal to it when nothing is news.
 pub fn status(
     before: &ClusterPairStatus,
     view: &PairView,

@@ -63,7 +63,7 @@ fn unfenced(run: &Run<'_>, side: Side) -> Vec<WeightWrite> {
 
 /// What somebody else has written is not ours to stamp, and no older write of ours can follow it.
 fn fence(run: &Run<'_>, side: Side, planned: &PlannedIngress, facts: &IngressFacts) -> Option<WeightWrite> {
-    let stamp = facts.stamp.as_ref().filter(|stamp| stamp.owner == run.order.owner)?;
+    let stamp = facts.stamp_of(&run.order.owner)?;
     let current = stamp.attempt == run.status.attempt && !stamp.direction.is_back();
     let write = run.write(side, planned, facts.weight()?, run.stamp(Direction::Forward));
     let older = current && stamp.epoch < run.status.epoch && is_stamped(run.status.stage);

@@ -217,11 +217,8 @@ fn missing_on_source(run: &Run<'_>) -> Missing {
 fn another_owner(run: &Run<'_>) -> Option<String> {
     [Side::Source, Side::Target].into_iter().find_map(|side| {
         run.ingresses().iter().find_map(|planned| {
-            let stamp = run.ingress(side, planned)?.stamp.as_ref()?;
-            let other = stamp.owner != run.order.owner;
-            other.then(|| {
-                format!("Ingress {} on the {side} belongs to another migration by now, {}", planned.name, stamp.owner)
-            })
+            let owner = &run.taken_by(side, planned)?.owner;
+            Some(format!("Ingress {} on the {side} belongs to another migration by now, {owner}", planned.name))
         })
     })
 }

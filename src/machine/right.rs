@@ -58,7 +58,7 @@ const ON_TARGET: [Rule; 5] = [
 impl Right {
     /// Everything that a migration may need on a side.
     pub fn all(side: Side) -> BTreeSet<Self> {
-        let rules = if side == Side::Source { ON_SOURCE } else { ON_TARGET };
+        let rules = side.pick(ON_SOURCE, ON_TARGET);
         rules.into_iter().flat_map(Self::of_rule).collect()
     }
 

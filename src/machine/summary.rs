@@ -107,6 +107,11 @@ pub fn write_health(run: &mut Run<'_>) {
     run.status.checks = checks.collect();
 }
 
+/// Whether a status says that a person is needed.
+pub fn is_stalled(status: &NamespaceMigrationStatus) -> bool {
+    status.conditions.iter().any(|condition| condition.type_ == "Stalled" && condition.status == "True")
+}
+
 /// Nobody looks any more: what was last seen is not what is.
 pub fn forget_health(status: &mut NamespaceMigrationStatus) {
     if is_watched(status.stage) {

@@ -148,9 +148,8 @@ fn host_not_allowed(facts: Facts<'_>) -> Option<Found> {
 /// A source at 0 serves nobody: the users are elsewhere, and taking the target to 0 first would leave both at 0.
 fn source_weight_zero(facts: Facts<'_>) -> Option<Found> {
     // With our own running stamp, a 0 is a contest, and answered as one.
-    let ours = |ingress: &IngressFacts| {
-        ingress.stamp.as_ref().is_some_and(|stamp| stamp.owner == facts.order.owner && !stamp.direction.is_final())
-    };
+    let ours =
+        |ingress: &IngressFacts| ingress.stamp_of(&facts.order.owner).is_some_and(|stamp| !stamp.direction.is_final());
     let is_zero = |ingress: &IngressFacts| ingress.identifier.is_some() && ingress.weight() == Some(Weight::ZERO);
     let (name, _) = moving(facts.order, facts.observed).find(|(_, ingress)| is_zero(ingress) && !ours(ingress))?;
     let message =

@@ -73,7 +73,7 @@ impl Pins {
     }
 
     fn of(&self, target: &ProbeTarget, side: Side) -> Result<PinnedAddress, Answer> {
-        let addresses = if side == Side::Source { &target.source_addresses } else { &target.target_addresses };
+        let addresses = side.pick(&target.source_addresses, &target.target_addresses);
         let Some(addresses) = addresses else {
             return Err(failed(FailureKind::NotAsked, format!("the {side} has not been seen yet")));
         };

@@ -3,7 +3,7 @@
 //! It runs outside of any reconcile, writes nothing, and wakes the reconcile when a verdict changes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -17,6 +17,7 @@ use crate::cluster::namespace_watch::NamespaceWatch;
 use crate::machine::Side;
 use crate::machine::health::{CheckReport, HealthView, Verdict};
 use crate::metrics::Metrics;
+use crate::mutex::locked;
 use crate::task::Tasks;
 
 /// A prober begins at a random moment within this time, so that migrations that start together do not probe together.
@@ -81,7 +82,7 @@ impl Prober {
 
     /// The verdicts so far. When no round has ended for too long, nothing is known any more.
     pub fn health(&self) -> HealthView {
-        let mut health = lock(&self.shared.health).clone();
+        let mut health = locked(&self.shared.health).clone();
         let plan = self.plan.borrow();
         let patience = plan.interval * 3 + plan.longest_round() * 2;
         let late = health
@@ -98,13 +99,8 @@ impl Prober {
 
     /// The end of the next round is told, even if no verdict changes: somebody waits for fresh answers.
     pub fn announce_next_round(&self) {
-        *lock(&self.shared.announce) = true;
+        *locked(&self.shared.announce) = true;
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // Every change is one assignment, so a panic elsewhere leaves nothing half done.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Task {
@@ -119,7 +115,7 @@ struct Task {
 
 impl Task {
     async fn run(mut self) {
-        lock(&self.shared.health).watched_since = Some(crate::cluster::now());
+        locked(&self.shared.health).watched_since = Some(crate::cluster::now());
         let longest = self.plans.borrow().interval.min(LONGEST_DELAY);
         tokio::time::sleep(longest.mul_f64(spread())).await;
         loop {
@@ -206,13 +202,13 @@ impl Task {
             })
             .collect();
         let changed = {
-            let mut health = lock(&self.shared.health);
+            let mut health = locked(&self.shared.health);
             let changed = health.checks != reports;
             health.checks = reports;
             health.last_round = Some(crate::cluster::now());
             changed
         };
-        if std::mem::take(&mut *lock(&self.shared.announce)) || changed {
+        if std::mem::take(&mut *locked(&self.shared.announce)) || changed {
             (self.changed)();
         }
     }

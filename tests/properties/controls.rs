@@ -30,6 +30,7 @@ pub fn every_stage() -> Vec<(Stage, World)> {
     std::iter::once((Stage::Pending, pending)).chain(others).collect()
 }
 
+/// A world that waits in this stage for something that does not come; in the shift, a hold.
 pub fn standing(stage: Stage) -> World {
     let mut world = match stage {
         Stage::Preflight => World::with(json!({"preflight": {"acknowledge": []}})),
@@ -68,4 +69,13 @@ pub fn request(world: &World, kind: RequestKind) -> &RequestStatus {
 
 pub fn epoch(world: &World) -> i64 {
     world.status.epoch
+}
+
+/// Everything that the stages of [`every_stage`] wait for, but for the acknowledgement and the Secret, which the spec names.
+pub fn bring_what_is_missing(world: &mut World) {
+    world.reachable(Side::Target);
+    world.target.services = world.source.services.clone();
+    world.target.workloads = world.source.workloads.clone();
+    world.load_balancer = true;
+    world.verdicts.insert(Side::Target, Verdict::Pass);
 }

@@ -9,29 +9,11 @@ use namespace_migration::machine::health::Verdict;
 use namespace_migration::machine::observed::Reach;
 use serde_json::json;
 
+use crate::controls::standing;
 use crate::planted::at;
 use crate::recording::texts;
 use crate::stages::says;
 use crate::world::World;
-
-/// A world that waits in this stage for something that does not come.
-fn stuck(stage: Stage) -> World {
-    let mut world = match stage {
-        Stage::Preflight => World::with(json!({"preflight": {"acknowledge": []}})),
-        Stage::CopySecrets => World::with(json!({"secrets": {"include": ["missing"]}})),
-        _ => World::new(),
-    };
-    match stage {
-        Stage::PrepareTarget => world.target.services.clear(),
-        Stage::DeployWorkloads => world.target.workloads.clear(),
-        Stage::PublishTarget => world.load_balancer = false,
-        Stage::SmokeTest => drop(world.verdicts.insert(Side::Target, Verdict::Inconclusive)),
-        _ => {}
-    }
-    world.run_until(stage);
-    world.settle();
-    world
-}
 
 #[test]
 fn every_stage_that_waits_too_long_goes_back_and_says_for_what_it_waited() {
@@ -46,7 +28,7 @@ fn every_stage_that_waits_too_long_goes_back_and_says_for_what_it_waited() {
             "Both sides are being probed; several good answers in a row are needed. Last seen of https shop.example /: the address is not known.",
         ),
     ] {
-        let mut world = stuck(stage);
+        let mut world = standing(stage);
         world.advance(SignedDuration::from_hours(hours) - SignedDuration::from_mins(10));
         world.settle();
         assert_eq!(world.status.stage, stage, "too early");
@@ -62,7 +44,7 @@ fn every_stage_that_waits_too_long_goes_back_and_says_for_what_it_waited() {
 
 #[test]
 fn a_preflight_that_waits_too_long_fails_before_anything_is_changed() {
-    let mut world = stuck(Stage::Preflight);
+    let mut world = standing(Stage::Preflight);
     world.advance(SignedDuration::from_hours(25));
     world.pass();
     assert_eq!(world.status.stage, Stage::Failed);
@@ -73,7 +55,7 @@ fn a_preflight_that_waits_too_long_fails_before_anything_is_changed() {
 
 #[test]
 fn under_hold_a_deadline_stalls_and_goes_on_when_what_was_missing_comes() {
-    let mut world = stuck(Stage::PublishTarget);
+    let mut world = standing(Stage::PublishTarget);
     world.edit(&json!({"onFailure": "Hold"}));
     world.advance(SignedDuration::from_hours(3));
     world.pass();
@@ -86,7 +68,7 @@ fn under_hold_a_deadline_stalls_and_goes_on_when_what_was_missing_comes() {
 
 #[test]
 fn a_deadline_that_has_passed_does_not_wake_again_and_again() {
-    let mut world = stuck(Stage::PublishTarget);
+    let mut world = standing(Stage::PublishTarget);
     world.edit(&json!({"onFailure": "Hold"}));
     world.advance(SignedDuration::from_hours(3));
     world.pass();
@@ -138,7 +120,7 @@ fn both_clusters_away_is_our_own_network_and_moves_nobody() {
 
 #[test]
 fn the_time_in_which_no_process_ran_is_not_held_against_a_stage() {
-    let mut world = stuck(Stage::PublishTarget);
+    let mut world = standing(Stage::PublishTarget);
     world.advance(SignedDuration::from_hours(8));
     world.restart();
     for side in [Side::Source, Side::Target] {

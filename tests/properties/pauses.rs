@@ -7,7 +7,7 @@ use namespace_migration::machine::Side;
 use namespace_migration::machine::health::Verdict;
 use serde_json::json;
 
-use crate::controls::{epoch, every_stage, pause, resume, standing, weights};
+use crate::controls::{bring_what_is_missing, epoch, every_stage, pause, resume, standing, weights};
 use crate::executor::Faults;
 use crate::planted::at;
 use crate::recording::{Change, broken_promise, texts};
@@ -139,11 +139,7 @@ fn after_a_pause_it_goes_on_exactly_where_it_was() {
         world.edit(&json!({
             "preflight": {"acknowledge": [{"check": "AnnotationOnly", "reason": "r"}]}, "secrets": {"include": []},
         }));
-        world.reachable(Side::Target);
-        world.target.services = world.source.services.clone();
-        world.target.workloads = world.source.workloads.clone();
-        world.load_balancer = true;
-        world.verdicts.insert(Side::Target, Verdict::Pass);
+        bring_what_is_missing(&mut world);
         world.run_until(Stage::Completed);
         assert_eq!(broken_promise(&world.writes), None);
     }

@@ -8,7 +8,7 @@ use namespace_migration::machine::health::Verdict;
 use namespace_migration::machine::observed::NamespaceFacts;
 use serde_json::json;
 
-use crate::controls::{every_stage, request, standing, weights};
+use crate::controls::{bring_what_is_missing, every_stage, request, standing, weights};
 use crate::executor::Faults;
 use crate::planted::at;
 use crate::recording::{broken_promise, texts};
@@ -40,11 +40,7 @@ fn a_requested_rollback_goes_back_from_every_stage_and_is_echoed() {
             "attempt": 2, "preflight": {"acknowledge": [{"check": "AnnotationOnly", "reason": "r"}]},
             "secrets": {"include": []},
         }));
-        world.reachable(Side::Target);
-        world.target.services = world.source.services.clone();
-        world.target.workloads = world.source.workloads.clone();
-        world.load_balancer = true;
-        world.verdicts.insert(Side::Target, Verdict::Pass);
+        bring_what_is_missing(&mut world);
         world.run_until(Stage::Completed);
     }
 }

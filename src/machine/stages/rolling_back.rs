@@ -237,7 +237,7 @@ fn weight(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<Weight>
         return None;
     }
     let traffic = run.status.traffic.iter().find(|traffic| traffic.ingress == planned.name)?;
-    let weight = if side == Side::Source { traffic.source_weight } else { traffic.target_weight };
+    let weight = side.pick(traffic.source_weight, traffic.target_weight);
     weight.map(Weight::percent)
 }
 
