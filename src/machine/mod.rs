@@ -46,6 +46,7 @@ pub mod pause;
 pub mod permit;
 pub mod reason;
 mod recheck;
+pub mod records;
 pub mod reference;
 pub mod requests;
 pub mod resume;
