@@ -69,14 +69,23 @@ pub struct ListedRecord {
 /// Answers of one name server about one host and kind, asked again and again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerAnswers {
-    /// How often each address was answered since `since`.
-    pub counts: BTreeMap<String, u32>,
-    /// Answers without an address.
-    pub empty: u32,
+    /// How many answers there were.
+    pub answers: u32,
+    /// The addresses, or names, that were ever answered.
+    pub seen: BTreeMap<String, Seen>,
+    /// The last answer that led nowhere: no address, or no such name.
+    pub empty: Option<Seen>,
     /// The longest TTL that was answered.
     pub ttl: Option<SignedDuration>,
-    /// The first of these answers.
-    pub since: Option<Timestamp>,
+}
+
+/// When something was last answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The last answer that had it.
+    pub last: Timestamp,
+    /// How many answers there were since then without it.
+    pub answers_since: u32,
 }
 
 /// What the answer about a host rests on.
