@@ -154,6 +154,7 @@ impl State {
     /// It knows what the first one knows.
     fn fork(&mut self) -> Option<()> {
         let process = self.processes[0].filter(|_| self.processes[1].is_none())?;
+        self.left.seconds = self.left.seconds.checked_sub(1)?;
         self.processes[1] = Some(Process { work: None, ..process });
         Some(())
     }
@@ -172,7 +173,7 @@ impl State {
 
     /// Somebody else writes a weight, or takes all annotations away.
     fn foreign(&mut self, known: &Known, side: Side, host: usize, weight: Option<u8>) -> Option<()> {
-        self.foreign = self.foreign.checked_sub(1)?;
+        self.left.foreign = self.left.foreign.checked_sub(1)?;
         let old = self.live[at(side)][host];
         let new = match weight {
             Some(_) => Ingress { weight, ours: false, ..old },

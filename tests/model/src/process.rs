@@ -80,13 +80,9 @@ impl State {
     pub fn give_up(mut self, known: &mut Known, who: usize) -> Step {
         let work = self.processes[who]?.work.filter(|work| work.sent)?;
         let number = known.decided(work.decision).writes[usize::from(work.next)];
-        let room = known.setup.may(Trouble::Delay) && self.flights.contains(&None);
         let dead = !self.reach[at(known.write(number).side)];
-        if !room && !dead {
+        if !self.take_off(number) && !dead {
             return None;
-        }
-        if room {
-            self.take_off(number);
         }
         self.go_on(known, who, false);
         Some(Ok(self))
@@ -127,11 +123,9 @@ impl State {
     /// It dies. A new one knows what was saved, and lists what it reaches.
     pub fn crash(mut self, known: &Known) -> Step {
         let process = self.processes[0]?;
+        self.left.crashes = self.left.crashes.checked_sub(1)?;
         if let Some(work) = process.work.filter(|work| work.sent) {
-            let room = known.setup.may(Trouble::Delay) && self.flights.contains(&None);
-            if room {
-                self.take_off(known.decided(work.decision).writes[usize::from(work.next)]);
-            }
+            self.take_off(known.decided(work.decision).writes[usize::from(work.next)]);
         }
         let seen = [0, 1].map(|side| self.reach[side].then_some(self.live[side]));
         self.processes[0] = Some(Process { status: self.home, current: true, seen, work: None });
@@ -142,11 +136,13 @@ impl State {
         self.processes[who].as_mut().unwrap().work.as_mut().unwrap()
     }
 
-    fn take_off(&mut self, number: u32) {
-        if let Some(free) = self.flights.iter_mut().find(|flight| flight.is_none()) {
-            *free = Some(number);
-            self.flights.sort_unstable();
-        }
+    /// A write stays on its way. False when no more may, so that it never arrives.
+    fn take_off(&mut self, number: u32) -> bool {
+        let free = self.flights.iter_mut().find(|flight| flight.is_none());
+        let (Some(free), Some(left)) = (free, self.left.delays.checked_sub(1)) else { return false };
+        (*free, self.left.delays) = (Some(number), left);
+        self.flights.sort_unstable();
+        true
     }
 
     /// The executor's order: a forward batch that fails ends the pass; a rollback's batches do not wait for each other,

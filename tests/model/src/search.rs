@@ -92,6 +92,7 @@ impl Search {
                 }
             }
             self.depth += usize::from(!beyond.is_empty());
+            if std::env::var("LEVELS").is_ok() && self.depth % 5 == 0 { eprintln!("{} depth {} states {} edge {} decisions {} ways {} ", self.known.setup.name, self.depth, self.trail.len(), beyond.len(), self.known.questions(), self.ways_back.states()); }
             edge = beyond;
         }
         None
@@ -174,7 +175,6 @@ fn untouched(setup: &Setup) -> State {
         let simple = wanted(&live[0][host]);
         records[0][host] = Record { listed: simple, served: simple, young: false };
     }
-    let foreign = setup.troubles.iter().any(|trouble| matches!(trouble, Trouble::Foreign(..)));
     let process = Process { status: 0, current: true, seen: live.map(Some), work: None };
     State {
         live,
@@ -186,7 +186,7 @@ fn untouched(setup: &Setup) -> State {
         flights: [None; 2],
         asked: 0,
         sick: false,
-        foreign: u8::from(foreign),
+        left: setup.left(),
         past: <_>::default(),
     }
 }

@@ -9,6 +9,8 @@ use namespace_migration::machine::order::Home;
 use namespace_migration::machine::{Order, Side};
 use serde_json::json;
 
+use crate::state::Left;
+
 pub const SOURCE: &str = "11111111-1111-4111-8111-111111111111";
 pub const TARGET: &str = "22222222-2222-4222-8222-222222222222";
 /// The provider's propagation time: all that a gate waits for.
@@ -91,6 +93,17 @@ impl Setup {
 
     pub(crate) fn plants(&self, plant: Plant) -> bool {
         self.plant == Some(plant)
+    }
+
+    /// How often each trouble may happen.
+    pub(crate) fn left(&self) -> Left {
+        let often = |trouble, times| if self.may(trouble) { times } else { 0 };
+        Left {
+            crashes: often(Trouble::Crash, 2),
+            delays: often(Trouble::Delay, 2),
+            seconds: often(Trouble::Second, 1),
+            foreign: u8::from(self.troubles.iter().any(|trouble| matches!(trouble, Trouble::Foreign(..)))),
+        }
     }
 
     /// What is asked for, with a token for a rollback. 0: none.

@@ -118,9 +118,18 @@ pub struct State {
     pub asked: u8,
     /// Whether the target fails.
     pub sick: bool,
-    /// How often somebody else may still write.
-    pub foreign: u8,
+    /// How often each may still happen. Without an end to them epochs would grow for ever.
+    pub left: Left,
     pub past: Past,
+}
+
+/// How often something may still happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Left {
+    pub crashes: u8,
+    pub delays: u8,
+    pub seconds: u8,
+    pub foreign: u8,
 }
 
 /// What the promises have to remember of the past.
