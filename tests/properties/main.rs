@@ -43,5 +43,6 @@ mod rollback;
 mod secrets;
 mod stages;
 mod steps;
+mod stuck;
 mod two_owners;
 mod under_way;
