@@ -18,6 +18,7 @@ pub mod progress;
 pub mod proxy;
 pub mod recorder;
 pub mod recording;
+pub mod route53;
 pub mod sample_app;
 pub mod sample_namespace;
 pub mod services;
