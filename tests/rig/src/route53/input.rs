@@ -63,7 +63,7 @@ struct Reader<'a, 'input> {
     position: usize,
 }
 
-impl<'a> Reader<'a, '_> {
+impl Reader<'_, '_> {
     fn change(&self) -> Result<Change, Refusal> {
         let action = match text(self.node, "Action") {
             Some("CREATE") => Action::Create,
@@ -73,16 +73,8 @@ impl<'a> Reader<'a, '_> {
         };
         let set =
             child(self.node, "ResourceRecordSet").ok_or_else(|| self.invalid("Missing field 'ResourceRecordSet'"))?;
-        self.only_known(set)?;
+        only_known(set)?;
         Ok(Change { action, set: self.record_set(set)? })
-    }
-
-    fn only_known(&self, set: Node<'_, '_>) -> Result<(), Refusal> {
-        let names = set.children().filter(Node::is_element).map(|node| node.tag_name().name());
-        match names.into_iter().find(|name| !ELEMENTS.contains(name)) {
-            Some(unknown) => Err(Refusal::invalid_input(format!("Invalid XML ; unexpected element {unknown}"))),
-            None => Ok(()),
-        }
     }
 
     fn record_set(&self, set: Node<'_, '_>) -> Result<RecordSet, Refusal> {
@@ -189,6 +181,15 @@ impl<'a> Reader<'a, '_> {
             "1 validation error detected: Value '{value}' at 'changeBatch.changes.{position}.member.{field}' failed to \
              satisfy constraint: Member must have {limit}"
         ))
+    }
+}
+
+/// Elements that no record set has are mistakes.
+fn only_known(set: Node<'_, '_>) -> Result<(), Refusal> {
+    let names = set.children().filter(Node::is_element).map(|node| node.tag_name().name());
+    match names.into_iter().find(|name| !ELEMENTS.contains(name)) {
+        Some(unknown) => Err(Refusal::invalid_input(format!("Invalid XML ; unexpected element {unknown}"))),
+        None => Ok(()),
     }
 }
 

@@ -78,7 +78,9 @@ impl Xml {
     fn target(&mut self, target: &Target) {
         match target {
             Target::Values(values) => self.element("ResourceRecords", |xml| {
-                values.iter().for_each(|value| xml.element("ResourceRecord", |xml| xml.text("Value", value)));
+                for value in values {
+                    xml.element("ResourceRecord", |xml| xml.text("Value", value));
+                }
             }),
             Target::Alias { zone_id, dns_name, evaluate_target_health } => self.element("AliasTarget", |xml| {
                 xml.text("HostedZoneId", zone_id);

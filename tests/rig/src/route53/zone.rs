@@ -323,7 +323,9 @@ fn apex(origin: &str) -> Records {
     let sets =
         [RecordSet::simple(origin, Kind::Ns, APEX_TTL, servers), RecordSet::simple(origin, Kind::Soa, SOA_TTL, [soa])];
     let mut records = Records::default();
-    sets.into_iter().for_each(|set| records.apply(&Change { action: Action::Create, set }));
+    for set in sets {
+        records.apply(&Change { action: Action::Create, set });
+    }
     records
 }
 
