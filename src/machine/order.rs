@@ -302,7 +302,9 @@ fn dns(pair: &ClusterPair) -> Result<DnsVerification, OrderError> {
         record_ttl: span(&spec.dns.record_ttl, &object, "spec.dns.recordTTL")?,
     };
     match spec.dns.verification {
-        WireVerification::AnnotationOnly => Ok(DnsVerification::AnnotationOnly(follow)),
+        WireVerification::Route53 | WireVerification::AuthoritativeDns | WireVerification::AnnotationOnly => {
+            Ok(DnsVerification::AnnotationOnly(follow))
+        }
     }
 }
 
