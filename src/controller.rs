@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{ClusterPair, NamespaceMigration};
 use crate::cluster::connection::HomeAccess;
+use crate::dns::DnsReader;
 use crate::events::Teller;
 use crate::lease::Leadership;
 use crate::machine::order::Home;
@@ -55,6 +56,8 @@ pub struct Operator {
     pairs: Pairs,
     sites: Mutex<HashMap<ObjectRef<NamespaceMigration>, Arc<Site>>>,
     memory: Memory,
+    /// Reads DNS for every migration that asks.
+    dns: DnsReader,
     waits: Waits,
     leadership: Leadership,
     hurry: Hurry,
@@ -151,6 +154,7 @@ impl Operator {
             pairs: Pairs::new(pair_trigger),
             sites: Mutex::default(),
             memory: Memory::new(home.metrics.clone()),
+            dns: DnsReader::new(home.clone()),
             waits: Waits::default(),
             leadership,
             hurry: Hurry::default(),

@@ -227,6 +227,18 @@ pub enum ExternalDnsPolicy {
     CreateOnly,
 }
 
+impl ExternalDnsPolicy {
+    /// As the flag has it. None when it is not said.
+    pub fn flag(self) -> Option<&'static str> {
+        match self {
+            Self::Unknown => None,
+            Self::Sync => Some("sync"),
+            Self::UpsertOnly => Some("upsert-only"),
+            Self::CreateOnly => Some("create-only"),
+        }
+    }
+}
+
 /// A Deployment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DeploymentRef {

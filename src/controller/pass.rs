@@ -13,6 +13,7 @@ use tracing::Instrument as _;
 use super::{Operator, hurry, uid};
 use crate::api::{ClusterPair, NamespaceMigration, Stage};
 use crate::cluster::call::CallError;
+use crate::dns::Interest;
 use crate::events;
 use crate::execute::{ExecuteError, HomeObject, execute};
 use crate::machine::drive::{Decision, Needs};
@@ -120,6 +121,9 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     let mut decision = machine::decide(&order, &known.status, &observed, crate::cluster::now());
     if let Some(site) = &site {
         watch_health(site, migration, &pair, &order, &decision, &observed);
+        let urgency = machine::needs(&order, &decision.status).dns;
+        let interest = urgency.and_then(|urgency| Interest::of(&pair, &decision.status, &observed, urgency));
+        site.follow_dns(&operator.dns, interest);
     }
     let client = &operator.home.clients.requests;
     let home = HomeObject { client, migration, version: &known.version, pair: &pair };

@@ -13,16 +13,20 @@ use tokio::time::Instant;
 use super::asks::Asks;
 use super::book::{Book, News, Reading};
 use super::interest::Interest;
-use super::schedule::{Next, Place, Priority, Schedule, Wanted};
+use super::schedule::{Next, Place, Schedule, Wanted, Within};
 use super::trouble::ReadError;
 use crate::machine::records::DnsView;
+use crate::machine::urgency::Urgency;
 use crate::metrics::{DnsBackend, DnsQueueLabels, Metrics, PairLabels};
 use crate::mutex::locked;
 use crate::site::Wake;
 use crate::task::Tasks;
 
 /// Owners of record sets hardly ever change; other sets at the host are a reason to look at once.
-const OWNERS: Wanted = Wanted { priority: Priority::Monitoring, interval: Duration::from_secs(1800) };
+const OWNERS: Wanted = Wanted { urgency: Urgency::Monitoring, interval: Duration::from_secs(1800) };
+
+/// The addresses behind the name of an AWS load balancer change with its size; its TTL is 60 seconds.
+const BALANCERS: Wanted = Wanted { urgency: Urgency::Monitoring, interval: Duration::from_secs(30) };
 
 /// Who waits for something is told of each reading, also of one that shows nothing new, but not more often than this.
 const TELL_AGAIN: Duration = Duration::from_secs(5);
@@ -99,7 +103,7 @@ impl Account {
     pub(super) fn view(&self, asker: u64) -> DnsView {
         let state = locked(&self.shared.state);
         let Some(Asker { interest, .. }) = state.askers.get(&asker) else { return DnsView::default() };
-        state.book.view(interest.zone.as_ref(), &interest.hosts, &interest.affixes)
+        state.book.view(interest)
     }
 
     fn change_askers<T>(&self, change: impl FnOnce(&mut State) -> (T, bool)) -> T {
@@ -182,7 +186,7 @@ impl Shared {
     }
 
     fn measure_age(&self, state: &State, place: &Place, began: jiff::Timestamp) {
-        for asker in state.askers.values().filter(|asker| asker.interest.hosts.contains(&place.name)) {
+        for asker in state.askers.values().filter(|asker| asker.interest.has_host_at(place)) {
             let labels = PairLabels { pair: asker.interest.pair.clone() };
             self.metrics.dns.last_reading.get_or_create(&labels).set(began.as_second());
         }
@@ -205,12 +209,15 @@ impl State {
             all.entry(place).and_modify(|known| *known = known.and(wanted)).or_insert(wanted);
         };
         for Asker { interest, .. } in self.askers.values() {
-            for place in interest.hosts.iter().map(|host| interest.place(host)) {
+            for place in interest.places() {
                 let owners = self.book.ownership_places(&place, &interest.affixes);
                 for owner in owners {
                     want(owner, OWNERS);
                 }
                 want(place, interest.wanted());
+            }
+            for place in interest.balancers.iter().map(|name| Interest::balancer(name)) {
+                want(place, BALANCERS);
             }
         }
         self.schedule.want(&all, now);
@@ -230,11 +237,11 @@ impl State {
     /// Whom to wake after a reading of this place.
     fn concerned(&mut self, place: &Place, news: News, now: Instant) -> Vec<Wake> {
         let book = &self.book;
-        let concerned = self.askers.values_mut().filter(|asker| asker.interest.zone == place.zone).filter(|asker| {
+        let concerned = self.askers.values_mut().filter(|asker| {
             let is_told = asker.told.is_some_and(|told| now < told + TELL_AGAIN);
-            let waits = asker.interest.priority > Priority::Monitoring && !is_told;
-            let is_host = asker.interest.hosts.contains(&place.name);
-            is_host && (news.changed || waits) || news.changed && names_an_owner(book, &asker.interest, place)
+            let waits = asker.interest.urgency != Urgency::Monitoring && !is_told;
+            asker.interest.has_host_at(place) && (news.changed || waits)
+                || news.changed && is_beside(book, &asker.interest, place)
         });
         concerned
             .map(|asker| {
@@ -245,8 +252,10 @@ impl State {
     }
 }
 
-/// Whether the owner of one of the asker's records is noted at this place.
-fn names_an_owner(book: &Book, interest: &Interest, place: &Place) -> bool {
-    let hosts = interest.hosts.iter().map(|host| interest.place(host));
-    hosts.into_iter().any(|host| book.ownership_places(&host, &interest.affixes).contains(place))
+/// Whether one of the asker's load balancers is at this place, or the owner of one of its records is noted there.
+fn is_beside(book: &Book, interest: &Interest, place: &Place) -> bool {
+    if place.within == Within::Resolvers {
+        return interest.balancers.contains(&place.name);
+    }
+    interest.places().any(|host| book.ownership_places(&host, &interest.affixes).contains(place))
 }

@@ -59,7 +59,7 @@ impl Asks {
             Self::Route53(route53) => route53.read(place).await,
             #[cfg(not(feature = "route53"))]
             Self::Nobody => Err(ReadError::NotBuilt),
-            Self::NameServers(servers) => servers.read(&place.name).await,
+            Self::NameServers(servers) => servers.read(place).await,
         }
     }
 

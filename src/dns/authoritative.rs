@@ -15,6 +15,7 @@ use super::answers::Answer;
 use super::book::Reading;
 use super::exchange::Question;
 use super::external_dns::plain_name;
+use super::schedule::{Place, Within};
 use super::trouble::ReadError;
 use crate::machine::records::RecordKind;
 use crate::metrics::{DnsAction, DnsOutcome, DnsRequestLabels, Metrics};
@@ -27,6 +28,8 @@ const MOST_SERVERS: usize = 8;
 /// Where the system's resolvers are named.
 const RESOLVERS: &str = "/etc/resolv.conf";
 const DNS_PORT: u16 = 53;
+/// Time for one lookup by the system's resolvers.
+const LOOKUP: Duration = Duration::from_secs(5);
 
 /// Whom to ask.
 pub(super) struct NameServers {
@@ -45,8 +48,16 @@ impl NameServers {
         Self { listed: listed.iter().map(parsed).collect(), found: Mutex::default(), metrics }
     }
 
+    /// What there is at a place.
+    pub(super) async fn read(&self, place: &Place) -> Result<Reading, ReadError> {
+        match place.within {
+            Within::Resolvers => resolved(&place.name).await,
+            Within::BestZone | Within::Zone(_) => self.sample(&place.name).await,
+        }
+    }
+
     /// One answer of each server for each kind. Servers that do not answer are told of, as long as one does.
-    pub(super) async fn read(&self, host: &str) -> Result<Reading, ReadError> {
+    async fn sample(&self, host: &str) -> Result<Reading, ReadError> {
         let servers = self.servers(host).await?;
         let questions =
             servers.into_iter().flat_map(|server| [RecordType::A, RecordType::AAAA].map(|kind| (server, kind)));
@@ -91,6 +102,17 @@ impl NameServers {
         locked(&self.found).insert(host.to_owned(), (Instant::now(), servers.clone()));
         Ok(servers)
     }
+}
+
+/// The addresses of a load balancer.
+async fn resolved(name: &str) -> Result<Reading, ReadError> {
+    let (action, about) = ("the lookup of the load balancer", name.to_owned());
+    let addresses = match tokio::time::timeout(LOOKUP, tokio::net::lookup_host((name, 0))).await {
+        Ok(Ok(addresses)) => addresses.map(|address| address.ip().to_string()).collect(),
+        Ok(Err(error)) => return Err(ReadError::Unreachable { action, about, message: error.to_string() }),
+        Err(_) => return Err(ReadError::Timeout { action, about, after: LOOKUP }),
+    };
+    Ok(Reading::Resolved(addresses))
 }
 
 /// What an answer says about the host. A CNAME is told by the answer to the question for A only: it is in both.

@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::answers::{self, Answer};
 use super::external_dns::Affixes;
 use super::history::History;
+use super::interest::{Backend, Interest};
 use super::schedule::Place;
 use crate::machine::records::{DnsView, Evidence, HostView, ListedRecord, RecordKind, RecordSet, ServerAnswers};
+
+/// An address that was not among a load balancer's for this long is not its own any more.
+const ADDRESSES_LAST: SignedDuration = SignedDuration::from_mins(10);
 
 /// Who owns the record set with this identifier, by the ownership record that was found.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +40,8 @@ pub enum Reading {
         /// Which servers did not answer, and why.
         trouble: Option<String>,
     },
+    /// The addresses behind the name of a load balancer.
+    Resolved(BTreeSet<String>),
 }
 
 /// Everything that was read for one account.
@@ -50,6 +56,8 @@ struct Page {
     history: History,
     owners: Vec<Ownership>,
     answered: BTreeMap<(String, RecordKind), ServerAnswers>,
+    /// Addresses behind a name, and when each was last among them.
+    addresses: BTreeMap<String, Timestamp>,
     trouble: Option<String>,
 }
 
@@ -87,17 +95,16 @@ impl Book {
         News { changed: changed || page.trouble != trouble, other_sets: page.sets() != before }
     }
 
-    /// What is known of these hosts, with the owners that these ownership records name.
-    pub fn view(&self, zone: Option<&String>, hosts: &BTreeSet<String>, affixes: &BTreeSet<Affixes>) -> DnsView {
+    /// What is known of an asker's hosts, with the owners that ownership records name.
+    pub fn view(&self, interest: &Interest) -> DnsView {
         let mut view = DnsView::default();
-        for host in hosts {
-            let Some(page) = self.pages.get(&Place { zone: zone.cloned(), name: host.clone() }) else { continue };
+        for host in &interest.hosts {
+            let Some(page) = self.pages.get(&interest.place(host)) else { continue };
             if let Some(why) = &page.trouble {
                 view.trouble.insert(host.clone(), why.clone());
             }
             if let Some(read_at) = page.read_at {
-                let evidence = self.evidence(zone, host, page, affixes);
-                view.hosts.insert(host.clone(), HostView { read_at, evidence });
+                view.hosts.insert(host.clone(), HostView { read_at, evidence: self.evidence(interest, host, page) });
             }
         }
         view
@@ -107,7 +114,7 @@ impl Book {
     pub fn ownership_places(&self, place: &Place, affixes: &BTreeSet<Affixes>) -> BTreeSet<Place> {
         let listed = self.pages.get(place).map(|page| page.history.listed()).unwrap_or_default();
         let names = listed.iter().flat_map(|record| names(affixes, &place.name, &record.set));
-        names.map(|name| Place { zone: place.zone.clone(), name }).collect()
+        names.map(|name| Place { within: place.within.clone(), name }).collect()
     }
 
     /// Forgets every other place.
@@ -115,22 +122,30 @@ impl Book {
         self.pages.retain(|place, _| places.contains_key(place));
     }
 
-    fn evidence(&self, zone: Option<&String>, host: &str, page: &Page, affixes: &BTreeSet<Affixes>) -> Evidence {
-        if !page.answered.is_empty() {
-            return Evidence::Answered(page.answered.clone());
+    fn evidence(&self, interest: &Interest, host: &str, page: &Page) -> Evidence {
+        if matches!(interest.backend, Backend::NameServers(_)) {
+            return Evidence::Answered { servers: page.answered.clone(), balancers: self.balancers(interest) };
         }
         let with_owner = |record: &ListedRecord| {
-            let owner = self.owner(zone, host, &record.set, affixes);
+            let owner = self.owner(interest, host, &record.set);
             ListedRecord { set: RecordSet { owner, ..record.set.clone() }, since: record.since }
         };
         Evidence::Listed(page.history.listed().iter().map(with_owner).collect())
     }
 
-    fn owner(&self, zone: Option<&String>, host: &str, set: &RecordSet, affixes: &BTreeSet<Affixes>) -> Option<String> {
-        names(affixes, host, set).find_map(|name| {
-            let page = self.pages.get(&Place { zone: zone.cloned(), name })?;
+    fn owner(&self, interest: &Interest, host: &str, set: &RecordSet) -> Option<String> {
+        names(&interest.affixes, host, set).find_map(|name| {
+            let page = self.pages.get(&interest.place(&name))?;
             page.owners.iter().find(|noted| noted.identifier == set.identifier).map(|noted| noted.owner.clone())
         })
+    }
+
+    fn balancers(&self, interest: &Interest) -> BTreeMap<String, BTreeSet<String>> {
+        let known = interest.balancers.iter().filter_map(|name| {
+            let page = self.pages.get(&Interest::balancer(name))?;
+            Some((name.clone(), page.addresses.keys().cloned().collect()))
+        });
+        known.collect()
     }
 }
 
@@ -146,6 +161,7 @@ impl Page {
                 let other_owners = std::mem::replace(&mut self.owners, owners) != self.owners;
                 self.history.read(sets, at) || other_owners
             }
+            Reading::Resolved(addresses) => self.resolved(addresses, at),
             Reading::Answered { answers, trouble } => {
                 self.trouble = trouble;
                 let others = self.not_answered_any_more(&answers);
@@ -155,6 +171,14 @@ impl Page {
                 })
             }
         }
+    }
+
+    /// A load balancer answers with some of its addresses only: what was among them lately still is.
+    fn resolved(&mut self, addresses: BTreeSet<String>, at: Timestamp) -> bool {
+        let before = self.addresses.len();
+        self.addresses.retain(|_, seen| at.duration_since(*seen) < ADDRESSES_LAST);
+        let fewer = self.addresses.len() < before;
+        addresses.into_iter().fold(fewer, |changed, address| self.addresses.insert(address, at).is_none() || changed)
     }
 
     /// Where a server gave an address it does not give a name any more, and the other way round.
@@ -176,18 +200,19 @@ impl Page {
 
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
-
     use super::*;
+    use crate::dns::interest::Account;
+    use crate::dns::schedule::Within;
     use crate::machine::records::Routing;
     use crate::machine::traffic::Weight;
+    use crate::machine::urgency::Urgency;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
     }
 
     fn place(name: &str) -> Place {
-        Place { zone: None, name: name.to_owned() }
+        Place { within: Within::BestZone, name: name.to_owned() }
     }
 
     fn listed(weight: i32) -> Reading {
@@ -207,14 +232,26 @@ mod tests {
         Reading::Listed { sets: vec![], owners: vec![noted] }
     }
 
+    fn interest() -> Interest {
+        Interest {
+            pair: "old-to-new".to_owned(),
+            backend: Backend::Route53(Account::default()),
+            zone: None,
+            hosts: ["shop.example".to_owned()].into(),
+            balancers: BTreeSet::new(),
+            affixes: [Affixes::default()].into(),
+            urgency: Urgency::Raising,
+        }
+    }
+
     fn view(book: &Book) -> DnsView {
-        book.view(None, &["shop.example".to_owned()].into(), &[Affixes::default()].into())
+        book.view(&interest())
     }
 
     fn record(view: &DnsView) -> ListedRecord {
         match &view.hosts["shop.example"].evidence {
             Evidence::Listed(listed) => listed[0].clone(),
-            Evidence::Answered(_) => panic!("it was listed"),
+            Evidence::Answered { .. } => panic!("it was listed"),
         }
     }
 
@@ -260,5 +297,29 @@ mod tests {
         assert_eq!(record(&view(&book)).set.owner.as_deref(), Some("old"));
         book.note(&place("a-shop.example"), Ok(owned_by("new")), at(3), at(4));
         assert_eq!(record(&view(&book)).set.owner.as_deref(), Some("new"));
+    }
+
+    #[test]
+    fn answers_come_with_the_addresses_behind_the_load_balancers_lately() {
+        let mut book = Book::default();
+        let (backend, balancers) = (Backend::NameServers(vec![]), ["lb.example".to_owned()].into());
+        let interest = Interest { backend, balancers, ..interest() };
+        let to = |name: &str| Answer { leads_to: [name.to_owned()].into(), ttl: None };
+        let answered = |kind, name| Reading::Answered {
+            answers: vec![("192.0.2.53:53".to_owned(), kind, to(name))],
+            trouble: Some("another one is silent".to_owned()),
+        };
+        book.note(&place("shop.example"), Ok(answered(RecordKind::Cname, "lb.example")), at(1), at(1));
+        book.note(&place("shop.example"), Ok(answered(RecordKind::A, "192.0.2.1")), at(2), at(2));
+        for (second, address) in [(1, "192.0.2.1"), (500, "192.0.2.2"), (700, "192.0.2.3")] {
+            let resolved = Reading::Resolved([address.to_owned()].into());
+            book.note(&Interest::balancer("lb.example"), Ok(resolved), at(second), at(second));
+        }
+        let view = book.view(&interest);
+        assert_eq!(view.trouble["shop.example"], "another one is silent");
+        let Evidence::Answered { servers, balancers } = &view.hosts["shop.example"].evidence else { panic!("asked") };
+        let name = &servers[&("192.0.2.53:53".to_owned(), RecordKind::Cname)];
+        assert_eq!(name.seen["lb.example"].answers_since, 1, "an address is no name");
+        assert_eq!(balancers["lb.example"], ["192.0.2.2".to_owned(), "192.0.2.3".to_owned()].into());
     }
 }

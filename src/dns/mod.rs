@@ -39,4 +39,3 @@ pub mod zones;
 
 pub use interest::Interest;
 pub use reader::{Asking, DnsReader};
-pub use schedule::Priority;

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::book::Reading;
 use super::interest::Account;
 use super::pace::{Pace, ROUTE53_GAP};
-use super::schedule::Place;
+use super::schedule::{Place, Within};
 use super::trouble::ReadError;
 use super::zones::{Zone, zone_of};
 use crate::cluster::connection::HomeAccess;
@@ -63,9 +63,9 @@ impl Route53 {
 
     /// Everything that is listed at a name.
     pub(super) async fn read(&self, place: &Place) -> Result<Reading, ReadError> {
-        let zone = match &place.zone {
-            Some(zone) => zone.clone(),
-            None => self.zone(&place.name).await?,
+        let zone = match &place.within {
+            Within::Zone(zone) => zone.clone(),
+            Within::BestZone | Within::Resolvers => self.zone(&place.name).await?,
         };
         let sets = self.sets(&zone, &place.name).await.inspect_err(|error| self.forget(place, error))?;
         Ok(listing::reading(&sets))
@@ -73,7 +73,7 @@ impl Route53 {
 
     /// What has turned out to be wrong is not used again: a zone that is gone, credentials that are refused.
     fn forget(&self, place: &Place, error: &ReadError) {
-        if place.zone.is_none() && matches!(error, ReadError::NoSuchZone { .. }) {
+        if place.within == Within::BestZone && matches!(error, ReadError::NoSuchZone { .. }) {
             *locked(&self.zones) = None;
         }
     }

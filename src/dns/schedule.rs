@@ -6,34 +6,33 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How urgent a question is. A later one is more urgent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Priority {
-    /// Nothing waits for it: has somebody changed something?
-    #[default]
-    Monitoring,
-    /// A raised weight is waited for.
-    Raising,
-    /// A lowered weight is waited for.
-    Lowering,
-    /// Users are being brought back.
-    Rollback,
-}
+use crate::machine::urgency::Urgency;
 
-/// What is asked: the sets at a name, in a zone that was named or in the one that fits.
+/// What is asked: what there is at a name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
-    /// ID of the zone. None: the one that fits the name best.
-    pub zone: Option<String>,
+    /// Where the name is looked up.
+    pub within: Within,
     /// The name, in lower case and without the last dot.
     pub name: String,
+}
+
+/// Where a name is looked up.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Within {
+    /// In the zone that fits it best.
+    BestZone,
+    /// In the zone with this ID.
+    Zone(String),
+    /// In no zone of ours: it is the name of a load balancer, whose addresses the system's resolvers know.
+    Resolvers,
 }
 
 /// How a question is to be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// How urgent it is: what the most urgent asker says.
-    pub priority: Priority,
+    pub urgency: Urgency,
     /// Time from one reading to the next.
     pub interval: Duration,
 }
@@ -42,7 +41,7 @@ impl Wanted {
     /// What suits both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        Self { priority: self.priority.max(other.priority), interval: self.interval.min(other.interval) }
+        Self { urgency: self.urgency.min(other.urgency), interval: self.interval.min(other.interval) }
     }
 }
 
@@ -100,7 +99,7 @@ impl Schedule {
         let waiting = self.questions.iter_mut().filter(|(_, question)| !question.is_being_asked);
         let best = waiting.min_by_key(|(_, question)| {
             let is_due = question.due <= now;
-            (!is_due, is_due.then_some(std::cmp::Reverse(question.wanted.priority)), question.due)
+            (!is_due, is_due.then_some(question.wanted.urgency), question.due)
         });
         match best {
             None => Next::Nothing,
@@ -135,7 +134,8 @@ impl Question {
     }
 
     fn change(&mut self, wanted: Wanted, now: Instant) {
-        if wanted.priority > self.wanted.priority {
+        // The first of the urgencies is the most urgent.
+        if wanted.urgency < self.wanted.urgency {
             self.due = self.due.min(now);
         }
         if let Some(asked) = self.asked.filter(|_| self.failures == 0) {
@@ -145,7 +145,7 @@ impl Question {
     }
 
     fn retry(&self, jitter: u8) -> Duration {
-        let is_rollback = self.wanted.priority == Priority::Rollback;
+        let is_rollback = self.wanted.urgency == Urgency::Rollback;
         let longest = if is_rollback { LONGEST_RETRY_OF_A_ROLLBACK } else { LONGEST_RETRY };
         let doublings = self.failures.saturating_sub(1).min(16);
         let wait = FIRST_RETRY.saturating_mul(2_u32.pow(doublings)).min(longest);
@@ -160,16 +160,16 @@ mod tests {
     use super::*;
 
     fn place(name: &str) -> Place {
-        Place { zone: None, name: name.to_owned() }
+        Place { within: Within::BestZone, name: name.to_owned() }
     }
 
-    fn wanted(priority: Priority) -> Wanted {
-        Wanted { priority, interval: Duration::from_secs(10) }
+    fn wanted(urgency: Urgency) -> Wanted {
+        Wanted { urgency, interval: Duration::from_secs(10) }
     }
 
-    fn asking(questions: &[(&str, Priority)], now: Instant) -> Schedule {
+    fn asking(questions: &[(&str, Urgency)], now: Instant) -> Schedule {
         let mut schedule = Schedule::default();
-        let all = questions.iter().map(|(name, priority)| (place(name), wanted(*priority))).collect();
+        let all = questions.iter().map(|(name, urgency)| (place(name), wanted(*urgency))).collect();
         schedule.want(&all, now);
         schedule
     }
@@ -181,12 +181,8 @@ mod tests {
     #[test]
     fn a_rollback_goes_before_lowering_before_raising_before_monitoring() {
         let now = Instant::now();
-        let all = [
-            ("a", Priority::Monitoring),
-            ("b", Priority::Raising),
-            ("c", Priority::Rollback),
-            ("d", Priority::Lowering),
-        ];
+        let all =
+            [("a", Urgency::Monitoring), ("b", Urgency::Raising), ("c", Urgency::Rollback), ("d", Urgency::Lowering)];
         let mut schedule = asking(&all, now);
         assert_eq!(schedule.waiting(now), 4);
         let order: Vec<_> = (0..4).map(|_| schedule.next(now)).collect();
@@ -197,7 +193,7 @@ mod tests {
     #[test]
     fn among_equals_the_one_that_waited_longest_is_first() {
         let now = Instant::now();
-        let mut schedule = asking(&[("a", Priority::Raising), ("b", Priority::Raising)], now);
+        let mut schedule = asking(&[("a", Urgency::Raising), ("b", Urgency::Raising)], now);
         assert_eq!(schedule.next(now), Next::Ask(place("a")));
         schedule.answered(&place("a"), true, now, 0);
         assert_eq!(schedule.next(now + secs(11)), Next::Ask(place("b")));
@@ -207,19 +203,19 @@ mod tests {
     #[test]
     fn a_question_that_becomes_urgent_is_due_at_once() {
         let now = Instant::now();
-        let mut schedule = asking(&[("a", Priority::Monitoring)], now);
+        let mut schedule = asking(&[("a", Urgency::Monitoring)], now);
         schedule.next(now);
         schedule.answered(&place("a"), true, now, 0);
         assert_eq!(schedule.next(now), Next::At(now + secs(10)));
-        schedule.want(&[(place("a"), wanted(Priority::Rollback))].into(), now + secs(1));
+        schedule.want(&[(place("a"), wanted(Urgency::Rollback))].into(), now + secs(1));
         assert_eq!(schedule.next(now + secs(1)), Next::Ask(place("a")));
     }
 
     #[test]
     fn a_failure_is_tried_again_sooner_in_a_rollback_than_otherwise() {
-        for (priority, longest) in [(Priority::Monitoring, 120), (Priority::Rollback, 10)] {
+        for (urgency, longest) in [(Urgency::Monitoring, 120), (Urgency::Rollback, 10)] {
             let mut now = Instant::now();
-            let mut schedule = asking(&[("a", priority)], now);
+            let mut schedule = asking(&[("a", urgency)], now);
             let mut waits = vec![];
             for _ in 0..10 {
                 assert_eq!(schedule.next(now), Next::Ask(place("a")));
@@ -235,7 +231,7 @@ mod tests {
     #[test]
     fn a_question_that_nobody_asks_any_more_is_dropped_also_while_it_is_being_asked() {
         let now = Instant::now();
-        let mut schedule = asking(&[("a", Priority::Raising)], now);
+        let mut schedule = asking(&[("a", Urgency::Raising)], now);
         schedule.next(now);
         schedule.want(&BTreeMap::new(), now);
         schedule.answered(&place("a"), true, now, 0);
@@ -246,17 +242,17 @@ mod tests {
         /// Whatever is asked and however it ends, nothing is asked twice at a time and nothing less urgent goes first.
         #[test]
         fn the_most_urgent_of_what_is_due_is_asked(steps in prop::collection::vec((0_u8..6, 0_u8..4, any::<bool>()), 1..60)) {
-            let priorities = [Priority::Monitoring, Priority::Raising, Priority::Lowering, Priority::Rollback];
+            let urgencies = [Urgency::Monitoring, Urgency::Raising, Urgency::Lowering, Urgency::Rollback];
             let mut now = Instant::now();
             let mut schedule = Schedule::default();
             let mut all = BTreeMap::new();
-            for (name, priority, succeeds) in steps {
-                all.insert(place(&name.to_string()), wanted(priorities[usize::from(priority)]));
+            for (name, urgency, succeeds) in steps {
+                all.insert(place(&name.to_string()), wanted(urgencies[usize::from(urgency)]));
                 schedule.want(&all, now);
                 let due: Vec<_> =
-                    schedule.questions.values().filter(|question| question.due <= now).map(|question| question.wanted.priority).collect();
+                    schedule.questions.values().filter(|question| question.due <= now).map(|question| question.wanted.urgency).collect();
                 if let Next::Ask(asked) = schedule.next(now) {
-                    prop_assert_eq!(Some(all[&asked].priority), due.into_iter().max());
+                    prop_assert_eq!(Some(all[&asked].urgency), due.into_iter().min());
                     prop_assert_ne!(schedule.next(now), Next::Ask(asked.clone()));
                     for question in schedule.questions.values_mut().filter(|question| question.is_being_asked) {
                         question.is_being_asked = question.asked != Some(now);

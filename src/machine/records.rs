@@ -1,6 +1,6 @@
 //! What DNS was seen to serve: record sets as data, with how long each has been so. Filled by `crate::dns`, judged here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -95,7 +95,31 @@ pub enum Evidence {
     /// <https://docs.aws.amazon.com/Route53/latest/APIReference/API_ListResourceRecordSets.html>
     Listed(Vec<ListedRecord>),
     /// Answers of the zone's name servers, by server and kind: they prove who answers, never an exact share.
-    Answered(BTreeMap<(String, RecordKind), ServerAnswers>),
+    Answered {
+        /// By server and kind.
+        servers: BTreeMap<(String, RecordKind), ServerAnswers>,
+        /// The addresses behind each load balancer's name, as far as it could be resolved.
+        balancers: BTreeMap<String, BTreeSet<String>>,
+    },
+}
+
+/// What is known of a cluster's external-dns. Each fact is None where nobody has told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExternalDnsView {
+    /// Its last pass without an error, as its metrics say it.
+    pub last_sync: Option<Timestamp>,
+    /// When the metrics were read.
+    pub asked_at: Option<Timestamp>,
+    /// Why the metrics or the Deployment could not be read.
+    pub trouble: Option<String>,
+    /// Ready Pods of its Deployment.
+    pub ready: Option<i32>,
+    /// Its --policy.
+    pub policy: Option<String>,
+    /// Its --txt-owner-id.
+    pub owner: Option<String>,
+    /// Its --annotation-prefix.
+    pub annotation_prefix: Option<String>,
 }
 
 /// What is known of one host in DNS.
@@ -114,4 +138,8 @@ pub struct DnsView {
     pub hosts: BTreeMap<String, HostView>,
     /// Why the last reading failed, by host, where it did: what was asked, what was answered, what to do.
     pub trouble: BTreeMap<String, String>,
+    /// The source's external-dns.
+    pub source: ExternalDnsView,
+    /// The target's external-dns.
+    pub target: ExternalDnsView,
 }
