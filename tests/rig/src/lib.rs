@@ -6,6 +6,7 @@ pub mod child;
 pub mod control_plane;
 pub mod demo;
 pub mod deploy;
+pub mod dns_server;
 pub mod guard;
 pub mod http_server;
 pub mod identity;
