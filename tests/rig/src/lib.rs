@@ -14,6 +14,7 @@ pub mod kubeconfig;
 pub mod kubectl;
 pub mod load_balancer;
 pub mod operator;
+pub mod population;
 pub mod ports;
 pub mod progress;
 pub mod proxy;

@@ -107,8 +107,8 @@ impl Answers {
     pub fn answer(&self, question: &Question) -> Answer {
         let name = question.key();
         match self.zone_of(&name) {
-            Some(zone) => self.from_zone(&*zone, question),
-            None if is_balancer_name(&name) => self.from_balancer(question, question.name.clone(), Answer::new()),
+            Some(zone) => self.answer_in_zone(&*zone, question),
+            None if is_balancer_name(&name) => self.answer_for_balancer(question, question.name.clone(), Answer::new()),
             None => Answer::new().ended(Outcome::NotOurs),
         }
     }
@@ -121,19 +121,19 @@ impl Answers {
     }
 
     /// Follows CNAMEs as far as the zone goes; for a user that asks for recursion to the load balancers' names too.
-    fn from_zone(&self, zone: &dyn ServedZone, question: &Question) -> Answer {
+    fn answer_in_zone(&self, zone: &dyn ServedZone, question: &Question) -> Answer {
         let (mut answer, mut owner) = (Answer::new(), question.name.clone());
         for _ in 0..MOST_NAMES {
             let name = key(&owner);
             if !is_in(&name, &zone.origin()) {
                 let goes_on = question.recursive && is_balancer_name(&name);
-                return if goes_on { self.from_balancer(question, owner, answer) } else { answer };
+                return if goes_on { self.answer_for_balancer(question, owner, answer) } else { answer };
             }
             let Some(sets) = sets_at(zone, &name) else {
                 answer.soa = soa(zone);
                 return answer.ended(Outcome::NoSuchName);
             };
-            match self.from_sets(zone, question, &owner, &sets, &mut answer) {
+            match self.add_from_sets(zone, question, &owner, &sets, &mut answer) {
                 Ok(Some(next)) => owner = next,
                 Ok(None) => return answer,
                 Err(Unanswerable) => return answer.ended(Outcome::Failed),
@@ -143,7 +143,7 @@ impl Answers {
     }
 
     /// Adds what the sets of one name say; returns the name to go on with, if there is one.
-    fn from_sets(
+    fn add_from_sets(
         &self,
         zone: &dyn ServedZone,
         question: &Question,
@@ -174,7 +174,7 @@ impl Answers {
     }
 
     /// What AWS's own name servers say about a load balancer's name.
-    fn from_balancer(&self, question: &Question, owner: Name, mut answer: Answer) -> Answer {
+    fn answer_for_balancer(&self, question: &Question, owner: Name, mut answer: Answer) -> Answer {
         let Some(addresses) = self.surroundings.addresses(&key(&owner)) else {
             return answer.ended(Outcome::NoSuchName);
         };

@@ -219,7 +219,7 @@ fn a_cname_is_followed_within_the_zone_and_to_load_balancers_for_those_who_ask_f
         RecordSet::simple("www.example.com", Kind::Cname, 300, ["shop.example.com"]),
         RecordSet::simple("shop.example.com", Kind::Cname, 300, [BLUE]),
     ]);
-    let types = |answer: &Answer| answer.records.iter().map(|record| record.record_type()).collect::<Vec<_>>();
+    let types = |answer: &Answer| answer.records.iter().map(Record::record_type).collect::<Vec<_>>();
     let as_resolver = ask(&answers, "www.example.com.", Kind::A, false);
     assert_eq!(types(&as_resolver), [RecordType::CNAME, RecordType::CNAME]);
     let as_user = ask(&answers, "www.example.com.", Kind::A, true);
