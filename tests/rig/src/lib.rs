@@ -7,6 +7,7 @@ pub mod control_plane;
 pub mod demo;
 pub mod deploy;
 pub mod dns_server;
+pub mod external_dns;
 pub mod guard;
 pub mod http_server;
 pub mod identity;

@@ -1,8 +1,10 @@
 //! What happened to a zone: every batch of changes with its time, its sender and its fate.
 
+use std::fmt;
 use std::time::SystemTime;
 
-use super::record::RecordSet;
+use super::history::shown;
+use super::record::{Kind, RecordSet, Routing, absolute};
 
 /// What a change does to a record set:
 /// <https://docs.aws.amazon.com/Route53/latest/APIReference/API_Change.html>.
@@ -94,7 +96,48 @@ impl Entry {
 
     /// Whether a change of it is about this name.
     pub fn is_about(&self, name: &str) -> bool {
+        let name = absolute(name);
         self.changes.iter().any(|change| change.set.name == name)
+    }
+
+    /// The changes in short, in their order: action, type and weight, such as `DELETE A`, `CREATE A 100`.
+    pub fn actions(&self) -> Vec<String> {
+        self.changes.iter().map(Change::short).collect()
+    }
+
+    /// The change of this type at this name.
+    pub fn change(&self, action: Action, name: &str, kind: Kind) -> Option<&RecordSet> {
+        let name = absolute(name);
+        let fits = |change: &&Change| change.action == action && change.set.name == name && change.set.kind == kind;
+        self.changes.iter().find(fits).map(|change| &change.set)
+    }
+}
+
+impl Change {
+    fn short(&self) -> String {
+        let weight = match &self.set.routing {
+            Routing::Simple => String::new(),
+            Routing::Weighted(weight) => format!(" {weight}"),
+            Routing::Other(policy) => format!(" {policy:?}"),
+        };
+        format!("{} {}{weight}", self.action.name(), self.set.kind)
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fate = match &self.fate {
+            Fate::Accepted { insync: Some(_), .. } => "INSYNC".to_owned(),
+            Fate::Accepted { insync: None, .. } => "PENDING".to_owned(),
+            Fate::Refused { code, message } => format!("refused: {code}: {message}"),
+        };
+        write!(f, "{} {} {fate}", self.number, self.caller)?;
+        for change in &self.changes {
+            let RecordSet { name, identifier, target, .. } = &change.set;
+            let identifier = identifier.as_deref().unwrap_or("-");
+            write!(f, "\n    {} {name} {identifier} {}", change.short(), shown(target))?;
+        }
+        Ok(())
     }
 }
 
