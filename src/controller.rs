@@ -18,6 +18,7 @@ mod watches;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -86,6 +87,8 @@ pub struct Setting {
     pub leadership: Leadership,
     /// Until when the leader before this process watched; None when nobody knows.
     pub watched_before: Option<Timestamp>,
+    /// Shortest time between two requests to one Route 53 account.
+    pub route53_gap: Duration,
 }
 
 /// Why the controller ended without being asked to.
@@ -154,14 +157,14 @@ impl Operator {
         trigger: UnboundedSender<ObjectRef<NamespaceMigration>>,
         pair_trigger: UnboundedSender<ObjectRef<ClusterPair>>,
     ) -> Self {
-        let Setting { home, identity, leadership, watched_before, .. } = setting;
+        let Setting { home, identity, leadership, watched_before, route53_gap, .. } = setting;
         let teller = Teller::new(home.clients.requests.clone());
         Self {
             pairs: Pairs::new(pair_trigger),
             sites: Mutex::default(),
             watches: Watches::new(watched_before),
             memory: Memory::new(home.metrics.clone()),
-            dns: DnsReader::new(home.clone()),
+            dns: DnsReader::new(home.clone(), route53_gap),
             waits: Waits::default(),
             leadership,
             hurry: Hurry::default(),
