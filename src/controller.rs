@@ -7,6 +7,7 @@ mod conclude;
 mod forged;
 mod hurry;
 mod memory;
+mod own_rights;
 mod pair_pass;
 mod pairs;
 mod pass;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{ClusterPair, NamespaceMigration};
 use crate::cluster::connection::HomeAccess;
+use crate::cluster::home_rights::HomeRights;
 use crate::events::Teller;
 use crate::lease::Leadership;
 use crate::machine::order::Home;
@@ -58,6 +60,7 @@ pub struct Operator {
     pairs: Pairs,
     sites: Mutex<HashMap<ObjectRef<NamespaceMigration>, Arc<Site>>>,
     watches: Watches,
+    home_rights: HomeRights,
     memory: Memory,
     waits: Waits,
     leadership: Leadership,
@@ -81,6 +84,8 @@ pub struct Setting {
     pub selector: Option<String>,
     /// Who may go forward.
     pub leadership: Leadership,
+    /// The Lease that it is kept by, if there is one.
+    pub lease: Option<String>,
     /// Until when the leader before this process watched; None when nobody knows.
     pub watched_before: Option<Timestamp>,
 }
@@ -104,6 +109,7 @@ pub async fn run(setting: Setting, health: Health, stop: CancellationToken) -> R
     let config = labels.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(&labels));
     let (migrations, writer) = reflector::store();
     let operator = Arc::new(Operator::new(setting, trigger, pair_trigger));
+    let rights = tokio::spawn(stop.clone().run_until_cancelled_owned(own_rights::tell(Arc::clone(&operator))));
     let (listed, store) = (Arc::clone(&operator), migrations.clone());
     let pairs =
         pairs::follow(Arc::clone(&listed), config.clone(), store.clone(), pair_triggers, health.clone(), stop.clone());
@@ -130,6 +136,7 @@ pub async fn run(setting: Setting, health: Health, stop: CancellationToken) -> R
             std::future::ready(())
         });
     let ((), pairs) = futures::join!(controller, pairs);
+    rights.abort();
     rest::stop_clocks(&operator, &migrations).await;
     pairs
 }
@@ -151,12 +158,13 @@ impl Operator {
         trigger: UnboundedSender<ObjectRef<NamespaceMigration>>,
         pair_trigger: UnboundedSender<ObjectRef<ClusterPair>>,
     ) -> Self {
-        let Setting { home, identity, leadership, watched_before, .. } = setting;
+        let Setting { home, identity, leadership, lease, watched_before, .. } = setting;
         let teller = Teller::new(home.clients.requests.clone());
         Self {
             pairs: Pairs::new(pair_trigger),
             sites: Mutex::default(),
             watches: Watches::new(watched_before),
+            home_rights: HomeRights::new(home.clients.requests.clone(), home.namespace.clone(), lease),
             memory: Memory::new(home.metrics.clone()),
             waits: Waits::default(),
             leadership,

@@ -149,7 +149,7 @@ impl Pass<'_> {
     /// What is seen of both sides. Without a site nothing is, and nothing needs to be.
     async fn look(&self, needs: &Needs) -> Observed {
         match self.site {
-            Some(site) => observe(site, self.order, needs, &self.operator.digest_key).await,
+            Some(site) => observe(site, self.order, needs, &self.operator.digest_key, &self.operator.home_rights).await,
             None => Observed::default(),
         }
     }
