@@ -45,7 +45,7 @@ async fn a_pause_takes_effect_while_a_write_hangs_and_the_write_comes_too_late()
     shop.keeps_its_promises().await
 }
 
-/// Below the time that a read before a write is given: the pause is told before the target is asked for anything.
+/// Below the time that a read before a write is given: the pause is told before the target's fence is given up.
 const BEFORE_ANY_READ_IS_GIVEN_UP: Duration = Duration::from_secs(4);
 
 #[tokio::test(flavor = "multi_thread")]
