@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{ClusterPair, NamespaceMigration};
 use crate::cluster::connection::HomeAccess;
 use crate::cluster::home_rights::HomeRights;
+use crate::dns::DnsReader;
 use crate::events::Teller;
 use crate::lease::Leadership;
 use crate::machine::order::Home;
@@ -62,6 +63,8 @@ pub struct Operator {
     watches: Watches,
     home_rights: HomeRights,
     memory: Memory,
+    /// Reads DNS for every migration that asks.
+    dns: DnsReader,
     waits: Waits,
     leadership: Leadership,
     hurry: Hurry,
@@ -166,6 +169,7 @@ impl Operator {
             watches: Watches::new(watched_before),
             home_rights: HomeRights::new(home.clients.requests.clone(), home.namespace.clone(), lease),
             memory: Memory::new(home.metrics.clone()),
+            dns: DnsReader::new(home.clone()),
             waits: Waits::default(),
             leadership,
             hurry: Hurry::default(),

@@ -13,7 +13,9 @@ use super::permit;
 use super::reason::Reason;
 use super::stamp::{Direction, Stamp};
 use super::traffic::Weight;
-use crate::api::status::{Finding, NamespaceMigrationStatus, Pause, Plan, PlannedIngress, RequestKind, StepProgress};
+use crate::api::status::{
+    Finding, NamespaceMigrationStatus, Pause, Plan, PlannedIngress, Rehearsal, RequestKind, StepProgress,
+};
 use crate::preflight;
 
 /// One pass over one migration.
@@ -90,6 +92,8 @@ pub enum Memo {
     Plan(Plan),
     /// All weights of the stage have been seen as wanted, from now on.
     WrittenNow,
+    /// Where the rehearsal is.
+    Rehearsal(Rehearsal),
     /// Somebody undid what a rollback had written.
     Undone,
     /// What kept it from going on is over: its deadline starts anew.

@@ -19,7 +19,8 @@ pub async fn observe(site: &Site, order: &Order, needs: &Needs, key: &hmac::Key,
         names => Some(secrets::read(site, &order.namespace, names, key).await),
     };
     let (source, target) = (site.source.view(), site.target.view());
-    let mut observed = Observed { source, target, secrets, health: site.health(), ..Observed::default() };
+    let (health, dns) = (site.health(), site.dns());
+    let mut observed = Observed { source, target, secrets, health, dns, ..Observed::default() };
     if needs.rights {
         rights::add(site, order, home, &mut observed).await;
     }
