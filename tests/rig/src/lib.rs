@@ -1,5 +1,6 @@
 //! Two real Kubernetes control planes on one machine, and the world around them, for tests and the demo.
 
+pub mod audit;
 pub mod background;
 pub mod certificate_authority;
 pub mod child;
