@@ -3,6 +3,7 @@
 //! A field is in the schema only when it works. `crds/` is generated from here (`namespace-migration crds`).
 
 pub mod cluster_pair;
+pub mod controls;
 pub mod crds;
 pub mod duration;
 pub mod namespace_migration;

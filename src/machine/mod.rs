@@ -26,6 +26,7 @@
 mod alarm;
 pub mod allowed;
 mod claim;
+mod condition;
 pub mod contest;
 pub mod controls;
 pub mod deadline;

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use super::condition::merged;
 use super::observed::{Reach, Side};
 use super::reason::Reason;
 use super::run::seconds;
@@ -42,13 +43,14 @@ pub fn status(
     };
     let sides = [side(before, view, Side::Source), side(before, view, Side::Target)];
     let ready = ready(&sides);
+    let finish = |draft: Draft| merged(draft.condition(view.generation, now), &before.conditions);
     ClusterPairStatus {
         observed_generation: view.generation,
         source: facts(&view.source, &before.source),
         target: facts(&view.target, &before.target),
         leftover_count: i32::try_from(leftovers.len()).unwrap_or(i32::MAX),
         leftovers,
-        conditions: sides.into_iter().chain([ready]).map(|draft| draft.merged(before, view.generation, now)).collect(),
+        conditions: sides.into_iter().chain([ready]).map(finish).collect(),
     }
 }
 
@@ -65,14 +67,13 @@ impl Draft {
         Self { kind, status: status.to_owned(), reason: reason.as_str().to_owned(), message: message.into() }
     }
 
-    fn merged(self, before: &ClusterPairStatus, generation: i64, now: Timestamp) -> Condition {
-        let old = condition(before, self.kind).filter(|old| old.status == self.status);
+    fn condition(self, generation: i64, now: Timestamp) -> Condition {
         Condition {
             type_: self.kind.to_owned(),
             status: self.status,
             reason: self.reason,
             message: self.message,
-            last_transition_time: old.map_or_else(|| seconds(now), |old| old.last_transition_time.clone()),
+            last_transition_time: seconds(now),
             observed_generation: Some(generation),
         }
     }
