@@ -16,7 +16,7 @@ use kube_runtime::watcher::{self, Event};
 
 use super::client::Clients;
 use super::connection::Connection;
-use crate::machine::observed::{ClusterView, IngressFacts, NamespaceFacts, WorkloadFacts};
+use crate::machine::observed::{ClusterView, IngressFacts, NamespaceFacts, ServiceFacts, WorkloadFacts};
 use crate::metrics::Metrics;
 use crate::mutex::locked;
 use crate::observe::facts;
@@ -71,7 +71,7 @@ impl Kind {
 enum Facts {
     Namespace(NamespaceFacts),
     Ingress(Box<IngressFacts>),
-    Service,
+    Service(ServiceFacts),
     Workload(WorkloadFacts),
 }
 
@@ -155,7 +155,7 @@ impl NamespaceWatch {
             match facts.clone() {
                 Facts::Namespace(facts) => view.namespace = Some(facts),
                 Facts::Ingress(facts) => drop(view.ingresses.insert(name.clone(), *facts)),
-                Facts::Service => drop(view.services.insert(name.clone())),
+                Facts::Service(facts) => drop(view.services.insert(name.clone(), facts)),
                 Facts::Workload(facts) => drop(view.workloads.insert(format!("{}/{name}", kind.name()), facts)),
             }
         }
@@ -313,7 +313,7 @@ impl Watch {
         match self.kind {
             Kind::Namespace => Facts::Namespace(facts::namespace(object)),
             Kind::Ingress => Facts::Ingress(Box::new(facts::ingress(object, &self.scope.annotation_prefix))),
-            Kind::Service => Facts::Service,
+            Kind::Service => Facts::Service(facts::service(object)),
             Kind::Deployment | Kind::StatefulSet => Facts::Workload(facts::workload(object, false)),
             Kind::DaemonSet => Facts::Workload(facts::workload(object, true)),
         }

@@ -17,10 +17,15 @@ use super::run::{Event, Memo, Move, Run, Wait, seconds, words};
 use super::stages::{self, is_rollback, is_terminal};
 use super::summary;
 use crate::api::pair_status::{Leftover, LeftoverSide};
-use crate::api::{DeletionPolicy, FINALIZER, NamespaceMigration, RemovalPolicy, Stage};
+use crate::api::{ClusterPair, DeletionPolicy, FINALIZER, NamespaceMigration, RemovalPolicy, Stage};
 
 /// The allowance where no ClusterPair says another one.
-pub const ALLOWANCE: SignedDuration = SignedDuration::from_mins(15);
+const ALLOWANCE: SignedDuration = SignedDuration::from_mins(15);
+
+/// How long a deletion may wait for a cluster, as far as is known where the order cannot be used.
+pub fn allowance(pair: Option<&ClusterPair>) -> SignedDuration {
+    pair.and_then(|pair| pair.spec.deletion_deadline.span().ok()).unwrap_or(ALLOWANCE)
+}
 
 /// What the object's metadata and spec say about its deletion.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,6 +20,8 @@
 //! | What of an edit of the spec in mid-flight? | [`edits`] |
 //! | What if status is lost, or a rollback began elsewhere? | [`resume`] |
 //! | What does a `ClusterPair` tell? | [`pair`] |
+//! | What of an order that cannot be read, or has no pair? | [`reject`] |
+//! | Can the source take the users back after the end? | `source_serves` |
 //! | Whom to wake? | `alarm` |
 //! | What does a person read? | [`summary`], [`reason`]; of effects that fail, [`failure`] |
 
@@ -48,20 +50,23 @@ pub mod permit;
 pub mod reason;
 mod recheck;
 pub mod reference;
+mod rejection;
 pub mod requests;
 pub mod resume;
 pub mod right;
 pub mod run;
 pub mod side;
+mod source_serves;
 pub mod stages;
 pub mod stamp;
 pub mod summary;
 pub mod traffic;
 
-pub use drive::{Decision, Needs, decide, needs, reject, rest};
+pub use drive::{Decision, Needs, decide, needs, rest};
 pub use effect::Effect;
 pub use failure::Failure;
 pub use observed::Observed;
 pub use order::Order;
 pub use reason::Reason;
+pub use rejection::{Asked, reject};
 pub use side::Side;

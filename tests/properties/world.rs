@@ -8,7 +8,8 @@ use namespace_migration::api::{ClusterPair, Leftover, NamespaceMigration, Stage}
 use namespace_migration::machine::deletion::Deletion;
 use namespace_migration::machine::health::{CheckReport, HealthView, Verdict};
 use namespace_migration::machine::observed::{
-    ClusterView, IngressFacts, NamespaceFacts, Reach, SecretFacts, SecretPresence, SecretView, WorkloadFacts,
+    ClusterView, IngressFacts, NamespaceFacts, Reach, SecretFacts, SecretPresence, SecretView, ServiceFacts,
+    WorkloadFacts,
 };
 use namespace_migration::machine::order::Home;
 use namespace_migration::machine::right::Rights;
@@ -35,7 +36,7 @@ pub struct Cluster {
     pub synced: bool,
     pub namespace: Option<NamespaceFacts>,
     pub ingresses: BTreeMap<String, IngressFacts>,
-    pub services: BTreeSet<String>,
+    pub services: BTreeMap<String, ServiceFacts>,
     pub workloads: BTreeMap<String, WorkloadFacts>,
     pub secrets: BTreeMap<String, SecretFacts>,
     /// What it says of the operator's rights.
@@ -44,14 +45,15 @@ pub struct Cluster {
 
 impl Cluster {
     fn new(identity: &str) -> Self {
-        let web = WorkloadFacts { desired: 2, ready: 2, current: true };
+        let labels = BTreeMap::from([("app".to_owned(), "web".to_owned())]);
+        let web = WorkloadFacts { desired: 2, ready: 2, current: true, labels: labels.clone() };
         Self {
             identity: identity.to_owned(),
             reach: Reach::Reachable,
             synced: true,
             namespace: Some(NamespaceFacts { uid: format!("namespace-{identity}"), terminating: false }),
             ingresses: BTreeMap::new(),
-            services: ["web".to_owned()].into(),
+            services: [("web".to_owned(), ServiceFacts { selector: labels })].into(),
             workloads: [("Deployment/web".to_owned(), web)].into(),
             secrets: BTreeMap::new(),
             rights: Rights::Known { refused: BTreeSet::new(), account: String::new() },

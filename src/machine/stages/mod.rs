@@ -23,7 +23,7 @@ pub(super) use rolling_back::{exposed_percent, is_written as rollback_is_written
 pub use shift_traffic::held;
 pub(super) use shift_traffic::planned_steps as shift_traffic_steps;
 pub(super) use shift_traffic::stopped_clock;
-pub(super) use step_down::leaving;
+pub(super) use step_down::{goes_down, leaving};
 
 /// The stages of a migration that goes well, in their order.
 pub const FORWARD: [Stage; 11] = [
