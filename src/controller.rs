@@ -10,6 +10,7 @@ mod memory;
 mod pair_pass;
 mod pairs;
 mod pass;
+mod pay;
 mod readable;
 mod rest;
 mod sites;

@@ -17,7 +17,7 @@ mod rules;
 pub use cluster_pair::{ClusterPair, ClusterPairSpec, Connection, ExternalDns, KubeconfigRef, Side};
 pub use duration::DurationText;
 pub use namespace_migration::{DeletionPolicy, NamespaceMigration, NamespaceMigrationSpec, OnFailure, RemovalPolicy};
-pub use pair_status::{ClusterPairStatus, Leftover};
+pub use pair_status::{ClusterPairStatus, Leftover, LeftoverObject};
 pub use stage::Stage;
 pub use status::NamespaceMigrationStatus;
 

@@ -1,13 +1,54 @@
-//! Debts: weights that deleted migrations left over. Each is paid when its cluster is back, unless it does not matter any more.
+//! Debts: what deleted migrations left over, weights here and objects in [`removal`]. Each is paid when its cluster is back, unless it does not matter any more.
 //!
 //! The stamp is the fence, as everywhere: a newer epoch, or the running stamp of another migration, on either side cancels it.
+
+pub mod removal;
 
 use super::effect::WeightWrite;
 use super::observed::{IngressFacts, Side};
 use super::permit::{Live, Permit, Refusal, fence, permit};
 use super::stamp::{Direction, Stamp};
 use super::traffic::Weight;
-use crate::api::pair_status::{Leftover, LeftoverSide};
+use crate::api::pair_status::{ClusterPairStatus, Leftover, LeftoverObject, LeftoverSide};
+
+/// Everything that is owed by a pair.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Debts {
+    /// Weights to be written.
+    pub weights: Vec<Leftover>,
+    /// Objects to be removed from the target.
+    pub objects: Vec<LeftoverObject>,
+}
+
+impl Debts {
+    /// What a pair owes.
+    pub fn of(status: &ClusterPairStatus) -> Self {
+        Self { weights: status.leftovers.clone(), objects: status.leftover_objects.clone() }
+    }
+
+    /// How many they are.
+    pub fn count(&self) -> usize {
+        self.weights.len() + self.objects.len()
+    }
+
+    /// Whether nothing is owed.
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
+    /// These with new ones among them; a newer one replaces an older one about the same thing.
+    #[must_use]
+    pub fn with(&self, new: &Self) -> Self {
+        let old = self.objects.iter().filter(|known| !new.objects.iter().any(|object| object.is_about_the_same(known)));
+        Self { weights: with(&self.weights, &new.weights), objects: old.chain(&new.objects).cloned().collect() }
+    }
+
+    /// Writes them into a pair's status.
+    pub fn note_in(self, status: &mut ClusterPairStatus) {
+        status.leftover_count = i32::try_from(self.count()).unwrap_or(i32::MAX);
+        (status.leftovers, status.leftover_objects) = (self.weights, self.objects);
+    }
+}
 
 /// What becomes of a debt now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +150,7 @@ fn superseded(write: &WeightWrite, other: &Other) -> Option<String> {
 }
 
 /// The leftovers with new ones among them; a newer one replaces an older one about the same Ingress and side.
-pub fn with(old: &[Leftover], new: &[Leftover]) -> Vec<Leftover> {
+fn with(old: &[Leftover], new: &[Leftover]) -> Vec<Leftover> {
     let kept = old.iter().filter(|known| !new.iter().any(|leftover| leftover.is_about_the_same(known)));
     kept.chain(new).cloned().collect()
 }

@@ -57,6 +57,14 @@ pub(super) fn fences(run: &Run<'_>) -> Vec<Effect> {
     sides.flat_map(|side| unfenced(run, side)).map(Effect::WriteWeight).collect()
 }
 
+/// The Ingresses of a side that have, or may have, an older stamp: those that were seen with one, or all that could not be seen.
+pub(super) fn missing_fences(run: &Run<'_>, side: Side) -> Vec<String> {
+    if run.view(side).synced {
+        return unfenced(run, side).into_iter().map(|write| write.ingress).collect();
+    }
+    run.ingresses().iter().map(|planned| planned.name.clone()).collect()
+}
+
 fn unfenced(run: &Run<'_>, side: Side) -> Vec<WeightWrite> {
     let known = run.ingresses().iter().filter_map(|planned| Some((planned, run.ingress(side, planned)?)));
     known.filter_map(|(planned, facts)| fence(run, side, planned, facts)).collect()

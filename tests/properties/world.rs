@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use namespace_migration::api::status::NamespaceMigrationStatus;
-use namespace_migration::api::{ClusterPair, Leftover, NamespaceMigration, Stage};
+use namespace_migration::api::{ClusterPair, NamespaceMigration, Stage};
+use namespace_migration::machine::debt::Debts;
 use namespace_migration::machine::deletion::Deletion;
 use namespace_migration::machine::health::{CheckReport, HealthView, Verdict};
 use namespace_migration::machine::observed::{
@@ -32,6 +33,8 @@ const SNAPSHOTS: usize = 8;
 pub struct Cluster {
     pub identity: String,
     pub reach: Reach,
+    /// Whether calls to it end badly, though it is thought to answer.
+    pub hung: bool,
     /// Whether a new process has listed it.
     pub synced: bool,
     pub namespace: Option<NamespaceFacts>,
@@ -50,6 +53,7 @@ impl Cluster {
         Self {
             identity: identity.to_owned(),
             reach: Reach::Reachable,
+            hung: false,
             synced: true,
             namespace: Some(NamespaceFacts { uid: format!("namespace-{identity}"), terminating: false }),
             ingresses: BTreeMap::new(),
@@ -58,6 +62,11 @@ impl Cluster {
             secrets: BTreeMap::new(),
             rights: Rights::Known { refused: BTreeSet::new(), account: String::new() },
         }
+    }
+
+    /// Whether a call to it would end well.
+    pub fn answers(&self) -> bool {
+        self.reach.is_reachable() && !self.hung
     }
 
     fn view(&self) -> ClusterView {
@@ -106,7 +115,7 @@ pub struct World {
     pub load_balancer: bool,
     pub serial: u64,
     /// What deleted migrations left over, as the ClusterPair has it.
-    pub leftovers: Vec<Leftover>,
+    pub debts: Debts,
     /// Whether the migration object is not there any more.
     pub gone: bool,
     snapshots: Vec<(Cluster, Cluster)>,
@@ -134,7 +143,7 @@ impl World {
             in_flight: vec![],
             load_balancer: true,
             serial: 0,
-            leftovers: vec![],
+            debts: Debts::default(),
             gone: false,
             snapshots: vec![],
             watched_since: None,
@@ -238,7 +247,7 @@ impl World {
     fn secret_views(&self, names: &[String]) -> BTreeMap<String, SecretView> {
         let presence = |side: Side, name: &String| {
             let cluster = self.side(side);
-            if !cluster.reach.is_reachable() {
+            if !cluster.answers() {
                 return SecretPresence::Unknown { why: cluster.reach.trouble() };
             }
             cluster.secrets.get(name).cloned().map_or(SecretPresence::Absent, SecretPresence::Present)
