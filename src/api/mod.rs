@@ -8,6 +8,7 @@ pub mod crds;
 pub mod duration;
 pub mod namespace_migration;
 pub mod pair_status;
+pub mod plan;
 pub mod stage;
 pub mod status;
 

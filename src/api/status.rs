@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::controls::{DeferredEdit, Pause, RequestKind, RequestOutcome, RequestStatus};
+pub use super::plan::{Plan, PlannedIngress, PlannedStep, Rehearsal, RehearsalPhase, StepPhase, StepProgress};
 pub use super::stage::Stage;
 
 /// What the migration is doing, why it waits, and what it has seen.
@@ -44,6 +45,9 @@ pub struct NamespaceMigrationStatus {
     /// The target's share in percent, as written on the Ingresses.
     #[serde(default)]
     pub weight: i32,
+    /// The target's share in percent, as DNS was last seen to serve it: the highest of all hosts. Absent where nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<i32>,
     /// The verdict on the target: Pass, Fail or Inconclusive; Unwatched before the first probe. The last one stays at the end.
     #[serde(default)]
     pub health: String,
@@ -67,6 +71,9 @@ pub struct NamespaceMigrationStatus {
     /// Where the shift is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<StepProgress>,
+    /// The rehearsal: the source's weight goes to 99 and back to 100, which changes nothing for users while it is alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<Rehearsal>,
     /// Since when all weights of this stage have been seen as wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_since: Option<MicroTime>,
@@ -90,6 +97,13 @@ pub struct NamespaceMigrationStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["ingress".into()]))]
     #[serde(default)]
     pub traffic: Vec<IngressTraffic>,
+    /// The records of each host and kind: what is wanted, written and served.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["host".into(), "kind".into()]))]
+    #[serde(default)]
+    pub dns: Vec<RecordTraffic>,
+    /// How it is known what DNS serves, and what that does not prove.
+    #[serde(default)]
+    pub dns_verification: String,
     /// What is watched, with the last answer that changed the verdict.
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into(), "side".into()]))]
     #[serde(default)]
@@ -113,96 +127,6 @@ pub struct NamespaceMigrationStatus {
     /// How earlier attempts ended, newest first, ten at most.
     #[serde(default)]
     pub history: Vec<HistoryEntry>,
-}
-
-/// What was agreed when the checks had passed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Plan {
-    /// The steps of the shift.
-    pub steps: Vec<PlannedStep>,
-    /// The Ingresses that move together.
-    pub ingresses: Vec<PlannedIngress>,
-    /// The Secrets that are copied.
-    pub secrets: Vec<String>,
-    /// How long the target is watched at 100 percent.
-    pub bake: String,
-    /// The Ingresses that were left out by name.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub excluded: Vec<String>,
-    /// The first half of the plan's SHA-256. Another plan has another one.
-    #[serde(default)]
-    pub hash: String,
-}
-
-/// One step of the plan.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct PlannedStep {
-    /// The target's share in percent.
-    pub weight: i32,
-    /// How long it is held.
-    pub hold: String,
-}
-
-/// One Ingress of the plan.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct PlannedIngress {
-    /// Its name, on both sides.
-    pub name: String,
-    /// The source's DNS set identifier.
-    pub source_identifier: String,
-    /// The target's DNS set identifier.
-    pub target_identifier: String,
-}
-
-/// Where the shift is inside a step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct StepProgress {
-    /// Index of the step, from 0.
-    pub index: i32,
-    /// What is being done.
-    pub phase: StepPhase,
-    /// Since when this phase has been what it is.
-    pub since: MicroTime,
-    /// Healthy time of earlier stretches of this hold, in milliseconds.
-    #[serde(default)]
-    pub held_millis: i64,
-    /// Since when the hold's clock runs. Absent while it stands still.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub running_since: Option<MicroTime>,
-}
-
-/// What is being done inside a step: the receiver is raised, seen served, then the giver lowered, then it is held.
-/// On the way down to spec.traffic.upTo the source receives and the target gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum StepPhase {
-    /// The target's weight is being written.
-    RaiseTarget,
-    /// The target's weight is written; DNS follows.
-    TargetSettling,
-    /// The source's weight is being written.
-    LowerSource,
-    /// The source's weight is written; DNS follows.
-    SourceSettling,
-    /// Both are served; the target must stay healthy for the hold.
-    Holding,
-    /// On the way down: the source's weight of the step below is being written.
-    RaiseSource,
-    /// On the way down: the source's weight is written; DNS follows.
-    SourceRaised,
-    /// On the way down: the target's weight of the step below is being written.
-    LowerTarget,
-    /// On the way down: the target's weight is written; DNS follows. Then the step below is held.
-    TargetLowered,
-}
-
-impl StepPhase {
-    /// Whether the step is being left for the one below.
-    pub fn is_on_the_way_down(self) -> bool {
-        matches!(self, Self::RaiseSource | Self::SourceRaised | Self::LowerTarget | Self::TargetLowered)
-    }
 }
 
 /// Somebody else undid what a rollback had written.
@@ -272,6 +196,31 @@ pub struct IngressTraffic {
     /// The weight on the target's Ingress as last seen. Absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_weight: Option<i32>,
+}
+
+/// The records of one host and kind. All shares are the target's, in percent of the answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordTraffic {
+    /// The host.
+    pub host: String,
+    /// A, AAAA or CNAME; Any where nobody looks.
+    pub kind: String,
+    /// What the current step wants.
+    pub desired: i32,
+    /// By the weights on the Ingresses.
+    pub written: i32,
+    /// As DNS was last seen to serve it. Absent where nobody looks, or nobody has yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<i32>,
+    /// How long resolvers keep an answer.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub ttl: String,
+    /// Since when it has been served so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// What DNS shows of each record, or why it cannot be read.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub found: String,
 }
 
 /// One watched check.

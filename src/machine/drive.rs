@@ -18,6 +18,7 @@ use super::resume::{self, highest_epoch};
 use super::run::{Event, Memo, Move, Run, Wait, micro, seconds};
 use super::stages::{self, is_rollback, is_terminal, is_watched};
 use super::summary;
+use super::urgency::{Urgency, urgency};
 use super::{edits, pause, requests};
 use crate::api::namespace_migration::{OnFailure, RemovalPolicy};
 use crate::api::status::{Cause, NamespaceMigrationStatus, RequestKind, Stage, StepPhase, StepProgress, Undone};
@@ -49,6 +50,8 @@ pub struct Needs {
     pub secrets: Vec<String>,
     /// Both sides are asked what the operator may do.
     pub rights: bool,
+    /// DNS is read, as urgently as this. None: nobody needs it.
+    pub dns: Option<Urgency>,
 }
 
 /// What must be looked at before [`decide`], from the status alone. An ended migration needs nothing.
@@ -76,7 +79,7 @@ pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
     // A pass that begins in Pending, or after an end, may walk on. Under way nobody asks: a rollback waits for no answer.
     let begins = status.stage <= Stage::Preflight || (restarts && is_terminal(status.stage));
     let rights = begins && !is_hurried(order, status);
-    Needs { clusters: true, probes: is_watched(status.stage), secrets, rights }
+    Needs { clusters: true, probes: is_watched(status.stage), secrets, rights, dns: urgency(order, status) }
 }
 
 /// Whether a person has asked for something that waits for no read: what is asked for needs none.
@@ -220,6 +223,7 @@ fn remember(run: &mut Run<'_>, memo: Memo) {
     match memo {
         Memo::Plan(plan) => run.status.plan = Some(plan),
         Memo::WrittenNow => run.status.written_since = Some(micro(run.now)),
+        Memo::Rehearsal(rehearsal) => run.status.rehearsal = Some(rehearsal),
         Memo::Undone => undone(run),
         Memo::DeadlineAnew => restart_deadline(run),
         Memo::Frozen => {
@@ -283,6 +287,7 @@ fn enter(run: &mut Run<'_>, stage: Stage) {
     run.status.written_since = None;
     run.status.undone = None;
     if stage == Stage::WeightSource {
+        run.status.rehearsal = None;
         run.status.epoch = highest_epoch(run) + 1;
     }
     if is_terminal(stage) {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::health::HealthView;
 use super::lock::Holder;
+use super::records::DnsView;
 use super::right::Rights;
 pub use super::side::Side;
 use super::stamp::Stamp;
@@ -23,6 +24,8 @@ pub struct Observed {
     pub secrets: Option<BTreeMap<String, SecretView>>,
     /// The verdicts of the probes.
     pub health: HealthView,
+    /// What DNS was seen to serve.
+    pub dns: DnsView,
     /// Another migration that came first and moves the same namespace or host.
     pub in_front: Option<Holder>,
 }

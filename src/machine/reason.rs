@@ -39,6 +39,9 @@ reasons! {
     PreflightBlocked "PreflightBlocked" "A check before the move found a blocker that is not acknowledged.";
     WritingWeights "WritingWeights" "Weights are being written to Ingresses.";
     WaitingForDns "WaitingForDNS" "The weights are written; DNS needs time to follow.";
+    DnsLate "DNSLate" "DNS does not follow in twice the usual time; what it shows and why that may be is in the message.";
+    DnsBlocked "DNSBlocked" "A record at a host cannot be shifted as it is; nobody is moved before it is mended.";
+    DnsUnreadable "DNSUnreadable" "DNS cannot be read, so that nothing is known of what users get; weights stay.";
     WaitingForNamespace "WaitingForNamespace" "The namespace is not on the target yet.";
     WaitingForServices "WaitingForServices" "A Service that an Ingress needs is not on the target yet.";
     WaitingForSecrets "WaitingForSecrets" "Secrets are being read, copied or compared.";

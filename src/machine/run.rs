@@ -11,7 +11,7 @@ use super::permit;
 use super::reason::Reason;
 use super::stamp::{Direction, Stamp};
 use super::traffic::Weight;
-use crate::api::status::{NamespaceMigrationStatus, Pause, Plan, PlannedIngress, RequestKind, StepProgress};
+use crate::api::status::{NamespaceMigrationStatus, Pause, Plan, PlannedIngress, Rehearsal, RequestKind, StepProgress};
 
 /// One pass over one migration.
 #[derive(Debug)]
@@ -85,6 +85,8 @@ pub enum Memo {
     Plan(Plan),
     /// All weights of the stage have been seen as wanted, from now on.
     WrittenNow,
+    /// Where the rehearsal is.
+    Rehearsal(Rehearsal),
     /// Somebody undid what a rollback had written.
     Undone,
     /// What kept it from going on is over: its deadline starts anew.

@@ -7,17 +7,20 @@ use namespace_migration::api::status::NamespaceMigrationStatus;
 use namespace_migration::api::{ClusterPair, NamespaceMigration, Stage};
 use namespace_migration::machine::debt::Debts;
 use namespace_migration::machine::deletion::Deletion;
+use namespace_migration::machine::gate::Verification;
 use namespace_migration::machine::health::{CheckReport, HealthView, Verdict};
 use namespace_migration::machine::observed::{
     ClusterView, IngressFacts, NamespaceFacts, Reach, SecretFacts, SecretPresence, SecretView, ServiceFacts,
     WorkloadFacts,
 };
 use namespace_migration::machine::order::Home;
+use namespace_migration::machine::records::DnsView;
 use namespace_migration::machine::right::Rights;
 use namespace_migration::machine::traffic::Weight;
 use namespace_migration::machine::{Decision, Needs, Observed, Order, Side, decide, needs, rest};
 use serde_json::{Value, json};
 
+use crate::dns::Dns;
 use crate::executor::{Faults, InFlight};
 use crate::recording::{Weights, Write};
 
@@ -111,6 +114,8 @@ pub struct World {
     pub writes: Vec<Write>,
     /// Writes that were permitted and sent, but have not arrived.
     pub in_flight: Vec<InFlight>,
+    /// The zone, where DNS is verified.
+    pub dns: Option<Dns>,
     /// Whether the target's load balancer gives addresses.
     pub load_balancer: bool,
     pub serial: u64,
@@ -141,6 +146,7 @@ impl World {
             status: NamespaceMigrationStatus::default(),
             writes: vec![],
             in_flight: vec![],
+            dns: None,
             load_balancer: true,
             serial: 0,
             debts: Debts::default(),
@@ -158,6 +164,22 @@ impl World {
         let mut world = Self::new();
         world.edit(&spec);
         world
+    }
+
+    /// The same with a zone, two external-dns that follow at once, and a pair that has Route 53 read.
+    pub fn with_dns() -> Self {
+        let mut world = Self::new();
+        world.dns = Some(Dns::default());
+        world.reorder();
+        world.follow();
+        world
+    }
+
+    /// Both external-dns follow.
+    fn follow(&mut self) {
+        if let Some(dns) = &mut self.dns {
+            dns.follow(&self.source, &self.target, self.now);
+        }
     }
 
     /// The same with another status: lost, or forged.
@@ -225,6 +247,9 @@ impl World {
         let Deletion { asked_at, held, .. } = self.order.deletion;
         self.order = order(&self.spec, &self.annotations);
         (self.order.deletion.asked_at, self.order.deletion.held) = (asked_at, held);
+        if self.dns.is_some() {
+            self.order.dns.verification = Verification::Route53;
+        }
     }
 
     /// What the operator sees, `stale` changes late.
@@ -241,7 +266,19 @@ impl World {
             (source.rights, target.rights) = (Rights::NotAsked, Rights::NotAsked);
         }
         let secrets = (!needs.secrets.is_empty()).then(|| self.secret_views(&needs.secrets));
-        Observed { source, target, secrets, health: self.health(needs.probes), in_front: None }
+        Observed {
+            source,
+            target,
+            secrets,
+            health: self.health(needs.probes),
+            dns: self.dns_view(needs),
+            in_front: None,
+        }
+    }
+
+    fn dns_view(&self, needs: &Needs) -> DnsView {
+        let dns = self.dns.as_ref().filter(|_| needs.dns.is_some());
+        dns.map(|dns| dns.view(self.now)).unwrap_or_default()
     }
 
     fn secret_views(&self, names: &[String]) -> BTreeMap<String, SecretView> {
@@ -305,6 +342,7 @@ impl World {
     /// Time passes. Whoever watches has probed meanwhile.
     pub fn advance(&mut self, span: SignedDuration) {
         self.now = self.now.checked_add(span).unwrap();
+        self.follow();
         if self.watched_since.is_some() {
             self.last_round = Some(self.now);
         }

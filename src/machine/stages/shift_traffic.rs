@@ -5,13 +5,14 @@ use jiff::SignedDuration;
 use jiff::Timestamp;
 
 use super::super::edits;
-use super::super::gate::Gate;
+use super::super::gate::{self, Goal};
 use super::super::health::Verdict;
 use super::super::observed::Side;
 use super::super::order::Step;
 use super::super::reason::Reason;
 use super::super::run::{Memo, Move, Run, Wait, micro, words};
 use super::super::stamp::Direction;
+use super::super::stuck;
 use super::super::traffic::Weight;
 use super::step_down::{self, at_ceiling, ceiling};
 use crate::api::DurationText;
@@ -78,18 +79,19 @@ fn write(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight) -> 
     if run.target_verdict() != Verdict::Pass {
         return no_verdict(run).into();
     }
+    if let Some(wait) = stuck::unshiftable(run) {
+        return wait.into();
+    }
     let message = format!("The {side} gets weight {weight}.");
     Move::Act { effects, wait: Wait::new(Reason::WritingWeights, message) }
 }
 
 fn settle(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight) -> Move {
-    match run.order.dns.gate(progress.since.0, run.now) {
-        Gate::Open(_) if side == Side::Target => enter(progress, StepPhase::LowerSource, run.now),
-        Gate::Open(_) => enter(progress, StepPhase::Holding, run.now),
-        Gate::Closed { until } => {
-            let message = format!("Weight {weight} is written on the {side}; DNS needs time to follow.");
-            Wait::new(Reason::WaitingForDns, message).until(until).into()
-        }
+    let goal = if side == Side::Target { Goal::Receives(side, weight) } else { Goal::Gives(side, weight) };
+    match gate::gate(run, goal, progress.since.0, &format!("Weight {weight} is written on the {side}")) {
+        Ok(_) if side == Side::Target => enter(progress, StepPhase::LowerSource, run.now),
+        Ok(_) => enter(progress, StepPhase::Holding, run.now),
+        Err(wait) => wait.into(),
     }
 }
 
