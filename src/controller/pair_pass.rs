@@ -48,10 +48,10 @@ async fn reconcile(pair: Arc<ClusterPair>, operator: Arc<Operator>) -> Result<Ac
     let owed = Debts::of(&before);
     let settled = pay(&operator, &pair, owed.clone()).await;
     let view = view(&operator, &pair, !settled.left.is_empty());
-    let is_paid = settled.left != owed;
+    let is_news = settled.left != owed;
     operator.measure_leftovers(&pair, settled.left.count());
     let wanted = machine::pair::status(&before, &view, settled.left, crate::cluster::now());
-    if wanted != before && (is_paid || operator.pairs.is_news(&pair, &wanted)) {
+    if wanted != before && (is_news || operator.pairs.is_news(&pair, &wanted)) {
         match status::publish_pair(&operator.home.clients.requests, &pair, &wanted).await {
             Ok(_) => operator.home.metrics.status_writes.inc(),
             Err(error) if error.is_conflict() => return Ok(Action::requeue(LOOK_AGAIN)),

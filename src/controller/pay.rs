@@ -10,7 +10,7 @@ use super::Operator;
 use crate::api::{ClusterPair, Leftover, LeftoverObject};
 use crate::execute::{Clusters, settle, settle_object};
 use crate::machine::debt::removal::{When, when};
-use crate::machine::debt::{Debts, Settlement, waits_for_source};
+use crate::machine::debt::{Debts, Owed, Settlement, waiting, waits_for_source};
 use crate::machine::run::Event;
 use crate::machine::{Reason, Side};
 use crate::metrics::LeftoverLabels;
@@ -58,11 +58,11 @@ async fn write_due(operator: &Operator, clusters: &Clusters<'_>, side: Side, set
     }
     results.extend(paying.collect::<Vec<_>>().await);
     for (debt, settlement) in results {
-        let about = format!(
-            "The weight {} of Ingress {} in namespace {} on the {side}",
-            debt.weight, debt.ingress, debt.namespace
-        );
-        if note(operator, clusters, side, settled, &about, settlement, "written") {
+        let mut place = |left: &mut Debts, news| {
+            left.weights.iter_mut().filter(|left| **left == debt).for_each(|left| left.clone_from(&news));
+        };
+        let paying = Paying { operator, clusters, side, done: "written" };
+        if paying.note(settled, &debt, settlement, &mut place) {
             settled.left.weights.retain(|left| *left != debt);
         }
     }
@@ -87,8 +87,11 @@ async fn remove_due(operator: &Operator, clusters: &Clusters<'_>, settled: &mut 
             When::Settles(at) => settled.settles(&debt, at),
             When::Now => {
                 let settlement = Box::pin(settle_object(clusters, &debt)).await;
-                let about = format!("{} {} in namespace {} on the target", debt.kind, debt.name, debt.namespace);
-                if note(operator, clusters, Side::Target, settled, &about, settlement, "removed") {
+                let mut place = |left: &mut Debts, news| {
+                    left.objects.iter_mut().filter(|left| **left == debt).for_each(|left| left.clone_from(&news));
+                };
+                let paying = Paying { operator, clusters, side: Side::Target, done: "done" };
+                if paying.note(settled, &debt, settlement, &mut place) {
                     settled.left.objects.retain(|left| *left != debt);
                 }
             }
@@ -109,32 +112,48 @@ impl Settled {
     }
 }
 
-/// Tells what became of a debt. Returns whether nothing is owed any more.
-fn note(
-    operator: &Operator,
-    clusters: &Clusters<'_>,
+/// What is paid, where, and what that is called.
+struct Paying<'a> {
+    operator: &'a Operator,
+    clusters: &'a Clusters<'a>,
     side: Side,
-    settled: &mut Settled,
-    about: &str,
-    settlement: Settlement,
-    done: &str,
-) -> bool {
-    let pair = clusters.pair.name_any();
-    let (reason, outcome, note) = match settlement {
-        Settlement::Waits { why } => {
-            settled.tries_again |= side.pick(clusters.source, clusters.target).state().reach.is_reachable();
-            tracing::debug!(pair, why, "{about} is still owed");
-            return false;
-        }
-        Settlement::Paid => (Reason::LeftoverWritten, "paid", format!("{about}, which was left over, is {done}.")),
-        Settlement::Cancelled { why } => (
-            Reason::LeftoverCancelled,
-            "cancelled",
-            format!("{about}, which was left over, is not owed any more: {why}."),
-        ),
-    };
-    tracing::info!(pair, reason = reason.as_str(), "{note}");
-    settled.events.push(Event { reason, note, warning: false });
-    operator.home.metrics.leftovers_settled.get_or_create(&LeftoverLabels { outcome }).inc();
-    true
+    done: &'static str,
+}
+
+impl Paying<'_> {
+    /// Tells what became of a debt. Returns whether it is not owed any more.
+    fn note<D: Owed>(
+        &self,
+        settled: &mut Settled,
+        debt: &D,
+        settlement: Settlement,
+        known: &mut dyn FnMut(&mut Debts, D),
+    ) -> bool {
+        let (pair, about) = (self.clusters.pair.name_any(), debt.in_words());
+        let (reason, outcome, note) = match settlement {
+            Settlement::Waits { reason, why } => {
+                let connection = self.side.pick(self.clusters.source, self.clusters.target);
+                settled.tries_again |= connection.state().reach.is_reachable();
+                tracing::debug!(pair, why, "{about} is still owed");
+                if let Some((news, event)) = waiting(debt, reason, &why) {
+                    tracing::warn!(pair, reason = news.reason(), "{}", event.note);
+                    known(&mut settled.left, news);
+                    settled.events.push(event);
+                }
+                return false;
+            }
+            Settlement::Paid => {
+                (Reason::LeftoverWritten, "paid", format!("{about}, which was left over, is {}.", self.done))
+            }
+            Settlement::Cancelled { why } => (
+                Reason::LeftoverCancelled,
+                "cancelled",
+                format!("{about}, which was left over, is not owed any more: {why}."),
+            ),
+        };
+        tracing::info!(pair, reason = reason.as_str(), "{note}");
+        settled.events.push(Event { reason, note, warning: false });
+        self.operator.home.metrics.leftovers_settled.get_or_create(&LeftoverLabels { outcome }).inc();
+        true
+    }
 }

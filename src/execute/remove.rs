@@ -11,7 +11,6 @@ use crate::cluster::secret;
 use crate::machine::Side;
 use crate::machine::effect::{RemovableKind, Removal};
 use crate::machine::order::{Order, SideRules};
-use crate::machine::permit::Refusal;
 use crate::observe::facts;
 use crate::site::Site;
 
@@ -27,7 +26,7 @@ pub(super) async fn remove(
     mark: &str,
     removal: &Removal,
 ) -> Result<(), ExecuteError> {
-    is_the_right_one(target, rules).await?;
+    target.is_the_right_one(rules).await?;
     match removal.kind {
         RemovableKind::Ingress => ingress(rules, target, mark, removal).await?,
         RemovableKind::Secret => secret(target, mark, removal).await?,
@@ -40,15 +39,6 @@ pub(super) async fn remove(
         "object removed"
     );
     Ok(())
-}
-
-/// Fails when the target is another cluster than its rules say.
-pub(super) async fn is_the_right_one(target: &Cluster<'_>, rules: &SideRules) -> Result<(), ExecuteError> {
-    let (found, expected) = (target.identity().await?, rules.identity.clone());
-    if found == expected {
-        return Ok(());
-    }
-    Err(ExecuteError::Refused(Refusal::WrongCluster { side: Side::Target, found, expected }))
 }
 
 async fn ingress(rules: &SideRules, target: &Cluster<'_>, mark: &str, removal: &Removal) -> Result<(), ExecuteError> {

@@ -8,12 +8,13 @@ use super::remove;
 use super::weight::apply;
 use crate::api::{ClusterPair, Leftover, LeftoverObject};
 use crate::causes::whole;
+use crate::cluster::call::CallError;
 use crate::cluster::connection::Connection;
-use crate::machine::Side;
 use crate::machine::debt::{Other, Settlement, look, removal};
 use crate::machine::observed::IngressFacts;
 use crate::machine::order::{SideRules, owner_label};
-use crate::machine::permit::Live;
+use crate::machine::permit::{Live, Refusal};
+use crate::machine::{Reason, Side};
 use crate::observe::facts;
 
 /// The two clusters of a pair.
@@ -39,7 +40,7 @@ impl Clusters<'_> {
 pub async fn settle(clusters: &Clusters<'_>, debt: &Leftover) -> Settlement {
     match Box::pin(attempt(clusters, debt)).await {
         Ok(settlement) => settlement,
-        Err(error) => waits(clusters, &error),
+        Err(error) => waits(clusters, debt.cluster(), &error),
     }
 }
 
@@ -48,15 +49,31 @@ pub async fn settle_object(clusters: &Clusters<'_>, debt: &LeftoverObject) -> Se
     match Box::pin(attempt_removal(clusters, debt)).await {
         Ok(settlement) => settlement,
         Err(ExecuteError::Changed(why)) => Settlement::Cancelled { why },
-        Err(error) => waits(clusters, &error),
+        Err(error) => waits(clusters, Side::Target, &error),
     }
 }
 
-fn waits(clusters: &Clusters<'_>, error: &ExecuteError) -> Settlement {
+fn waits(clusters: &Clusters<'_>, side: Side, error: &ExecuteError) -> Settlement {
     if let Some((side, call)) = error.call() {
         clusters.at(side).1.report(call);
     }
-    Settlement::Waits { why: whole(error) }
+    let reason = match (error, error.call()) {
+        (_, Some((_, call))) => kind(call, side),
+        (ExecuteError::Refused(Refusal::WrongCluster { .. }), _) => Some(Reason::WrongCluster),
+        _ => clusters.at(side).1.state().reach.reason(side),
+    };
+    Settlement::Waits { reason, why: whole(error) }
+}
+
+/// What a call that failed says of its cluster, in one word. None for what the next try may well bring.
+fn kind(call: &CallError, side: Side) -> Option<Reason> {
+    if call.unauthorized() {
+        return Some(Reason::ClusterRefused);
+    }
+    if call.unreachable() {
+        return Some(side.pick(Reason::SourceUnreachable, Reason::TargetUnreachable));
+    }
+    call.refused().then_some(Reason::WriteRefused)
 }
 
 async fn attempt_removal(clusters: &Clusters<'_>, debt: &LeftoverObject) -> Result<Settlement, ExecuteError> {
@@ -66,7 +83,7 @@ async fn attempt_removal(clusters: &Clusters<'_>, debt: &LeftoverObject) -> Resu
     let (rules, connection) = clusters.at(Side::Target);
     let target = Cluster::at(connection, Side::Target, &debt.namespace)?;
     // What another cluster says of these Ingresses would cancel what is owed to this one.
-    remove::is_the_right_one(&target, &rules).await?;
+    target.is_the_right_one(&rules).await?;
     let there = try_join_all(debt.ingresses.iter().map(|name| seen(&target, name, &rules))).await?;
     let here = on_source(clusters, debt).await;
     let known = |side: Side, found: &[(String, Option<IngressFacts>)]| {

@@ -13,11 +13,12 @@ use super::order::Order;
 use super::overdue::{is_overdue, latest, left_over, missing_fences};
 use super::pause;
 use super::reason::Reason;
+use super::requests;
 use super::resume::newest_stamp;
 use super::run::{Event, Memo, Move, Run, Wait, seconds, words};
 use super::stages::{self, is_rollback, is_terminal};
 use super::summary;
-use crate::api::{ClusterPair, DeletionPolicy, FINALIZER, NamespaceMigration, Stage};
+use crate::api::{ClusterPair, DeletionPolicy, FINALIZER, NamespaceMigration, NamespaceMigrationStatus, Stage};
 
 /// The allowance where no ClusterPair says another one.
 const ALLOWANCE: SignedDuration = SignedDuration::from_mins(15);
@@ -181,17 +182,24 @@ fn overdue(run: &Run<'_>) -> Option<Move> {
     Some(let_go(run, Reason::LeftOver, message, effects))
 }
 
-/// Puts the object's own effects around those of the stage: held before the first forward write, released at an end.
-pub(super) fn frame(run: &Run<'_>, mut effects: Vec<Effect>) -> Vec<Effect> {
+/// Whether the way back from the end was asked for and is not answered: held, the object may have begun it in a process that died.
+pub(super) fn waits_for_request(order: &Order, status: &NamespaceMigrationStatus) -> bool {
+    let asked = status.stage == Stage::Completed && requests::wakes(order, status);
+    order.deletion.held && asked && !order.deletion.is_orphaned()
+}
+
+/// Puts the object's own effects around those of the stage: held before the first write of an attempt, or of the rollback of one that
+/// had ended `before`; released at an end.
+pub(super) fn frame(run: &Run<'_>, before: Stage, mut effects: Vec<Effect>) -> Vec<Effect> {
     let deletion = &run.order.deletion;
-    if is_terminal(run.status.stage) && deletion.held {
+    if is_terminal(run.status.stage) && deletion.held && !waits_for_request(run.order, &run.status) {
         effects.push(Effect::Release);
     }
     let changes_something = effects.iter().any(|effect| effect.side().is_some());
     if changes_something && !deletion.held && !deletion.is_asked() {
-        // Nothing stands before a rollback's writes: one that was asked for after the end holds the object anew, behind them.
-        let first = if is_rollback(run.status.stage) { effects.len() } else { 0 };
-        effects.insert(first, Effect::Hold);
+        // Nothing stands before the writes of a rollback under way: a finalizer that somebody took off is put back behind them.
+        let place = if is_rollback(run.status.stage) && !is_terminal(before) { effects.len() } else { 0 };
+        effects.insert(place, Effect::Hold);
     }
     effects
 }

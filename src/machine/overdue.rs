@@ -74,14 +74,17 @@ fn removals(run: &Run<'_>) -> Vec<Removal> {
     stages::rollback_removals(run)
 }
 
-fn why(run: &Run<'_>, side: Side) -> String {
-    match run.view(side).reach.trouble() {
-        none if none.is_empty() => run.status.message.clone(),
-        trouble => format!("The {side} {trouble}."),
+/// Why it could not be done in time, in one word and in a sentence.
+fn why(run: &Run<'_>, side: Side) -> (String, String) {
+    let reach = &run.view(side).reach;
+    match reach.reason(side) {
+        None => (run.status.reason.clone(), run.status.message.clone()),
+        Some(reason) => (reason.as_str().to_owned(), format!("The {side} {}.", reach.trouble())),
     }
 }
 
 fn weight(run: &Run<'_>, write: &WeightWrite) -> Leftover {
+    let (reason, why) = why(run, write.side);
     Leftover {
         namespace: run.order.namespace.clone(),
         ingress: write.ingress.clone(),
@@ -95,7 +98,8 @@ fn weight(run: &Run<'_>, write: &WeightWrite) -> Leftover {
         owner: write.stamp.owner.clone(),
         attempt: write.stamp.attempt,
         epoch: write.stamp.epoch,
-        why: why(run, write.side),
+        reason,
+        why,
         since: seconds(run.now),
     }
 }
@@ -103,6 +107,7 @@ fn weight(run: &Run<'_>, write: &WeightWrite) -> Leftover {
 fn object(run: &Run<'_>, removal: &Removal) -> LeftoverObject {
     let settle = run.order.dns.settle_time();
     let written = run.status.written_since.as_ref().filter(|_| stages::rollback_is_written(run));
+    let (reason, why) = why(run, Side::Target);
     LeftoverObject {
         namespace: run.order.namespace.clone(),
         kind: removal.kind.as_str().to_owned(),
@@ -113,7 +118,8 @@ fn object(run: &Run<'_>, removal: &Removal) -> LeftoverObject {
         ingresses: run.ingresses().iter().map(|planned| planned.name.clone()).collect(),
         settle: words(settle),
         removable_from: written.and_then(|since| since.0.saturating_add(settle).ok()).map(seconds),
-        why: why(run, Side::Target),
+        reason,
+        why,
         since: seconds(run.now),
     }
 }

@@ -5,6 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::controls::Controls;
+use super::drive::Decision;
 use super::effect::{Effect, WeightWrite};
 use super::observed::{IngressFacts, Side};
 use super::reason::Reason;
@@ -124,6 +125,12 @@ pub fn beside_rollback(run: &Run<'_>, answer: Move) -> Move {
         }
         other => other,
     }
+}
+
+/// Whether a pause that was just asked for is told before it is fenced: a person must read of it although a cluster hangs. The
+/// fences come with the next pass, as after a crash between the two.
+pub fn is_told_first(before: &NamespaceMigrationStatus, decision: &Decision) -> bool {
+    before.pause.is_none() && decision.status.pause.is_some() && !decision.effects.is_empty()
 }
 
 /// Puts a pause in force. Returns what is to be told when it begins.

@@ -92,7 +92,7 @@ reasons! {
     Freezing "Freezing" "The object was deleted in mid-way; the weights stay, under a new stamp.";
     Orphaned "Orphaned" "The object was deleted in mid-way and let go at once; no cluster was called and all weights stay.";
     LeftOver "LeftOver" "A deleted migration could not write everything before its deadline; the ClusterPair has what is left over.";
-    LeftoverWritten "LeftoverWritten" "What a deleted migration had left over was written.";
+    LeftoverWritten "LeftoverWritten" "What a deleted migration had left over was written, or removed.";
     LeftoverCancelled "LeftoverCancelled" "What a deleted migration had left over does not matter any more.";
     Reachable "Reachable" "The cluster answers and is the one that the ClusterPair names.";
     NotInUse "NotInUse" "No migration uses the ClusterPair, so its clusters are not connected.";

@@ -22,7 +22,7 @@ pub struct Dns {
     /// Why nothing can be read, if so.
     pub unreadable: Option<String>,
     /// What is known of each external-dns.
-    pub external_dns: BTreeMap<Side, ExternalDnsView>,
+    pub known: BTreeMap<Side, ExternalDnsView>,
     /// When it was last read, if that was not just now.
     pub read_at: Option<Timestamp>,
 }
@@ -75,8 +75,8 @@ impl Dns {
         DnsView {
             hosts: self.records.iter().map(|(host, records)| (host.clone(), seen(records))).collect(),
             trouble: trouble.collect(),
-            source: self.external_dns.get(&Side::Source).cloned().unwrap_or_default(),
-            target: self.external_dns.get(&Side::Target).cloned().unwrap_or_default(),
+            source: self.known.get(&Side::Source).cloned().unwrap_or_default(),
+            target: self.known.get(&Side::Target).cloned().unwrap_or_default(),
         }
     }
 

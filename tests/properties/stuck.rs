@@ -17,7 +17,7 @@ fn told(facts: impl FnOnce(&World) -> ExternalDnsView) -> (String, String) {
     world.dns.as_mut().unwrap().stopped.insert(Side::Source);
     world.run_until(Stage::WeightSource);
     let known = facts(&world);
-    world.dns.as_mut().unwrap().external_dns.insert(Side::Source, known);
+    world.dns.as_mut().unwrap().known.insert(Side::Source, known);
     late(&mut world);
     (world.status.message.clone(), world.status.unblock.clone())
 }
@@ -90,7 +90,7 @@ fn one_owner_id_on_both_sides_is_told() {
     world.dns.as_mut().unwrap().stopped.insert(Side::Source);
     for side in [Side::Source, Side::Target] {
         let facts = ExternalDnsView { owner: Some("one".into()), ..known() };
-        world.dns.as_mut().unwrap().external_dns.insert(side, facts);
+        world.dns.as_mut().unwrap().known.insert(side, facts);
     }
     world.run_until(Stage::WeightSource);
     late(&mut world);
@@ -102,7 +102,7 @@ fn a_record_without_ownership_is_told() {
     let mut world = World::with_dns();
     let dns = world.dns.as_mut().unwrap();
     dns.stopped.insert(Side::Source);
-    dns.external_dns.insert(Side::Source, ExternalDnsView { owner: Some("blue".into()), ..known() });
+    dns.known.insert(Side::Source, ExternalDnsView { owner: Some("blue".into()), ..known() });
     dns.records.get_mut(HOST).unwrap()[0].set.owner = None;
     world.run_until(Stage::WeightSource);
     late(&mut world);

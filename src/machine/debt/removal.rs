@@ -5,7 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::super::effect::{RemovableKind, Removal};
 use super::super::observed::{IngressFacts, Side};
+use super::super::reason::Reason;
 use super::super::traffic::Weight;
+use super::Owed;
 use crate::api::DurationText;
 use crate::api::pair_status::{Leftover, LeftoverObject};
 
@@ -35,6 +37,21 @@ impl LeftoverObject {
     pub fn removal(&self) -> Option<Removal> {
         let kind = RemovableKind::parse(&self.kind)?;
         Some(Removal { kind, name: self.name.clone(), uid: self.uid.clone() })
+    }
+}
+
+impl Owed for LeftoverObject {
+    fn in_words(&self) -> String {
+        let (kind, name, namespace) = (&self.kind, &self.name, &self.namespace);
+        format!("The removal of {kind} {name} in namespace {namespace} on the target")
+    }
+
+    fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    fn waiting_for(&self, reason: Reason, why: String) -> Self {
+        Self { reason: reason.as_str().to_owned(), why, ..self.clone() }
     }
 }
 
@@ -102,6 +119,7 @@ mod tests {
             ingresses: vec!["web".into()],
             settle: "3m".into(),
             removable_from: None,
+            reason: "TargetUnreachable".into(),
             why: "The target does not answer.".into(),
             since: Time(NOW),
         }

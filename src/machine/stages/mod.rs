@@ -25,7 +25,7 @@ pub(super) use rolling_back::{
 };
 pub use shift_traffic::held;
 pub(super) use shift_traffic::planned_steps as shift_traffic_steps;
-pub(super) use shift_traffic::stopped_clock;
+pub(super) use shift_traffic::{stopped, stopped_clock};
 pub(super) use step_down::{goes_down, leaving};
 
 /// The stages of a migration that goes well, in their order.
