@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{ClusterPair, NamespaceMigration};
 use crate::cluster::connection::HomeAccess;
+use crate::dns::DnsReader;
 use crate::events::Teller;
 use crate::lease::Leadership;
 use crate::machine::order::Home;
@@ -60,6 +61,8 @@ pub struct Operator {
     sites: Mutex<HashMap<ObjectRef<NamespaceMigration>, Arc<Site>>>,
     watches: Watches,
     memory: Memory,
+    /// Reads DNS for every migration that asks.
+    dns: DnsReader,
     waits: Waits,
     leadership: Leadership,
     hurry: Hurry,
@@ -159,6 +162,7 @@ impl Operator {
             sites: Mutex::default(),
             watches: Watches::new(watched_before),
             memory: Memory::new(home.metrics.clone()),
+            dns: DnsReader::new(home.clone()),
             waits: Waits::default(),
             leadership,
             hurry: Hurry::default(),
