@@ -11,6 +11,7 @@ mod own_rights;
 mod pair_pass;
 mod pairs;
 mod pass;
+mod pay;
 mod readable;
 mod rest;
 mod sites;

@@ -14,6 +14,7 @@ use rig::deploy::OPERATOR_NAMESPACE;
 use rig::progress::say;
 use rig::proxy::{ApiRequest, Faults, Phase};
 use rig::sample_app::Fault;
+use rig::sample_namespace::SECRET;
 use rig::setup::{Home, Options};
 use serde_json::json;
 
@@ -163,24 +164,25 @@ fn says(pair: &ClusterPairStatus, kind: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_dead_target_is_owed_is_noted_in_its_pair_and_paid_when_it_is_back() -> Result<()> {
-    owes_the_target(short("owed"), Faults::refuse, false).await
+    owes_the_target(short("owed"), Faults::refuse, false, "Keep").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_hung_target_is_owed_is_noted_in_its_pair_and_paid_when_it_is_back() -> Result<()> {
-    owes_the_target(short("owed-hung"), Faults::hang, false).await
+    owes_the_target(short("owed-hung"), Faults::hang, false, "Keep").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_dead_target_is_owed_is_paid_by_the_operators_next_process_too() -> Result<()> {
-    owes_the_target(short("owed-restart"), Faults::refuse, true).await
+async fn what_a_dead_target_is_owed_is_paid_and_removed_by_the_operators_next_process_too() -> Result<()> {
+    owes_the_target(short("owed-restart"), Faults::refuse, true, "Remove").await
 }
 
-async fn owes_the_target(options: Options, disturb: impl Fn(&Faults), restart: bool) -> Result<()> {
+async fn owes_the_target(options: Options, disturb: impl Fn(&Faults), restart: bool, objects: &str) -> Result<()> {
     let scene = Scene::open(options).await?;
     let name = scene.setup.name();
     until_pair(&scene, "an idle pair", |pair| says(pair, "Ready") == "Unknown NotInUse").await?;
-    let shop = scene.migration(name).steps(&[(10, "10m"), (100, "1s")]).begin().await?;
+    let draft = scene.migration(name).steps(&[(10, "10m"), (100, "1s")]);
+    let shop = draft.spec("/rollback", json!({"objects": objects})).begin().await?;
     shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
     let ready = until_pair(&scene, "a pair that is ready", |pair| says(pair, "Ready") == "True Reachable").await?;
     for cluster in [&ready.source, &ready.target] {
@@ -194,19 +196,29 @@ async fn owes_the_target(options: Options, disturb: impl Fn(&Faults), restart: b
     until_pair(&scene, "a dead target", |pair| says(pair, "TargetReachable") == "False TargetUnreachable").await?;
     gone(&shop, uid).await?;
 
-    let owing = until_pair(&scene, "one leftover", |pair| pair.leftover_count == 1).await?;
+    let owing = until_pair(&scene, "one leftover", |pair| pair.leftovers.len() == 1).await?;
     let left = owing.leftovers.first().context("a leftover")?;
     ensure!((left.side, left.weight, left.epoch) == (LeftoverSide::Target, 0, 2), "{left:?}");
     ensure!((&*left.namespace, &*left.ingress) == (name, name) && left.why.contains("does not answer"), "{left:?}");
-    scene.until_metric(&format!(r#"nsmig_leftovers{{pair="{name}"}} 1"#)).await?;
+    let owed: Vec<_> = owing.leftover_objects.iter().map(|left| (left.kind.as_str(), left.name.as_str())).collect();
+    let made = [("Ingress", name), ("Secret", SECRET)];
+    ensure!(owed == if objects == "Remove" { made.to_vec() } else { vec![] }, "{owed:?}");
+    let owed = 1 + owed.len();
+    scene.until_metric(&format!(r#"nsmig_leftovers{{pair="{name}"}} {owed}"#)).await?;
     ensure!(shop.weights().await? == [Some(100), Some(10)], "{:?}", shop.weights().await?);
     if restart {
         scene.crash_and_restart().await?;
-        ensure!(pair(&scene).await?.leftovers == owing.leftovers, "a restart changed what is owed");
+        let after = pair(&scene).await?;
+        ensure!(after.leftovers == owing.leftovers, "a restart changed what is owed");
+        ensure!(after.leftover_objects == owing.leftover_objects, "a restart changed what is owed");
     }
     faults.healthy();
     // The source's last stamp is paid before the restart.
-    is_paid(&scene, &shop, if restart { 1 } else { 2 }).await
+    let removed = objects == "Remove";
+    is_paid(&scene, &shop, if restart { owed } else { owed + 1 }, if removed { None } else { Some(0) }).await?;
+    let secrets: Api<Secret> = Api::namespaced(scene.world.target().admin_client()?, name);
+    ensure!(secrets.get_opt(SECRET).await?.is_none() == removed, "rollback.objects is {objects}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -265,11 +277,11 @@ async fn a_rollback_from_the_end_that_died_after_its_first_write_is_ended_though
 }
 
 /// So many leftovers were paid by this process, nothing is owed, nothing is connected, and both sides carry the last stamp.
-async fn is_paid(scene: &Scene, shop: &Migration<'_>, count: usize) -> Result<()> {
-    let idle = |pair: &ClusterPairStatus| pair.leftovers.is_empty() && says(pair, "Ready") == "Unknown NotInUse";
+async fn is_paid(scene: &Scene, shop: &Migration<'_>, count: usize, target: Option<i32>) -> Result<()> {
+    let idle = |pair: &ClusterPairStatus| pair.leftover_count == 0 && says(pair, "Ready") == "Unknown NotInUse";
     let paid = until_pair(scene, "a pair that owes nothing", idle).await?;
-    ensure!(paid.leftover_count == 0, "{paid:?}");
-    ensure!(shop.weights().await? == [Some(100), Some(0)], "{:?}", shop.weights().await?);
+    ensure!(paid.leftovers.is_empty() && paid.leftover_objects.is_empty(), "{paid:?}");
+    ensure!(shop.weights().await? == [Some(100), target], "{:?}", shop.weights().await?);
     let writes = shop.weight_writes().await?;
     for cluster in ["source", "target"] {
         let last = writes.iter().rfind(|write| write.cluster == cluster).context("a write")?;
@@ -318,7 +330,7 @@ async fn a_dead_source_that_has_weight_0_is_owed_its_100_before_the_target_its_0
     scene.calls_to("source", 2).await?;
     ensure!(shop.weights().await? == [Some(0), Some(100)], "two zeros would be an even split");
     faults.healthy();
-    is_paid(&scene, &shop, 2).await
+    is_paid(&scene, &shop, 2, Some(0)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
