@@ -358,8 +358,9 @@ pub enum RemovalPolicy {
 /// What deleting a migration in mid-way does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
-    /// Everything goes back: source 100, target 0; then the object goes. What a dead cluster keeps from being written within
-    /// spec.deletionDeadline of the ClusterPair is noted in its status.leftovers and written when the cluster is back.
+    /// Everything goes back: source 100, target 0; then the object goes. What a dead cluster keeps from being done within
+    /// spec.deletionDeadline of the ClusterPair (twice that once users are back) is noted in its status.leftovers and
+    /// status.leftoverObjects, and done when the cluster is back.
     #[default]
     Rollback,
     /// The weights stay. Both sides get a new stamp, so that older writes fail; then the object goes. A migration of the same

@@ -100,7 +100,7 @@ fn kinds_differ(place: Place<'_>, records: &[ListedRecord]) -> Option<Cause> {
     let (host, kind) = (place.host, only.name());
     Some(Cause::new(
         format!(
-            "Only the target has a {kind} record at {host}: alone in its kind it gets every {kind} answer, also with weight 0."
+            "Only the target has records of kind {kind} at {host}: alone in its kind it gets every {kind} answer, also with weight 0."
         ),
         format!(
             "Make both external-dns publish the same kinds of records: --exclude-record-types={kind} on the target's, or the annotation alias on both Ingresses {}.",

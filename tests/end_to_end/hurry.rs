@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use namespace_migration::api::status::{RequestKind, RequestOutcome};
 use namespace_migration::api::{NamespaceMigration, PAUSED_ANNOTATION, RETRY_ANNOTATION, ROLLBACK_ANNOTATION, Stage};
-use rig::proxy::{ApiRequest, Held, Phase};
+use rig::proxy::{ApiRequest, Faults, Held, Phase};
+use rig::weight_history::Stamp;
 use serde_json::json;
 
 use crate::scene::{LIMIT, Migration, Scene, cause_of, holds_step, proxied};
@@ -44,6 +45,35 @@ async fn a_pause_takes_effect_while_a_write_hangs_and_the_write_comes_too_late()
     shop.keeps_its_promises().await
 }
 
+/// Below the time that a read before a write is given: the pause is told before the target's fence is given up.
+const BEFORE_ANY_READ_IS_GIVEN_UP: Duration = Duration::from_secs(4);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_is_told_while_the_whole_target_hangs_and_its_fence_follows() -> Result<()> {
+    let scene = Scene::open(proxied("hurry-hung")).await?;
+    let shop = scene.migration("hurry-hung").steps(&[(50, "10m"), (100, "1s")]).begin().await?;
+    shop.until("the first step held", |found| holds_step(found, 1)).await?;
+    let faults = scene.setup.target_faults().context("a proxy before the target")?;
+    Faults::hang(&faults);
+    let asked = Instant::now();
+    shop.annotate(PAUSED_ANNOTATION, Some("")).await?;
+    shop.waits("Paused").await?;
+    println!("paused {:?} after it was asked for, while the whole target hung", asked.elapsed());
+    ensure!(asked.elapsed() < BEFORE_ANY_READ_IS_GIVEN_UP, "it took {:?}", asked.elapsed());
+    let unfenced = |found: &NamespaceMigration| {
+        found
+            .status
+            .as_ref()
+            .is_some_and(|status| status.message.contains("The fence on the target is not written yet"))
+    };
+    shop.until("what is not fenced yet", unfenced).await?;
+    faults.healthy();
+    let fenced = async || Ok((shop.fences().await? == [2, 2]).then_some(()));
+    scene.eventually("a fence on both sides", fenced).await?;
+    shop.annotate(PAUSED_ANNOTATION, None).await?;
+    shop.keeps_its_promises().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_requested_rollback_takes_effect_while_a_write_hangs_and_the_write_comes_too_late() -> Result<()> {
     let scene = Scene::open(proxied("hurry-back")).await?;
@@ -56,6 +86,17 @@ async fn a_requested_rollback_takes_effect_while_a_write_hangs_and_the_write_com
     shop.ends(Stage::RolledBack).await?;
     comes_too_late(&shop, &mut held, [100, 0]).await?;
     shop.keeps_its_promises().await
+}
+
+impl Migration<'_> {
+    /// The epochs that are stamped last on source and target.
+    async fn fences(&self) -> Result<[i64; 2]> {
+        let history = self.history().await?;
+        let last = history.last().context("a write")?;
+        let epoch =
+            |stamps: &std::collections::BTreeMap<String, Stamp>| stamps.get(self.name()).map_or(0, |stamp| stamp.epoch);
+        Ok([epoch(&last.source_stamps), epoch(&last.target_stamps)])
+    }
 }
 
 async fn comes_too_late(shop: &Migration<'_>, held: &mut Held, weights: [i32; 2]) -> Result<()> {

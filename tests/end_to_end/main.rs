@@ -21,6 +21,7 @@ mod dead_target;
 mod deletion;
 mod drain;
 mod forged_status;
+mod holds;
 mod hurry;
 mod in_flight;
 mod ingresses;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use namespace_migration::machine::Side;
 use namespace_migration::machine::observed::IngressFacts;
 use namespace_migration::machine::records::{
-    DnsView, Evidence, HostView, ListedRecord, RecordKind, RecordSet, Routing,
+    DnsView, Evidence, ExternalDnsView, HostView, ListedRecord, RecordKind, RecordSet, Routing,
 };
 use namespace_migration::machine::traffic::{Weight, target_share};
 
@@ -21,6 +21,8 @@ pub struct Dns {
     pub stopped: BTreeSet<Side>,
     /// Why nothing can be read, if so.
     pub unreadable: Option<String>,
+    /// What is known of each external-dns.
+    pub known: BTreeMap<Side, ExternalDnsView>,
     /// When it was last read, if that was not just now.
     pub read_at: Option<Timestamp>,
 }
@@ -73,7 +75,8 @@ impl Dns {
         DnsView {
             hosts: self.records.iter().map(|(host, records)| (host.clone(), seen(records))).collect(),
             trouble: trouble.collect(),
-            ..DnsView::default()
+            source: self.known.get(&Side::Source).cloned().unwrap_or_default(),
+            target: self.known.get(&Side::Target).cloned().unwrap_or_default(),
         }
     }
 

@@ -29,6 +29,7 @@ mod recording;
 mod requests;
 mod world;
 
+mod debts;
 mod deletion;
 mod edits;
 mod interleavings;
@@ -43,5 +44,6 @@ mod rollback;
 mod secrets;
 mod stages;
 mod steps;
+mod stuck;
 mod two_owners;
 mod under_way;

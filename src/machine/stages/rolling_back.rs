@@ -118,7 +118,7 @@ fn unfenced(run: &Run<'_>, side: Side) -> Vec<WeightWrite> {
 }
 
 /// A wait for the source's Ingress, if one is not there any more: nothing else can serve its users.
-fn gone_from_source(run: &Run<'_>) -> Option<Wait> {
+pub(in super::super) fn gone_from_source(run: &Run<'_>) -> Option<Wait> {
     let planned = run.ingresses().iter().find(|planned| is_known_absent(run, Side::Source, planned))?;
     let name = &planned.name;
     let message = format!("Ingress {name} is gone from the source, so the target's keeps its weight.");
@@ -300,7 +300,7 @@ fn removes(run: &Run<'_>) -> Option<Move> {
 }
 
 /// What we created, newest first. Status lists it in the order of creation.
-fn leftovers(run: &Run<'_>) -> Vec<Removal> {
+pub(in super::super) fn leftovers(run: &Run<'_>) -> Vec<Removal> {
     let created = run.status.created.iter().rev();
     created
         .filter_map(|object| {

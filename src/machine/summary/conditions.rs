@@ -4,6 +4,7 @@ use super::{
     Condition, NamespaceMigrationStatus, Reason, Stage, Timestamp, Verdict, Wait, is_rollback, is_terminal, seconds,
 };
 use crate::api::status::PipelineState;
+use crate::machine::condition::merged;
 
 /// Every condition, in the order of status, and when it is True.
 pub const CONDITIONS: [(&str, &str); 16] = [
@@ -35,18 +36,20 @@ struct Draft {
 pub(super) fn write(status: &mut NamespaceMigrationStatus, wait: &Wait, now: Timestamp) {
     let drafts = drafts(status, wait);
     let old = std::mem::take(&mut status.conditions);
-    status.conditions = drafts.into_iter().map(|draft| merge(draft, &old, status.observed_generation, now)).collect();
+    let generation = status.observed_generation;
+    status.conditions = drafts.into_iter().map(|draft| merged(draft.condition(generation, now), &old)).collect();
 }
 
-fn merge(draft: Draft, old: &[Condition], generation: i64, now: Timestamp) -> Condition {
-    let before = old.iter().find(|condition| condition.type_ == draft.kind && condition.status == draft.status);
-    Condition {
-        type_: draft.kind.to_owned(),
-        status: draft.status.to_owned(),
-        reason: draft.reason.as_str().to_owned(),
-        message: draft.message,
-        last_transition_time: before.map_or_else(|| seconds(now), |condition| condition.last_transition_time.clone()),
-        observed_generation: Some(generation),
+impl Draft {
+    fn condition(self, generation: i64, now: Timestamp) -> Condition {
+        Condition {
+            type_: self.kind.to_owned(),
+            status: self.status.to_owned(),
+            reason: self.reason.as_str().to_owned(),
+            message: self.message,
+            last_transition_time: seconds(now),
+            observed_generation: Some(generation),
+        }
     }
 }
 

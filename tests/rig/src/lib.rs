@@ -1,11 +1,14 @@
 //! Two real Kubernetes control planes on one machine, and the world around them, for tests and the demo.
 
+pub mod audit;
 pub mod background;
 pub mod certificate_authority;
 pub mod child;
 pub mod control_plane;
 pub mod demo;
 pub mod deploy;
+pub mod dns_server;
+pub mod external_dns;
 pub mod guard;
 pub mod http_server;
 pub mod identity;
@@ -13,11 +16,13 @@ pub mod kubeconfig;
 pub mod kubectl;
 pub mod load_balancer;
 pub mod operator;
+pub mod population;
 pub mod ports;
 pub mod progress;
 pub mod proxy;
 pub mod recorder;
 pub mod recording;
+pub mod route53;
 pub mod sample_app;
 pub mod sample_namespace;
 pub mod services;
