@@ -7,7 +7,7 @@ use namespace_migration::machine::Side;
 use crate::known::Known;
 use crate::process::Step;
 use crate::setup::Trouble;
-use crate::state::{Ingress, NAMES, Process, SIDES, State, at};
+use crate::state::{Ingress, NAMES, OLD, Process, SIDES, State, at};
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,7 @@ pub enum Action {
     Land(usize),
     Read(Side),
     Apply(Side, usize),
+    Forget(Side),
     Sync(Side),
     Tick,
     Ask,
@@ -50,6 +51,7 @@ impl fmt::Display for Action {
             Self::Land(_) => f.write_str("a write that nobody waits for arrives"),
             Self::Read(side) => write!(f, "external-dns of the {side} reads its Ingresses"),
             Self::Apply(side, host) => write!(f, "external-dns of the {side} applies {}", NAMES[*host]),
+            Self::Forget(side) => write!(f, "external-dns of the {side} dies in its pass"),
             Self::Sync(side) => write!(f, "external-dns of the {side} applies what is written"),
             Self::Tick => f.write_str("time passes, everything listed is served"),
             Self::Ask => f.write_str("a rollback is asked for"),
@@ -78,7 +80,7 @@ pub fn all(known: &Known) -> Vec<Action> {
     let hosts = || 0..setup.ingresses;
     for side in SIDES {
         if setup.may(Trouble::Batches) {
-            all.push(Action::Read(side));
+            all.extend([Action::Read(side), Action::Forget(side)]);
             all.extend(hosts().map(|host| Action::Apply(side, host)));
         } else {
             all.push(Action::Sync(side));
@@ -139,7 +141,8 @@ impl State {
                     next.apply(side, host);
                 }
             }
-            Action::Tick => next.tick(known),
+            Action::Tick => next.tick(known).then_some(())?,
+            Action::Forget(side) => drop(next.readings[at(side)].take()?),
             Action::Ask => next.asked = next.asked.max(1),
             Action::Sicken => next.sick = true,
             Action::Heal => next.sick = false,
@@ -159,16 +162,17 @@ impl State {
         Some(())
     }
 
-    /// A tick passes: what was young is old.
-    pub fn tick(&mut self, known: &mut Known) {
-        self.propagate();
+    /// A tick passes. False where it cannot yet.
+    fn tick(&mut self, known: &mut Known) -> bool {
+        let in_time = self.propagate();
         self.home = known.aged(self.home);
         for process in self.processes.iter_mut().flatten() {
             process.status = known.aged(process.status);
             if let Some(work) = &mut process.work {
-                work.aged = true;
+                work.age = OLD.min(work.age + 1);
             }
         }
+        in_time
     }
 
     /// Somebody else writes a weight, or takes all annotations away.

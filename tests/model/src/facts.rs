@@ -14,7 +14,7 @@ use namespace_migration::machine::traffic::Weight;
 use namespace_migration::machine::{Needs, Observed, Order, Side};
 
 use crate::setup::{TICK, now};
-use crate::state::{Ingress, NAMES, Record, SIDES, Seen, Shown, at};
+use crate::state::{Ingress, NAMES, OLD, Record, SIDES, Seen, Shown, at};
 
 /// What a process sees. Where it is equal, it decides alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,13 +23,13 @@ pub struct View {
     pub sick: bool,
     pub reach: [bool; 2],
     pub seen: [Seen; 2],
-    /// What is listed and whether it is young. Nothing where nobody needs it.
-    pub listed: [[(Shown, bool); 2]; 2],
+    /// What is listed and for how many ticks. Nothing where nobody needs it.
+    pub listed: [[(Shown, u8); 2]; 2],
 }
 
 /// What DNS lists, without what it serves: nobody sees that.
-pub fn listed(records: &[[Record; 2]; 2]) -> [[(Shown, bool); 2]; 2] {
-    records.map(|side| side.map(|record| (record.listed, record.young)))
+pub fn listed(records: &[[Record; 2]; 2]) -> [[(Shown, u8); 2]; 2] {
+    records.map(|side| side.map(|record| (record.listed, record.age)))
 }
 
 impl View {
@@ -40,15 +40,15 @@ impl View {
         let [source, target] = SIDES.map(|side| self.cluster(order, needs, side));
         let dns = if needs.dns.is_some() { self.dns(order, ingresses) } else { DnsView::default() };
         let health = if needs.probes { self.health() } else { HealthView::default() };
-        Observed { source, target, secrets: None, health, dns, in_front: None }
+        let home_rights = rights(needs);
+        Observed { source, target, health, dns, home_rights, ..Observed::default() }
     }
 
     fn cluster(&self, order: &Order, needs: &Needs, side: Side) -> ClusterView {
         let unreachable = || Reach::Unreachable { since: now(), why: "connection refused".into() };
-        let known = Rights::Known { refused: [].into(), account: String::new() };
         let view = ClusterView {
             reach: if self.reach[at(side)] { Reach::Reachable } else { unreachable() },
-            rights: if needs.rights { known } else { Rights::NotAsked },
+            rights: rights(needs),
             ..ClusterView::default()
         };
         let Some(seen) = self.seen[at(side)] else { return view };
@@ -57,7 +57,6 @@ impl View {
             synced: true,
             namespace: Some(namespace()),
             ingresses: there.map(|(host, it)| (NAMES[host].to_owned(), ingress(order, side, host, it))).collect(),
-            services: ["web".to_owned()].into(),
             ..view
         }
     }
@@ -66,7 +65,7 @@ impl View {
         let target = if self.sick { Verdict::Fail } else { Verdict::Pass };
         let report = |side, verdict| CheckReport { name: "https".into(), side, verdict, message: String::new() };
         let checks = vec![report(Side::Source, Verdict::Pass), report(Side::Target, target)];
-        HealthView { watched_since: Some(now() - TICK - TICK), last_round: Some(now()), checks }
+        HealthView { watched_since: Some(ago(OLD)), last_round: Some(now()), checks, ..HealthView::default() }
     }
 
     fn dns(&self, order: &Order, ingresses: usize) -> DnsView {
@@ -80,7 +79,7 @@ impl View {
     }
 
     fn record(&self, order: &Order, side: Side, host: usize) -> Option<ListedRecord> {
-        let (shown, young) = self.listed[at(side)][host];
+        let (shown, age) = self.listed[at(side)][host];
         let identifier = order.identifier(side, NAMES[host]);
         let (identifier, routing) = match shown {
             Shown::Nothing => return None,
@@ -89,13 +88,18 @@ impl View {
         };
         let (leads_to, owner) = (vec![address(side)], None);
         let set = RecordSet { kind: RecordKind::A, identifier, routing, ttl: None, leads_to, owner };
-        Some(ListedRecord { set, since: age(young) })
+        Some(ListedRecord { set, since: ago(age) })
     }
 }
 
-/// When something happened that is younger than a tick, or older.
-pub fn age(young: bool) -> Timestamp {
-    if young { now() } else { now() - TICK }
+/// Nothing is refused, where it is asked.
+fn rights(needs: &Needs) -> Rights {
+    if needs.rights { Rights::Known { refused: [].into(), account: String::new() } } else { Rights::NotAsked }
+}
+
+/// So many ticks before now.
+pub fn ago(age: u8) -> Timestamp {
+    now() - TICK * i32::from(age)
 }
 
 pub fn namespace() -> NamespaceFacts {

@@ -10,10 +10,10 @@ use namespace_migration::machine::permit::{Live, Permit, permit, permit_creation
 use namespace_migration::machine::stages::is_terminal;
 use namespace_migration::machine::{Decision, Effect, Order, Side, decide, needs};
 
-use crate::facts::{View, age, ingress, namespace};
+use crate::facts::{View, ago, ingress, namespace};
 use crate::planted;
-use crate::setup::{SOURCE, Setup, TARGET, now};
-use crate::state::{Ingress, NAMES};
+use crate::setup::{SOURCE, Setup, TARGET, TICK, now};
+use crate::state::{Ingress, NAMES, OLD};
 
 /// Answers of writers against a rollback pause for longer and longer; from here on they do not grow here.
 const UNDONE_AT_MOST: i32 = 3;
@@ -234,7 +234,7 @@ impl Known {
         if let Some(known) = self.aged.get(&number) {
             return *known;
         }
-        let old = with_times(self.status(number).clone(), |_| age(false));
+        let old = with_times(self.status(number).clone(), |at| capped(at - TICK));
         let aged = self.number(&old);
         self.aged.insert(number, aged);
         aged
@@ -278,7 +278,12 @@ fn reduced(status: &NamespaceMigrationStatus) -> NamespaceMigrationStatus {
         created: status.created.clone(),
         ..NamespaceMigrationStatus::default()
     };
-    with_times(reduced, |at| age(at > age(false)))
+    with_times(reduced, capped)
+}
+
+/// The last whole tick at or before a time, unless it is old.
+fn capped(at: Timestamp) -> Timestamp {
+    (0..OLD).map(ago).find(|tick| *tick <= at).unwrap_or(ago(OLD))
 }
 
 /// The status with each of its times that gates rest on seen through `time`, and without what only grows.

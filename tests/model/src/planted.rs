@@ -7,7 +7,7 @@ use namespace_migration::machine::{Decision, Effect, Side};
 
 use crate::facts::View;
 use crate::setup::{Plant, Setup};
-use crate::state::State;
+use crate::state::{OLD, State};
 use crate::zone::wanted;
 
 /// What a decision becomes.
@@ -41,11 +41,13 @@ pub fn ignores(setup: &Setup, refusal: &Refusal) -> bool {
 /// What a process makes of what DNS lists.
 pub fn misread(setup: &Setup, state: &State, view: &mut View) {
     for (side, hosts) in view.listed.iter_mut().enumerate() {
-        for (host, (shown, young)) in hosts.iter_mut().enumerate() {
+        for (host, (shown, age)) in hosts.iter_mut().enumerate() {
             if setup.plants(Plant::NoGate) {
                 *shown = wanted(&state.live[side][host]);
             }
-            *young &= !setup.plants(Plant::NoGate) && !setup.plants(Plant::NoPropagation);
+            if setup.plants(Plant::NoGate) || setup.plants(Plant::NoPropagation) {
+                *age = OLD;
+            }
         }
     }
 }

@@ -35,7 +35,7 @@ impl State {
         }
         let approved = crate::known::approved(known.status(decided.status));
         self.past.approved = self.past.approved.max(approved);
-        let work = Work { decision, next: 0, sent: false, failed: false, source_failed: false, aged: false };
+        let work = Work { decision, next: 0, sent: false, failed: false, source_failed: false, age: 0 };
         self.processes[who] = Some(Process { work: Some(work), ..process });
         if decided.writes.is_empty() {
             return self.save(known, who);
@@ -104,7 +104,7 @@ impl State {
             return None;
         }
         let mut status = decided.status;
-        if work.aged {
+        for _ in 0..work.age {
             status = known.aged(status);
         }
         if process.current && status != self.home {

@@ -10,7 +10,7 @@ use crate::action::{Action, all};
 use crate::known::Known;
 use crate::promises;
 use crate::setup::{Setup, Trouble};
-use crate::state::{Ingress, NAMES, Process, Record, Shown, State};
+use crate::state::{Ingress, NAMES, OLD, Process, Record, Shown, State};
 use crate::way_back::WaysBack;
 use crate::zone::wanted;
 
@@ -173,7 +173,7 @@ fn untouched(setup: &Setup) -> State {
         live[0][host].there = true;
         live[1][host].there = setup.target_is_there;
         let simple = wanted(&live[0][host]);
-        records[0][host] = Record { listed: simple, served: simple, young: false };
+        records[0][host] = Record { listed: simple, served: simple, age: OLD };
     }
     let process = Process { status: 0, current: true, seen: live.map(Some), work: None };
     State {

@@ -13,7 +13,7 @@ use crate::state::Left;
 
 pub const SOURCE: &str = "11111111-1111-4111-8111-111111111111";
 pub const TARGET: &str = "22222222-2222-4222-8222-222222222222";
-/// The provider's propagation time: all that a gate waits for.
+/// The provider's propagation time, and twice external-dns's interval.
 pub const TICK: SignedDuration = SignedDuration::from_mins(1);
 
 /// One thing that can go wrong, at any moment.
@@ -124,6 +124,7 @@ impl Setup {
         let mut order = Order::parse(&migration, &pair(), &home).unwrap();
         order.dns.verification = Verification::Route53;
         order.dns.follow.propagation = TICK;
+        order.dns.follow.interval = TICK / 2;
         order.dns.follow.record_ttl = SignedDuration::ZERO;
         // Its way on and off the object is not of the traffic protocol.
         order.deletion.held = true;

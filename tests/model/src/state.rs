@@ -1,6 +1,6 @@
 //! Everything that the protocol can tell apart, as small as it goes: two states that are equal here have the same future.
 //!
-//! Times are ages: younger than one tick, or older. A tick is the provider's propagation time, the longest wait of a gate here.
+//! Times are ages in ticks, and what is older than the longest wait of a gate is as old as that.
 
 use namespace_migration::machine::Side;
 use namespace_migration::machine::stamp::Direction;
@@ -63,12 +63,21 @@ pub struct Record {
     pub listed: Shown,
     /// What it answers: after a tick at the latest, what it lists.
     pub served: Shown,
-    /// Whether it was changed less than a tick ago.
-    pub young: bool,
+    /// How many ticks ago it was changed.
+    pub age: u8,
 }
 
-/// What an external-dns has read of its cluster and not applied yet, host by host. None between two passes.
-pub type Reading = Option<[Option<Shown>; 2]>;
+/// The age of what no gate waits for any more.
+pub const OLD: u8 = 2;
+
+/// What an external-dns has read of its cluster and not applied yet. A pass takes less than two ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Reading {
+    /// By host. None: applied, or nothing to apply.
+    pub wishes: [Option<Shown>; 2],
+    /// Whether a tick has passed since it was read.
+    pub aged: bool,
+}
 
 /// The Ingresses of one side as a process sees them. None: not listed yet.
 pub type Seen = Option<[Ingress; 2]>;
@@ -95,8 +104,8 @@ pub struct Work {
     /// Whether an effect of the current batch has failed.
     pub failed: bool,
     pub source_failed: bool,
-    /// Whether a tick has passed since it was decided.
-    pub aged: bool,
+    /// How many ticks have passed since it was decided.
+    pub age: u8,
 }
 
 /// Everything.
@@ -107,7 +116,8 @@ pub struct State {
     /// Whether the operator reaches a side's API server.
     pub reach: [bool; 2],
     pub records: [[Record; 2]; 2],
-    pub readings: [Reading; 2],
+    /// None between two passes.
+    pub readings: [Option<Reading>; 2],
     /// The status as it was saved last.
     pub home: u32,
     /// The operator, and a second one that does not know of it.

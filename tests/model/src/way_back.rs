@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use namespace_migration::api::Stage;
 use namespace_migration::machine::Side;
 
 use crate::action::Action;
@@ -39,6 +40,9 @@ fn begin(state: &State, target_lives: bool) -> State {
     state.processes[1] = None;
     state.flights = [None; 2];
     state.asked += 1;
+    if !target_lives {
+        state.readings[1] = None;
+    }
     if let Some(process) = &mut state.processes[0] {
         let work = process.work.map(|work| crate::state::Work { sent: false, ..work });
         *process = Process { work, ..*process };
@@ -52,7 +56,7 @@ fn walk(known: &mut Known, good: &mut HashSet<State>, mut state: State, both: bo
         if good.contains(&state) {
             break None;
         }
-        if is_there(known, &state, both) {
+        if is_there(known, &state, both) || is_left_alone(known, &state) {
             good.insert(state);
             break None;
         }
@@ -76,6 +80,11 @@ fn is_there(known: &Known, state: &State, both: bool) -> bool {
     let idle = state.processes[0].is_some_and(|process| process.work.is_none());
     let written = (0..known.setup.ingresses).all(|host| source_is_raised(state, host));
     idle && written && (!both || (is_back(known, state) && known.has_ended(state.home)))
+}
+
+/// What somebody does after the end of a rollback is not this attempt's work.
+fn is_left_alone(known: &Known, state: &State) -> bool {
+    state.past.disturbed && known.stage(state.home) == Stage::RolledBack
 }
 
 /// The operator first, then who is alive of the two external-dns, then time.

@@ -3,7 +3,7 @@
 use namespace_migration::machine::Side;
 use namespace_migration::machine::traffic::{Weight, target_share};
 
-use crate::state::{Ingress, Record, Shown, State, at};
+use crate::state::{Ingress, OLD, Reading, Record, Shown, State, at};
 
 /// What an external-dns makes of an Ingress.
 pub fn wanted(ingress: &Ingress) -> Shown {
@@ -21,36 +21,39 @@ impl State {
         if self.readings[side].is_some() {
             return false;
         }
-        let mut reading = [None; 2];
-        for (host, wish) in reading.iter_mut().enumerate() {
+        let mut wishes = [None; 2];
+        for (host, wish) in wishes.iter_mut().enumerate() {
             let wanted = wanted(&self.live[side][host]);
             *wish = (wanted != self.records[side][host].listed).then_some(wanted);
         }
-        self.readings[side] = reading.iter().any(Option::is_some).then_some(reading);
+        self.readings[side] = wishes.iter().any(Option::is_some).then_some(Reading { wishes, aged: false });
         self.readings[side].is_some()
     }
 
     /// It applies one host. A change that is refused is gone until the next pass.
     pub fn apply(&mut self, side: Side, host: usize) -> bool {
         let side = at(side);
-        let Some(wanted) = self.readings[side].as_mut().and_then(|reading| reading[host].take()) else { return false };
-        if self.readings[side].is_some_and(|reading| reading.iter().all(Option::is_none)) {
+        let reading = self.readings[side].as_mut();
+        let Some(wanted) = reading.and_then(|reading| reading.wishes[host].take()) else { return false };
+        if self.readings[side].is_some_and(|reading| reading.wishes.iter().all(Option::is_none)) {
             self.readings[side] = None;
         }
         let other = self.records[1 - side][host].listed;
         let simple = wanted == Shown::Simple || other == Shown::Simple;
         if !(simple && wanted != Shown::Nothing && other != Shown::Nothing) {
             let record = &mut self.records[side][host];
-            *record = Record { listed: wanted, served: record.served, young: true };
+            *record = Record { listed: wanted, served: record.served, age: 0 };
         }
         true
     }
 
-    /// Every change that is a tick old is served everywhere.
-    pub fn propagate(&mut self) {
+    /// A tick passes, in which everything that is listed comes to be served. Not while a pass would take longer than two.
+    pub fn propagate(&mut self) -> bool {
         for record in self.records.iter_mut().flatten() {
-            (record.served, record.young) = (record.listed, false);
+            (record.served, record.age) = (record.listed, OLD.min(record.age + 1));
         }
+        let readings = self.readings.iter_mut().flatten();
+        readings.fold(true, |in_time, reading| in_time & !std::mem::replace(&mut reading.aged, true))
     }
 
     /// The target's share of the answers at a host, in percent. A simple record is alone.
