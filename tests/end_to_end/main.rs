@@ -18,6 +18,7 @@ mod controls;
 mod crash;
 mod dead_source;
 mod dead_target;
+mod deleted_anywhere;
 mod deletion;
 mod drain;
 mod forged_status;

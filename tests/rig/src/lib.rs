@@ -13,6 +13,7 @@ pub mod kubeconfig;
 pub mod kubectl;
 pub mod load_balancer;
 pub mod operator;
+pub mod past;
 pub mod ports;
 pub mod progress;
 pub mod proxy;
