@@ -37,3 +37,4 @@ mod rollback;
 mod scene;
 mod secrets;
 mod shell;
+mod transcript;

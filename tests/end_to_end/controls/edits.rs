@@ -155,7 +155,7 @@ async fn edited(shop: &Migration<'_>, held: &Held, edit: &Edit) -> Result<String
     let what = format!("{outcome:?} after an edit of {}", edit.control);
     let found = shop.until(&what, |found| has_seen(found, &changed) && held.waits(found) && shown(found)).await?;
     Ok(match outcome {
-        Outcome::InForce => format!("in force; it goes on waiting: {}", reason_of(&found)),
+        Outcome::InForce => format!("accepted; nothing moves: {}", reason_of(&found)),
         Outcome::Planned => format!("taken up into the plan: {}", plan(&found).unwrap_or_default()),
         Outcome::Deferred(field) => {
             let told = deferred(&found).into_iter().find(|(name, _)| *name == field);
@@ -195,7 +195,7 @@ pub async fn ceilings(shop: &Migration<'_>, held: &Held) -> Result<[Row; 2]> {
     let happened = match held.stage {
         _ if shifted => message,
         Stage::Completed => unblock,
-        _ => format!("in force; it goes on waiting: {}", held.reason),
+        _ => format!("accepted; nothing moves: {}", held.reason),
     };
     let changed = shop.change(json!({"traffic": {"upTo": 100}})).await?;
     let is_back = |found: &NamespaceMigration| has_seen(found, &changed) && held.waits(found);
