@@ -1,5 +1,6 @@
 //! What a person sees of a migration, kept to be read: with `LOOKS=FOLDER` in the environment every state that a test waits for
 //! leaves a file there with `kubectl get -o wide`, `describe` and so the events. One run of all tests shows every stage and failure.
+//! kubectl takes its time: a test whose migration holds a step only for seconds may find the next one.
 
 use std::path::PathBuf;
 
