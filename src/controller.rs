@@ -14,12 +14,14 @@ mod readable;
 mod rest;
 mod sites;
 mod waits;
+mod watches;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use futures::channel::mpsc::UnboundedSender;
 use futures::{StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt as _};
 use kube_runtime::controller::Controller;
@@ -42,6 +44,7 @@ use memory::Memory;
 use pairs::Pairs;
 use pass::{ReconcileError, caught, retry};
 use waits::Waits;
+use watches::Watches;
 
 /// A part of the process that `/readyz` waits for.
 pub const MIGRATIONS_LISTED: &str = "migrations listed";
@@ -54,6 +57,7 @@ pub struct Operator {
     identity: Home,
     pairs: Pairs,
     sites: Mutex<HashMap<ObjectRef<NamespaceMigration>, Arc<Site>>>,
+    watches: Watches,
     memory: Memory,
     waits: Waits,
     leadership: Leadership,
@@ -77,6 +81,8 @@ pub struct Setting {
     pub selector: Option<String>,
     /// Who may go forward.
     pub leadership: Leadership,
+    /// Until when the leader before this process watched; None when nobody knows.
+    pub watched_before: Option<Timestamp>,
 }
 
 /// Why the controller ended without being asked to.
@@ -145,11 +151,12 @@ impl Operator {
         trigger: UnboundedSender<ObjectRef<NamespaceMigration>>,
         pair_trigger: UnboundedSender<ObjectRef<ClusterPair>>,
     ) -> Self {
-        let Setting { home, identity, leadership, .. } = setting;
+        let Setting { home, identity, leadership, watched_before, .. } = setting;
         let teller = Teller::new(home.clients.requests.clone());
         Self {
             pairs: Pairs::new(pair_trigger),
             sites: Mutex::default(),
+            watches: Watches::new(watched_before),
             memory: Memory::new(home.metrics.clone()),
             waits: Waits::default(),
             leadership,
@@ -186,6 +193,7 @@ impl Operator {
 
     fn forget(&self, gone: &ObjectRef<NamespaceMigration>) {
         self.close_site(gone);
+        self.watches.forget(gone);
         self.hurry.forget(gone);
         self.release_claim(gone);
         let uid = self.memory.forget(gone);

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use jiff::Timestamp;
+
 use crate::cluster::connection::Connection;
 use crate::cluster::namespace_watch::{NamespaceWatch, Scope};
 use crate::cluster::rights::LastAnswer;
@@ -26,13 +28,14 @@ pub struct Site {
     pub target: Arc<NamespaceWatch>,
     /// What both sides have last said of the operator's rights.
     pub rights: LastAnswer,
+    watched_before: Option<Timestamp>,
     prober: Mutex<Option<Prober>>,
     wake: Wake,
     metrics: Metrics,
 }
 
 impl Site {
-    /// Starts to watch the namespace in both clusters.
+    /// Starts to watch the namespace in both clusters. An earlier watch is known to have lasted until `watched_before`.
     pub fn open(
         uid: String,
         order: &Order,
@@ -40,6 +43,7 @@ impl Site {
         target: Arc<Connection>,
         wake: Wake,
         metrics: Metrics,
+        watched_before: Option<Timestamp>,
     ) -> Self {
         let watch = |side: Side, connection: Arc<Connection>| {
             let scope = scope(order, side);
@@ -47,7 +51,8 @@ impl Site {
             Arc::new(NamespaceWatch::start(connection, scope, &metrics, move || wake()))
         };
         let (source, target) = (watch(Side::Source, source), watch(Side::Target, target));
-        Self { uid, source, target, rights: LastAnswer::default(), prober: Mutex::default(), wake, metrics }
+        let (rights, prober) = (LastAnswer::default(), Mutex::default());
+        Self { uid, source, target, rights, watched_before, prober, wake, metrics }
     }
 
     /// Whether it is the site of this migration, watched through these connections and by these rules. The rules of a pair may
@@ -70,7 +75,8 @@ impl Site {
 
     /// What the prober says. Nothing, while there is none.
     pub fn health(&self) -> HealthView {
-        self.prober().as_ref().map(Prober::health).unwrap_or_default()
+        let health = self.prober().as_ref().map(Prober::health).unwrap_or_default();
+        HealthView { watched_before: self.watched_before, ..health }
     }
 
     /// Probes by this plan, or not at all.
