@@ -61,7 +61,7 @@ fn an_unhealthy_target_goes_back_from_every_watched_stage_at_once() {
         assert_eq!(since(&world, before + 2), ended);
         let said = format!("The source serves everything again. {said}");
         assert_eq!(says(&world), (Stage::RolledBack, "RolledBack", said.as_str()));
-        assert_eq!(world.status.unblock, "To try again: set spec.attempt to 2.");
+        assert_eq!(world.status.unblock, "Mend the target first. To try again: set spec.attempt to 2.");
         assert_eq!(broken_promise(&world.writes), None);
     }
 }

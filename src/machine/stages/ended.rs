@@ -4,11 +4,12 @@
 use super::super::reason::Reason;
 use super::super::run::{Move, Run, Wait};
 use super::super::traffic::Weight;
+use crate::api::status::Severity;
 use crate::api::{ROLLBACK_ANNOTATION, Stage};
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
     let cause = run.status.cause.as_ref().map(|cause| format!(" {}", cause.message)).unwrap_or_default();
-    let again = format!("To try again: set spec.attempt to {}.", run.status.attempt + 1);
+    let again = format!("{}To try again: set spec.attempt to {}.", mend_first(run), run.status.attempt + 1);
     match run.status.stage {
         Stage::Completed => {
             let paused = pause(run, "which changes nothing any more");
@@ -28,6 +29,16 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
             Wait::new(Reason::Failed, message).unblocked_by(again).stalled().into()
         }
     }
+}
+
+/// What another attempt would meet again.
+fn mend_first(run: &Run<'_>) -> String {
+    let blocker = run.status.preflight.iter().find(|finding| finding.severity == Severity::Blocker);
+    if let Some(blocker) = blocker.filter(|_| run.status.stage == Stage::Failed) {
+        return format!("{} ", blocker.fix);
+    }
+    let sick = run.status.cause.as_ref().is_some_and(|cause| cause.reason == Reason::TargetUnhealthy.as_str());
+    if sick { "Mend the target first. ".to_owned() } else { String::new() }
 }
 
 /// What a pause means after the end.
