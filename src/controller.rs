@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{ClusterPair, NamespaceMigration};
 use crate::cluster::connection::HomeAccess;
+use crate::dns::DnsReader;
 use crate::events::Teller;
 use crate::lease::Leadership;
 use crate::machine::order::Home;
@@ -59,6 +60,8 @@ pub struct Operator {
     sites: Mutex<HashMap<ObjectRef<NamespaceMigration>, Arc<Site>>>,
     watches: Watches,
     memory: Memory,
+    /// Reads DNS for every migration that asks.
+    dns: DnsReader,
     waits: Waits,
     leadership: Leadership,
     hurry: Hurry,
@@ -158,6 +161,7 @@ impl Operator {
             sites: Mutex::default(),
             watches: Watches::new(watched_before),
             memory: Memory::new(home.metrics.clone()),
+            dns: DnsReader::new(home.clone()),
             waits: Waits::default(),
             leadership,
             hurry: Hurry::default(),

@@ -1,7 +1,9 @@
 //! What the operator counts. Every series is named `nsmig_*`; no label carries a host name, a Secret or a value
 //! that somebody outside can invent, so that the number of series stays bounded.
 
+#[macro_use]
 mod labels;
+mod dns;
 
 use std::fmt;
 
@@ -12,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+pub use dns::{DnsAction, DnsBackend, DnsMetrics, DnsOutcome, DnsQueueLabels, DnsRequestLabels};
 pub use labels::*;
 
 /// Every series of the operator. Clones share their values.
@@ -37,6 +40,8 @@ pub struct Metrics {
     pub cluster_reachable: Family<ReachableLabels, Gauge>,
     /// Probes of load balancers.
     pub probes: Family<ProbeLabels, Counter>,
+    /// The reading of DNS.
+    pub dns: DnsMetrics,
     /// Weights that deleted migrations have left over.
     pub leftovers: Family<PairLabels, Gauge>,
     /// Leftovers that are not owed any more.
@@ -65,6 +70,7 @@ impl Default for Metrics {
             remote_calls: Family::default(),
             cluster_reachable: Family::default(),
             probes: Family::default(),
+            dns: DnsMetrics::default(),
             leftovers: Family::default(),
             leftovers_settled: Family::default(),
             panics: Counter::default(),
@@ -90,6 +96,7 @@ impl Metrics {
             self.cluster_reachable.remove(&ReachableLabels { pair: pair.into(), side });
         }
         self.leftovers.remove(&PairLabels { pair: pair.into() });
+        self.dns.last_reading.remove(&PairLabels { pair: pair.into() });
     }
 
     /// All series in the `OpenMetrics` text format, version 1.0.0.
@@ -105,6 +112,7 @@ impl Metrics {
         self.register_migrations(&mut registry);
         self.register_clusters(&mut registry);
         self.register_lease(&mut registry);
+        self.dns.register(&mut registry);
         registry
     }
 
@@ -163,6 +171,10 @@ mod tests {
         metrics.cluster_reachable.get_or_create(&reachable).set(1);
         let probe = ProbeLabels { side: ClusterSide::Target, outcome: ProbeOutcome::Tls };
         metrics.probes.get_or_create(&probe).inc();
+        let request = DnsRequestLabels { action: DnsAction::ListRecords, outcome: DnsOutcome::Throttled };
+        metrics.dns.requests.get_or_create(&request).inc();
+        metrics.dns.queue.get_or_create(&DnsQueueLabels { backend: DnsBackend::Route53 }).set(7);
+        metrics.dns.last_reading.get_or_create(&PairLabels { pair: "live".into() }).set(1700);
         metrics.leader.set(1);
         metrics.leader_transitions.set(2);
         metrics.leftovers.get_or_create(&PairLabels { pair: "live".into() }).set(2);
@@ -184,6 +196,9 @@ mod tests {
             r#"nsmig_remote_calls_total{side="source",verb="apply",outcome="conflict"} 1"#,
             r#"nsmig_cluster_reachable{pair="live",side="target"} 1"#,
             r#"nsmig_probes_total{side="target",outcome="tls"} 1"#,
+            r#"nsmig_dns_requests_total{action="list_records",outcome="throttled"} 1"#,
+            r#"nsmig_dns_queue{backend="route53"} 7"#,
+            r#"nsmig_dns_last_reading_timestamp_seconds{pair="live"} 1700"#,
             r#"nsmig_leftovers{pair="live"} 2"#,
             r#"nsmig_leftovers_settled_total{outcome="paid"} 1"#,
             r"nsmig_panics_total 0",

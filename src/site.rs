@@ -1,4 +1,5 @@
-//! The site of one migration: its namespace watched in both clusters, and its prober. Ended migrations have none.
+//! The site of one migration: its namespace watched in both clusters, its prober, and what it asks of DNS. Ended migrations
+//! have none.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,9 +8,11 @@ use jiff::Timestamp;
 use crate::cluster::connection::Connection;
 use crate::cluster::namespace_watch::{NamespaceWatch, Scope};
 use crate::cluster::rights::LastAnswer;
+use crate::dns::{Asking, DnsReader, Interest};
 use crate::machine::Side;
 use crate::machine::health::HealthView;
 use crate::machine::order::Order;
+use crate::machine::records::DnsView;
 use crate::metrics::Metrics;
 use crate::mutex::locked;
 use crate::probe::plan::ProbePlan;
@@ -30,6 +33,7 @@ pub struct Site {
     pub rights: LastAnswer,
     watched_before: Option<Timestamp>,
     prober: Mutex<Option<Prober>>,
+    dns: Mutex<Option<Asking>>,
     wake: Wake,
     metrics: Metrics,
 }
@@ -51,8 +55,8 @@ impl Site {
             Arc::new(NamespaceWatch::start(connection, scope, &metrics, move || wake()))
         };
         let (source, target) = (watch(Side::Source, source), watch(Side::Target, target));
-        let (rights, prober) = (LastAnswer::default(), Mutex::default());
-        Self { uid, source, target, rights, watched_before, prober, wake, metrics }
+        let (rights, prober, dns) = (LastAnswer::default(), Mutex::default(), Mutex::default());
+        Self { uid, source, target, rights, watched_before, prober, dns, wake, metrics }
     }
 
     /// Whether it is the site of this migration, watched through these connections and by these rules. The rules of a pair may
@@ -93,6 +97,21 @@ impl Site {
     pub fn announce_next_round(&self) {
         if let Some(prober) = self.prober().as_ref() {
             prober.announce_next_round();
+        }
+    }
+
+    /// What DNS was last seen to serve. Nothing, while nobody asks.
+    pub fn dns(&self) -> DnsView {
+        locked(&self.dns).as_ref().map(Asking::view).unwrap_or_default()
+    }
+
+    /// Has DNS read for this interest, or not at all.
+    pub fn follow_dns(&self, reader: &DnsReader, interest: Option<Interest>) {
+        let mut dns = locked(&self.dns);
+        match (dns.as_ref(), interest) {
+            (Some(asking), Some(interest)) if asking.fits(&interest) => asking.change(interest),
+            (_, Some(interest)) => *dns = Some(reader.ask(interest, Arc::clone(&self.wake))),
+            (_, None) => *dns = None,
         }
     }
 

@@ -14,6 +14,7 @@ use super::memory::Known;
 use super::{Operator, hurry, uid};
 use crate::api::{ClusterPair, NamespaceMigration, Stage};
 use crate::cluster::call::CallError;
+use crate::dns::Interest;
 use crate::events;
 use crate::execute::{ExecuteError, HomeObject, Report, execute};
 use crate::machine::drive::{Decision, Needs};
@@ -164,6 +165,9 @@ impl Pass<'_> {
         let decision = machine::decide(order, status, &observed, crate::cluster::now());
         if let Some(site) = self.site {
             watch_health(site, self.migration, self.pair, order, &decision, &observed);
+            let urgency = machine::needs(order, &decision.status).dns;
+            let interest = urgency.and_then(|urgency| Interest::of(self.pair, &decision.status, &observed, urgency));
+            site.follow_dns(&self.operator.dns, interest);
         }
         decision
     }

@@ -2,8 +2,8 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 
 use crate::control_plane::ControlPlane;
 use crate::deploy::checkout;
+use crate::dns_server::{self, DnsServer, Surroundings};
 use crate::external_dns::{self, ExternalDns, Pair};
 use crate::progress::say;
 use crate::recording;
@@ -24,6 +25,9 @@ const KEPT: usize = 5;
 const LOCK: &str = "lock";
 /// The zone of every host that a sample namespace has.
 const DOMAIN: &str = "example.com.";
+
+/// TTL of answers about load balancers, in seconds: a minute in the original.
+const QUICK_TTL: u32 = 1;
 
 /// Worlds of this process so far.
 static STARTED: AtomicU32 = AtomicU32::new(0);
@@ -46,6 +50,7 @@ pub struct World {
     home: OnceCell<ControlPlane>,
     route53: Route53,
     zone: Zone,
+    name_server: DnsServer,
     external_dns: OnceCell<Pair>,
     /// Tells other runs that this folder is in use, for as long as this process lives.
     _lock: File,
@@ -74,6 +79,7 @@ impl World {
         say(format!("source and target ready in {:.1} s; logs in {}", started_in.as_secs_f32(), folder.display()));
         // Many tests share this account; one that is about its quota starts a Route 53 of its own.
         let route53 = Route53::start(route53::Options { requests_per_second: None, ..Default::default() }).await?;
+        let zone = route53.create_zone(DOMAIN);
         Ok(Self {
             folder,
             tools,
@@ -82,7 +88,8 @@ impl World {
             source,
             target,
             home: OnceCell::new(),
-            zone: route53.create_zone(DOMAIN),
+            name_server: name_server(&route53, &zone).await?,
+            zone,
             route53,
             external_dns: OnceCell::new(),
             _lock: lock,
@@ -128,6 +135,11 @@ impl World {
     /// The zone of the hosts of sample namespaces, `example.com.`
     pub fn zone(&self) -> &Zone {
         &self.zone
+    }
+
+    /// The name server that users ask. It answers from [`Self::zone`]; a test tells it to serve others that it created.
+    pub fn name_server(&self) -> &DnsServer {
+        &self.name_server
     }
 
     /// The two external-dns that publish every Ingress of source and target in [`Self::zone`], as `source` and `target`;
@@ -187,6 +199,14 @@ impl World {
         let clusters = [Some(self.source), Some(self.target), self.home.into_inner()];
         futures::future::try_join_all(clusters.into_iter().flatten().map(ControlPlane::stop)).await.map(|_| ())
     }
+}
+
+async fn name_server(route53: &Route53, zone: &Zone) -> Result<DnsServer> {
+    let surroundings = Surroundings::of(route53.balancers().clone());
+    let options = dns_server::Options { alias_ttl: QUICK_TTL, surroundings, ..dns_server::Options::default() };
+    let server = DnsServer::start(options).await?;
+    server.serve(Arc::new(zone.clone()));
+    Ok(server)
 }
 
 fn shared_runtime() -> Result<&'static Runtime> {
