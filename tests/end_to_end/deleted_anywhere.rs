@@ -17,7 +17,7 @@ use crate::deletion::{delete, gone, short};
 use crate::scene::{Migration, Scene, cause_of, holds_step, written};
 
 /// The deadline of these deletions, and what a call that hangs and a busy machine may take on top.
-const LATEST: Duration = Duration::from_secs(15 + 10);
+const LATEST: Duration = Duration::from_secs(15 + 30);
 
 /// How the target's API server is met.
 #[derive(Clone, Copy, Debug, PartialEq)]
