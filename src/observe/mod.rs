@@ -9,7 +9,6 @@ use ring::hmac;
 use crate::machine::Observed;
 use crate::machine::drive::Needs;
 use crate::machine::order::Order;
-use crate::machine::records::DnsView;
 use crate::site::Site;
 
 /// Everything that a decision may rest on. Only Secrets and rights cost requests, and only in the stages that need them.
@@ -19,8 +18,7 @@ pub async fn observe(site: &Site, order: &Order, needs: &Needs, key: &hmac::Key)
         names => Some(secrets::read(site, &order.namespace, names, key).await),
     };
     let (source, target) = (site.source.view(), site.target.view());
-    let mut observed =
-        Observed { source, target, secrets, health: site.health(), dns: DnsView::default(), in_front: None };
+    let mut observed = Observed { source, target, secrets, health: site.health(), dns: site.dns(), in_front: None };
     if needs.rights {
         rights::add(site, order, &mut observed).await;
     }
