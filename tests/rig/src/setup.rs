@@ -19,6 +19,7 @@ use crate::kubeconfig::Access;
 use crate::load_balancer::{self, LoadBalancer};
 use crate::operator::{self, Lease, Operator, home_access};
 use crate::proxy::{Faults, Proxy};
+use crate::route53::balancers::elb_name;
 use crate::sample_app::Application;
 use crate::sample_namespace::SampleNamespace;
 use crate::user::User;
@@ -65,6 +66,8 @@ pub struct Options {
     pub deletion_deadline: &'static str,
     /// The ingress class of the source, where it is not that of the target: the pair maps it to the target's.
     pub source_class: Option<String>,
+    /// Gives the load balancers names as AWS does; external-dns then publishes aliases (A and AAAA) instead of addresses.
+    pub named_balancers: bool,
     /// Duration of the Lease that the setup's operators share (a Go duration); None: they work without one.
     pub lease: Option<&'static str>,
 }
@@ -80,6 +83,7 @@ impl Options {
             annotation_prefixes: [ANNOTATION_PREFIX; 2],
             deletion_deadline: "15m",
             source_class: None,
+            named_balancers: false,
             lease: Some(LEASE_DURATION),
         }
     }
@@ -109,9 +113,10 @@ impl Setup {
         let authority = Arc::new(CertificateAuthority::new(&format!("root of the users of {}", options.name))?);
         let application = Application::new();
         let source_class = options.source_class.as_ref().unwrap_or(&options.name);
+        let named = |address, side| balancer_name(world, &options, address, side).map(|name| (address, name));
         let (source_balancer, target_balancer) = futures::try_join!(
-            balance(world.source(), SOURCE_ADDRESS, source_class, &application, &authority),
-            balance(world.target(), TARGET_ADDRESS, &options.name, &application, &authority),
+            balance(world.source(), named(SOURCE_ADDRESS, "source")?, source_class, &application, &authority),
+            balance(world.target(), named(TARGET_ADDRESS, "target")?, &options.name, &application, &authority),
         )?;
         let home = home_of(world, options.home).await?;
         let mut setup = Self {
@@ -285,9 +290,20 @@ async fn home_of(world: &World, home: Home) -> Result<&ControlPlane> {
     }
 }
 
+/// The name of a side's load balancer, where the options want names; from now on it resolves.
+fn balancer_name(world: &World, options: &Options, address: &str, side: &str) -> Result<Option<String>> {
+    if !options.named_balancers {
+        return Ok(None);
+    }
+    let name = elb_name(&format!("{}-{side}", options.name));
+    let address = address.parse().context("the address of a load balancer")?;
+    world.route53().surroundings().name_balancer(&name, [address]);
+    Ok(Some(name))
+}
+
 async fn balance(
     cluster: &ControlPlane,
-    address: &str,
+    (address, name): (&str, Option<String>),
     class: &str,
     application: &Application,
     authority: &Arc<CertificateAuthority>,
@@ -295,6 +311,7 @@ async fn balance(
     let options = load_balancer::Options {
         cluster: cluster.name().to_owned(),
         address: address.parse().context("the address of a load balancer")?,
+        name,
         http_port: 0,
         https_port: 0,
         class: class.to_owned(),
