@@ -25,6 +25,8 @@ const KEPT: usize = 5;
 const LOCK: &str = "lock";
 /// The zone of every host that a sample namespace has.
 const DOMAIN: &str = "example.com.";
+/// What setups tell their operator when they are told nothing else.
+const RECORD_TTL: &str = "1s";
 
 /// Worlds of this process so far.
 static STARTED: AtomicU32 = AtomicU32::new(0);
@@ -152,7 +154,10 @@ impl World {
     /// The two external-dns that publish every Ingress of source and target in [`Self::zone`], as `source` and `target`;
     /// the first call starts them. A test that stops one or sets it up in another way starts a pair of its own.
     pub async fn external_dns(&self) -> Result<&Pair> {
-        let options = ["source", "target"].map(|name| external_dns::Options::new(name, &self.zone));
+        let options = ["source", "target"].map(|name| external_dns::Options {
+            arguments: vec![format!("--min-ttl={RECORD_TTL}")],
+            ..external_dns::Options::new(name, &self.zone)
+        });
         self.external_dns.get_or_try_init(|| self.start_external_dns(options)).await
     }
 
