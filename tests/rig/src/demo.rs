@@ -28,8 +28,8 @@ use crate::tools::Tools;
 use crate::world::{self, World};
 
 const READY_LIMIT: Duration = Duration::from_secs(60);
-/// What the pair says about DNS: external-dns's interval (an event makes it look within that), propagation and TTL.
-const FOLLOWS: [&str; 3] = ["1500ms", "300ms", "1s"];
+/// What the pair says about DNS: external-dns's interval (after an event it takes no longer), propagation and TTL.
+const FOLLOWS: [&str; 3] = ["3s", "300ms", "1s"];
 /// How often it is looked whether the operator still runs.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -62,7 +62,8 @@ written on the Ingresses and served by DNS.
 ";
 
 const INVITATION: &str = "\
-To try it yourself: `make up` leaves all of this running in the background and prints the commands; `make down` ends it.";
+To try it yourself: `make up` leaves all of this running in the background and
+prints the commands; `make down` ends it.";
 
 async fn play(world: &World, screen: &Screen) -> Result<()> {
     let external_dns = world.external_dns();

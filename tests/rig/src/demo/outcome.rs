@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Result, bail};
 
 use super::scene::Scene;
-use super::screen::{Colour, Screen, say, wrapped};
+use super::screen::{Colour, Screen, WIDTH, say, wrapped};
 use super::script::{BOOKS, SHOP, Script};
 use super::story::stage;
 use super::way_back::{WayBack, decided};
@@ -60,11 +60,14 @@ impl<'a> Outcome<'a> {
     /// Shows every finding; fails when one is not as it must be.
     pub fn check(&self, screen: &Screen) -> Result<()> {
         let findings = self.findings();
-        say("\nWhat the recordings of both API servers show:")?;
+        say("\nWhat the recordings of API servers, DNS and users show:")?;
         for (what, found) in &findings {
             match found {
-                Ok(()) => say(&format!("  {}  {what}", screen.paint(Colour::Green, "yes")))?,
-                Err(found) => say(&format!("  {}  {what}: {found}", screen.paint(Colour::Red, "NO ")))?,
+                Ok(()) => say(&format!("  {}  {}", screen.paint(Colour::Green, "yes"), below(7, what)))?,
+                Err(found) => {
+                    let told = below(7, &format!("{what}: {found}"));
+                    say(&format!("  {}  {told}", screen.paint(Colour::Red, "NO ")))?;
+                }
             }
         }
         match findings.iter().filter(|(_, found)| found.is_err()).count() {
@@ -162,16 +165,18 @@ impl<'a> Outcome<'a> {
   books  came back by itself: all its users are served by the source cluster, as
          before. No person did anything. Why:
          {}
+         {}
+
          The way back, from the first bad answer on:
-{}         {}
+{}
 
 Writes made by the operator, from the audit logs of both API servers:
 {}",
             SHOP.steps.len(),
-            paragraph(&shop.to_string()),
-            paragraph(&cause),
+            below(9, &shop.to_string()),
+            below(9, &cause),
+            below(9, &books.to_string()),
             self.way_back(),
-            paragraph(&books.to_string()),
             self.written(),
         ))
     }
@@ -213,7 +218,7 @@ Writes made by the operator, from the audit logs of both API servers:
         }
         let line = |(cluster, counts): (&str, BTreeMap<String, usize>)| {
             let counts: Vec<_> = counts.into_iter().map(|(what, count)| format!("{count} {what}")).collect();
-            format!("  {cluster}  {}", counts.join(", "))
+            format!("  {cluster}  {}", below(10, &counts.join(", ")))
         };
         counts.into_iter().map(line).collect::<Vec<_>>().join("\n")
     }
@@ -229,7 +234,7 @@ fn never_empty(answers: &Journal, host: &str) -> Result<(), String> {
     if bad.is_empty() { Ok(()) } else { Err(format!("{bad:?}")) }
 }
 
-/// Broken into lines that begin below each other.
-fn paragraph(text: &str) -> String {
-    wrapped(text, 71).join("\n         ")
+/// Broken into lines that begin in this column.
+fn below(column: usize, text: &str) -> String {
+    wrapped(text, WIDTH - column).join(&format!("\n{}", " ".repeat(column)))
 }

@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result};
 
 use super::bar::Traffic;
 
-const WIDTH: usize = 80;
+/// Columns of the narrowest terminal.
+pub const WIDTH: usize = 80;
 /// Where the text of an event begins.
 const INDENT: usize = 25;
 
