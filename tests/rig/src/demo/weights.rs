@@ -46,7 +46,7 @@ impl Weights {
     /// every answer; all weights 0 is an even split.
     pub fn target_share(self) -> f64 {
         match (self.source, self.target) {
-            (None, None) | (_, None) => 0.0,
+            (_, None) => 0.0,
             (None, Some(_)) => 1.0,
             (Some(0), Some(0)) => 0.5,
             (Some(source), Some(target)) => f64::from(target) / f64::from(source + target),

@@ -17,6 +17,7 @@ pub enum Side {
 
 impl Side {
     /// The one that it is not.
+    #[must_use]
     pub fn other(self) -> Self {
         match self {
             Self::Source => Self::Target,
