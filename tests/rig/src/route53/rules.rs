@@ -12,10 +12,10 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use super::balancers::Balancers;
 use super::journal::{Action, Change};
 use super::record::{Key, Kind, Policy, RecordSet, Routing, Target};
 use super::records::Records;
+use crate::dns_server::Surroundings;
 
 /// `ResourceRecord` elements in one request; those of an UPSERT count twice.
 const RECORDS_OF_A_BATCH: usize = 1000;
@@ -33,7 +33,7 @@ pub(super) struct Place<'a> {
     /// The zone's name.
     pub(super) origin: &'a str,
     /// The load balancers that an alias may point to.
-    pub(super) balancers: &'a Balancers,
+    pub(super) surroundings: &'a Surroundings,
 }
 
 /// What the zone holds after the batch; or every broken rule, and nothing has happened.
@@ -150,7 +150,7 @@ fn against_result(place: &Place<'_>, after: &Records, set: &RecordSet) -> Vec<St
 fn outside(place: &Place<'_>, set: &RecordSet) -> Option<String> {
     let Place { origin, .. } = place;
     let inside = set.name == *origin || set.name.ends_with(&format!(".{origin}"));
-    (!inside).then(|| format!("RRSet with DNS name {} is not permitted in zone {origin}.", set.name))
+    (!inside).then(|| format!("RRSet with DNS name {} is not permitted in zone {origin}", set.name))
 }
 
 /// <https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/ResourceRecordTypes.html#CNAMEFormat>: no CNAME at the apex,
@@ -158,18 +158,18 @@ fn outside(place: &Place<'_>, set: &RecordSet) -> Option<String> {
 fn cname(place: &Place<'_>, after: &Records, set: &RecordSet) -> Option<String> {
     let (Place { origin, .. }, RecordSet { name, kind, .. }) = (place, set);
     if *kind == Kind::Cname && name == origin {
-        return Some(format!("RRSet of type CNAME with DNS name {name} is not permitted at apex in zone {origin}."));
+        return Some(format!("RRSet of type CNAME with DNS name {name} is not permitted at apex in zone {origin}"));
     }
     let others = after.at(name).filter(|other| (other.kind == Kind::Cname) != (*kind == Kind::Cname)).count();
     match (others, *kind) {
         (0, _) => None,
         (_, Kind::Cname) => Some(format!(
             "RRSet of type CNAME with DNS name {name} is not permitted as it conflicts with other records with the same \
-             DNS name in zone {origin}."
+             DNS name in zone {origin}"
         )),
         _ => Some(format!(
             "RRSet of type {kind} with DNS name {name} is not permitted because a conflicting RRSet of type CNAME with \
-             the same DNS name already exists in zone {origin}."
+             the same DNS name already exists in zone {origin}"
         )),
     }
 }
