@@ -37,6 +37,12 @@ use super::status::NamespaceMigrationStatus;
         description = "The target's share in percent, as written on the Ingresses"
     ),
     printcolumn(
+        name = "Served",
+        type_ = "integer",
+        json_path = ".status.served",
+        description = "The target's share in percent, as DNS was last seen to serve it; empty where nobody looks"
+    ),
+    printcolumn(
         name = "Health",
         type_ = "string",
         json_path = ".status.health",

@@ -43,6 +43,9 @@ pub struct NamespaceMigrationStatus {
     /// The target's share in percent, as written on the Ingresses.
     #[serde(default)]
     pub weight: i32,
+    /// The target's share in percent, as DNS was last seen to serve it: the highest of all hosts. Absent where nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<i32>,
     /// The verdict on the target: Pass, Fail or Inconclusive; Unwatched before the first probe. The last one stays at the end.
     #[serde(default)]
     pub health: String,
@@ -66,6 +69,9 @@ pub struct NamespaceMigrationStatus {
     /// Where the shift is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<StepProgress>,
+    /// The rehearsal: the source's weight goes to 99 and back to 100, which changes nothing for users while it is alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<Rehearsal>,
     /// Since when all weights of this stage have been seen as wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_since: Option<MicroTime>,
@@ -89,6 +95,13 @@ pub struct NamespaceMigrationStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["ingress".into()]))]
     #[serde(default)]
     pub traffic: Vec<IngressTraffic>,
+    /// The records of each host and kind: what is wanted, written and served.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["host".into(), "kind".into()]))]
+    #[serde(default)]
+    pub dns: Vec<RecordTraffic>,
+    /// How it is known what DNS serves, and what that does not prove.
+    #[serde(default)]
+    pub dns_verification: String,
     /// What is watched, with the last answer that changed the verdict.
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into(), "side".into()]))]
     #[serde(default)]
@@ -266,6 +279,34 @@ impl StepPhase {
     }
 }
 
+/// The rehearsal: it shows that DNS follows, how long that takes, and who undoes what is written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rehearsal {
+    /// What is being done.
+    pub phase: RehearsalPhase,
+    /// Since when.
+    pub since: MicroTime,
+    /// The longest time from written to served, in milliseconds, so far.
+    #[serde(default)]
+    pub lag_millis: i64,
+}
+
+/// What is being done in the rehearsal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RehearsalPhase {
+    /// The source's weight 99 is being written.
+    Lower,
+    /// It is written; DNS follows.
+    Lowered,
+    /// The source's weight 100 is being written.
+    Raise,
+    /// It is written; DNS follows.
+    Raised,
+    /// DNS has followed both.
+    Done,
+}
+
 /// Somebody else undid what a rollback had written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Undone {
@@ -333,6 +374,31 @@ pub struct IngressTraffic {
     /// The weight on the target's Ingress as last seen. Absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_weight: Option<i32>,
+}
+
+/// The records of one host and kind. All shares are the target's, in percent of the answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordTraffic {
+    /// The host.
+    pub host: String,
+    /// A, AAAA or CNAME; Any where nobody looks.
+    pub kind: String,
+    /// What the current step wants.
+    pub desired: i32,
+    /// By the weights on the Ingresses.
+    pub written: i32,
+    /// As DNS was last seen to serve it. Absent where nobody looks, or nobody has yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<i32>,
+    /// How long resolvers keep an answer.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub ttl: String,
+    /// Since when it has been served so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// What DNS shows of each record, or why it cannot be read.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub found: String,
 }
 
 /// One watched check.

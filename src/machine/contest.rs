@@ -3,6 +3,7 @@
 
 use super::observed::{IngressFacts, Side};
 use super::reason::Reason;
+use super::rehearsal;
 use super::run::{Move, Run, Wait};
 use super::stages::shift_traffic_steps;
 use super::traffic::{Weight, target_share};
@@ -155,6 +156,7 @@ fn written(run: &Run<'_>, side: Side, ours: bool) -> Vec<Weight> {
     let around = around(run);
     let phase = run.status.step.as_ref().map_or(StepPhase::RaiseTarget, |step| step.phase);
     let (seen, ahead) = match (run.status.stage, side) {
+        (Stage::WeightSource, Side::Source) => rehearsal::weights(run),
         (Stage::Bake, Side::Source) => (Weight::ZERO, Some(around.before_last.complement())),
         (Stage::Bake, Side::Target) => (Weight::FULL, None),
         (Stage::SmokeTest, Side::Target) => (Weight::ZERO, Some(around.current)),

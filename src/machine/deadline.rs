@@ -109,6 +109,10 @@ fn stops_the_clock(run: &Run<'_>, reason: Reason) -> bool {
         | Reason::SourceUnhealthy
         | Reason::NotAllowed
         | Reason::SourceUnhealthyToo
+        // A DNS that does not follow is no failure of the application.
+        | Reason::DnsLate
+        | Reason::DnsBlocked
+        | Reason::DnsUnreadable
         | Reason::Held => true,
         // Before the first write a blocker has its deadline; afterwards a person has to decide.
         Reason::PreflightBlocked => run.status.stage > Stage::Preflight,
@@ -131,6 +135,9 @@ fn stood_still(reason_before: &str) -> bool {
         Reason::PreflightBlocked,
         Reason::HealthUnknown,
         Reason::WeightContested,
+        Reason::DnsLate,
+        Reason::DnsBlocked,
+        Reason::DnsUnreadable,
         Reason::SourceUnhealthyToo,
         Reason::SourceUnhealthy,
         Reason::Held,

@@ -18,6 +18,7 @@ use super::resume::{self, highest_epoch};
 use super::run::{Event, Memo, Move, Run, Wait, micro, seconds, sentence_case};
 use super::stages::{self, is_rollback, is_terminal, is_watched};
 use super::summary;
+use super::urgency::{Urgency, urgency};
 use super::{edits, pause, requests};
 use crate::api::namespace_migration::{OnFailure, RemovalPolicy};
 use crate::api::status::{Cause, NamespaceMigrationStatus, RequestKind, Stage, StepPhase, StepProgress, Undone};
@@ -49,13 +50,16 @@ pub struct Needs {
     pub secrets: Vec<String>,
     /// Both sides are asked what the operator may do.
     pub rights: bool,
+    /// DNS is read, as urgently as this. None: nobody needs it.
+    pub dns: Option<Urgency>,
 }
 
 /// What must be looked at before [`decide`], from the status alone. An ended migration needs nothing.
 pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
     let may_go_on = deletion::may_try_again(order);
     let restarts = order.attempt > status.attempt && status.stage != Stage::Completed;
-    let wakes = may_go_on && (restarts || requests::wakes(order, status));
+    let wakes =
+        (may_go_on && (restarts || requests::wakes(order, status))) || deletion::waits_for_request(order, status);
     if order.deletion.is_orphaned() || (is_terminal(status.stage) && !wakes) {
         return Needs::default();
     }
@@ -74,7 +78,7 @@ pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
     // A pass that begins in Pending, or after an end, may walk on. Under way nobody asks: a rollback waits for no answer.
     let begins = status.stage <= Stage::Preflight || (restarts && is_terminal(status.stage));
     let rights = begins && !is_hurried(order, status);
-    Needs { clusters: true, probes: is_watched(status.stage), secrets, rights }
+    Needs { clusters: true, probes: is_watched(status.stage), secrets, rights, dns: urgency(order, status) }
 }
 
 /// Whether a person has asked for something that waits for no read: what is asked for needs none.
@@ -88,7 +92,7 @@ fn is_hurried(order: &Order, status: &NamespaceMigrationStatus) -> bool {
 /// only ever lowers the target; an ended migration gets no effect; conditions move their transition time only with their status.
 pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Observed, now: Timestamp) -> Decision {
     let in_force = edits::in_force(order, status);
-    let mut run = Run { order: &in_force, observed, now, status: status.clone(), events: vec![] };
+    let mut run = Run::new(&in_force, observed, status.clone(), now);
     requests::note(&mut run);
     resume::adopt(&mut run);
     run.status.observed_generation = order.generation;
@@ -99,7 +103,7 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
         wait = wait.looking_again_at(now);
     }
     edits::tell(&mut run, order);
-    let effects = deletion::frame(&run, effects);
+    let effects = deletion::frame(&run, status.stage, effects);
     let wait = deletion::explain(&run, &effects, wait);
     deletion::announce(&mut run, &status.reason, &effects, &wait);
     alarm::call_for_help(&mut run, status, &wait);
@@ -112,18 +116,15 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
 }
 
 /// The status to save when the process ends: the clock of a hold is stopped, so that what it has watched counts for the
-/// next process. None when no clock runs. After a process that died instead, the running stretch is watched again.
+/// next process. None when no clock runs.
 pub fn rest(
-    order: &Order,
     status: &NamespaceMigrationStatus,
     health: &HealthView,
     now: Timestamp,
 ) -> Option<NamespaceMigrationStatus> {
-    let observed = Observed { health: health.clone(), ..Observed::default() };
-    let mut run = Run { order, observed: &observed, now, status: status.clone(), events: vec![] };
-    let memo = stages::stopped_clock(&run).filter(|_| is_watched(status.stage))?;
-    remember(&mut run, memo);
-    Some(run.status)
+    let running = status.step.as_ref().filter(|_| is_watched(status.stage));
+    let step = Some(running.and_then(|step| stages::stopped(step, health, now))?);
+    Some(NamespaceMigrationStatus { step, ..status.clone() })
 }
 
 /// The decision when the order itself, of this generation and attempt, cannot be parsed: nothing is done, and status says why.
@@ -247,6 +248,7 @@ fn remember(run: &mut Run<'_>, memo: Memo) {
     match memo {
         Memo::Plan(plan) => run.status.plan = Some(plan),
         Memo::WrittenNow => run.status.written_since = Some(micro(run.now)),
+        Memo::Rehearsal(rehearsal) => run.status.rehearsal = Some(rehearsal),
         Memo::Undone => undone(run),
         Memo::DeadlineAnew => restart_deadline(run),
         Memo::Frozen => {
@@ -310,6 +312,7 @@ fn enter(run: &mut Run<'_>, stage: Stage) {
     run.status.written_since = None;
     run.status.undone = None;
     if stage == Stage::WeightSource {
+        run.status.rehearsal = None;
         run.status.epoch = highest_epoch(run) + 1;
     }
     if is_terminal(stage) {

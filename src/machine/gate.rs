@@ -1,12 +1,41 @@
-//! Whether DNS serves what was written. The seam where each verification backend answers the same question.
+//! Whether DNS serves what was written: the gates between the writes of the traffic protocol. Each verification backend answers
+//! the same questions, as strongly as it can.
+
+mod answered;
+mod listed;
+mod patience;
+
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// How it is known that a weight is served, with what the backend needs to know.
+use super::observed::Side;
+use super::reason::Reason;
+use super::records::{Evidence, HostView};
+use super::run::{Run, Wait};
+use super::traffic::Weight;
+use crate::api::status::PlannedIngress;
+
+pub(super) use listed::{served_share, share_of};
+
+/// How it is known that a weight is served, and how long everything takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DnsVerification {
+pub struct DnsRules {
+    /// The backend.
+    pub verification: Verification,
+    /// How long each part takes.
+    pub follow: FollowTime,
+}
+
+/// The verification backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verification {
     /// Nothing is asked: served is assumed after the time that everything together may take.
-    AnnotationOnly(FollowTime),
+    AnnotationOnly,
+    /// Route 53's list of records, which is exact.
+    Route53,
+    /// The zone's own name servers, which prove who answers, but no share.
+    AuthoritativeDns,
 }
 
 /// How long each part takes to follow a written annotation.
@@ -16,7 +45,7 @@ pub struct FollowTime {
     pub interval: SignedDuration,
     /// The DNS provider serves it everywhere.
     pub propagation: SignedDuration,
-    /// Resolvers have forgotten the old answer.
+    /// Resolvers have forgotten the old answer, where the record itself does not say when.
     pub record_ttl: SignedDuration,
 }
 
@@ -27,55 +56,166 @@ impl FollowTime {
     }
 }
 
-/// The answer of a gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gate {
-    /// Not yet; ask again at this time at the latest.
-    Closed {
-        /// When the answer may change by itself.
-        until: Timestamp,
-    },
-    /// Served, with the strength of the proof.
-    Open(Proof),
+impl DnsRules {
+    /// How long following takes when all goes well: no deadline may be shorter.
+    pub fn settle_time(&self) -> SignedDuration {
+        self.follow.total()
+    }
+
+    /// Whether DNS is looked at.
+    pub fn is_verified(&self) -> bool {
+        self.verification != Verification::AnnotationOnly
+    }
 }
 
-/// How strong the proof is that a weight is served.
+/// What DNS has to show before it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// One weighted record per kind and source Ingress, with this weight, and no simple one (rule 2).
+    SourceWeighted(Weight),
+    /// The target's records beside them at 0: the same kinds, the same TTL.
+    TargetPublished,
+    /// What receives users has its weight, so that the other side may give.
+    Receives(Side, Weight),
+    /// What gives users away has its weight, and resolvers have forgotten what was before.
+    Gives(Side, Weight),
+    /// The source's share is 100 percent, weighted or still simple, and resolvers have forgotten what was before.
+    SourceServesAll,
+}
+
+impl Goal {
+    /// Whether users' resolvers must have forgotten the old answer too.
+    fn is_for_users(self) -> bool {
+        matches!(self, Self::Gives(..) | Self::SourceServesAll)
+    }
+}
+
+/// How strong the proof is that a goal is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// Enough time has passed; nobody has looked.
     Assumed,
+    /// The name servers answer as they would; an exact share was not proved.
+    Answered,
+    /// The provider has listed exactly this for as long as it takes to serve it everywhere, since this time.
+    Listed {
+        /// When it was first listed.
+        since: Timestamp,
+    },
 }
 
-impl DnsVerification {
-    /// How long following takes when all goes well: no deadline may be shorter.
-    pub fn settle_time(&self) -> SignedDuration {
-        let Self::AnnotationOnly(follow) = self;
-        follow.total()
-    }
+/// A host of an Ingress that moves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) planned: &'a PlannedIngress,
+    pub(super) host: &'a str,
+}
 
-    /// Whether what has been written since `written_since` is served at `now`.
-    pub fn gate(&self, written_since: Timestamp, now: Timestamp) -> Gate {
-        let Self::AnnotationOnly(follow) = self;
-        let until = written_since.saturating_add(follow.total()).unwrap_or(Timestamp::MAX);
-        if now >= until { Gate::Open(Proof::Assumed) } else { Gate::Closed { until } }
+/// Something that DNS shows, and what a person reads of it.
+struct Shown {
+    since: Timestamp,
+    ttl: SignedDuration,
+}
+
+/// Whether DNS shows what was written at `written`, at every host.
+///
+/// # Errors
+/// The wait that the stage is in until it does.
+pub fn gate(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) -> Result<Proof, Wait> {
+    let rules = &run.order.dns;
+    let timed = |span: SignedDuration| written.saturating_add(span).unwrap_or(Timestamp::MAX);
+    match rules.verification {
+        Verification::AnnotationOnly => {
+            let until = timed(rules.follow.total());
+            if run.now >= until { Ok(Proof::Assumed) } else { Err(waits(goal, what, "").until(until)) }
+        }
+        Verification::Route53 => by_list(run, goal, written, what),
+        Verification::AuthoritativeDns => answered::gate(run, goal, written, what),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn annotation_only_opens_after_interval_propagation_and_ttl() {
-        let follow = FollowTime {
-            interval: SignedDuration::from_secs(60),
-            propagation: SignedDuration::from_secs(30),
-            record_ttl: SignedDuration::from_secs(10),
+/// Every host must show it; the slowest one decides.
+fn by_list(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) -> Result<Proof, Wait> {
+    let mut first_listed = written;
+    for place in places(run) {
+        let view = seen(run, place.host, goal, written, what)?;
+        let Evidence::Listed(records) = &view.evidence else {
+            return Err(waits(goal, what, &format!("{} is being read.", place.host)).looking_again_at(soon(run)));
         };
-        let written = Timestamp::UNIX_EPOCH;
-        let dns = DnsVerification::AnnotationOnly(follow);
-        let until = written + SignedDuration::from_secs(100);
-        assert_eq!(dns.gate(written, until - SignedDuration::from_millis(1)), Gate::Closed { until });
-        assert_eq!(dns.gate(written, until), Gate::Open(Proof::Assumed));
+        let shown = listed::shown(run, goal, place, records)
+            .map_err(|missing| patience::waits_for(run, goal, written, what, &missing))?;
+        let since = shown.since.max(written);
+        first_listed = first_listed.max(shown.since);
+        let served = since.saturating_add(run.order.dns.follow.propagation).unwrap_or(Timestamp::MAX);
+        if view.read_at < served {
+            let message = format!("{} is listed as written; the provider needs time to serve it.", place.host);
+            return Err(at_or_soon(run, waits(goal, what, &message), served));
+        }
+        let forgotten = served.saturating_add(shown.ttl).unwrap_or(Timestamp::MAX);
+        if goal.is_for_users() && run.now < forgotten {
+            let message = format!("{} is served; resolvers may keep the old answer until then.", place.host);
+            return Err(waits(goal, what, &message).until(forgotten));
+        }
     }
+    Ok(Proof::Listed { since: first_listed })
+}
+
+/// A wait until every host has been read once: what stands there may forbid the first write.
+pub(super) fn unread(run: &Run<'_>) -> Option<Wait> {
+    if !run.order.dns.is_verified() {
+        return None;
+    }
+    let dns = &run.observed.dns;
+    let place = places(run).into_iter().find(|place| !dns.hosts.contains_key(place.host))?;
+    let what = "Nothing is written yet";
+    Some(match dns.trouble.get(place.host) {
+        Some(trouble) => patience::unreadable(Goal::SourceWeighted(Weight::FULL), what, place.host, trouble),
+        None => Wait::new(Reason::WaitingForDns, format!("{what}: the records of {} are being read.", place.host))
+            .looking_again_at(soon(run)),
+    })
+}
+
+/// Goes on at this time; when it has come already, the next reading decides.
+fn at_or_soon(run: &Run<'_>, wait: Wait, at: Timestamp) -> Wait {
+    if at > run.now { wait.until(at) } else { wait.looking_again_at(soon(run)) }
+}
+
+fn soon(run: &Run<'_>) -> Timestamp {
+    run.now.saturating_add(SignedDuration::from_secs(1)).unwrap_or(run.now)
+}
+
+/// The host as last read.
+fn seen<'a>(run: &Run<'a>, host: &str, goal: Goal, written: Timestamp, what: &str) -> Result<&'a HostView, Wait> {
+    let dns = &run.observed.dns;
+    if let Some(trouble) = dns.trouble.get(host) {
+        return Err(patience::unreadable(goal, what, host, trouble));
+    }
+    dns.hosts.get(host).ok_or_else(|| {
+        let message = format!("{host} has not been read yet.");
+        let late = patience::is_late(run, written);
+        let wait = waits(goal, what, &message).looking_again_at(soon(run));
+        if late { patience::unreadable(goal, what, host, "nobody has answered yet") } else { wait }
+    })
+}
+
+/// The wait of a gate. `found` is what DNS shows meanwhile.
+fn waits(goal: Goal, what: &str, found: &str) -> Wait {
+    let reason = if goal == Goal::SourceServesAll { Reason::WaitingForRollbackDns } else { Reason::WaitingForDns };
+    let found = if found.is_empty() { String::new() } else { format!(" {found}") };
+    Wait::new(reason, format!("{what}; DNS needs time to follow.{found}"))
+}
+
+/// Every host of every Ingress that moves. A host that cannot be seen is remembered.
+pub(super) fn places<'a>(run: &'a Run<'_>) -> Vec<Place<'a>> {
+    run.ingresses()
+        .iter()
+        .flat_map(|planned| hosts(run, planned).into_iter().map(move |host| Place { planned, host }))
+        .collect()
+}
+
+fn hosts<'a>(run: &'a Run<'_>, planned: &'a PlannedIngress) -> BTreeSet<&'a str> {
+    let seen = [Side::Source, Side::Target].into_iter().filter_map(|side| run.ingress(side, planned));
+    let seen = seen.flat_map(|facts| facts.hosts.iter().map(String::as_str));
+    let remembered = run.status.traffic.iter().filter(|traffic| traffic.ingress == planned.name);
+    seen.chain(remembered.flat_map(|traffic| traffic.hosts.iter().map(String::as_str))).collect()
 }

@@ -48,6 +48,7 @@ pub mod reason;
 mod recheck;
 pub mod records;
 pub mod reference;
+mod rehearsal;
 pub mod requests;
 pub mod resume;
 pub mod right;
@@ -55,8 +56,10 @@ pub mod run;
 pub mod side;
 pub mod stages;
 pub mod stamp;
+mod stuck;
 pub mod summary;
 pub mod traffic;
+pub mod urgency;
 
 pub use drive::{Decision, Needs, decide, needs, reject, rest};
 pub use effect::Effect;

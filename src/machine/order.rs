@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use super::allowed::{self, Asked, NotAllowed};
 use super::controls::Controls;
 use super::deletion::Deletion;
-use super::gate::{DnsVerification, FollowTime};
+use super::gate::{DnsRules, FollowTime, Verification};
 use super::observed::Side;
 use super::stamp::{Direction, Stamp};
 use super::traffic::Weight;
@@ -65,7 +65,7 @@ pub struct Order {
     /// Rules of the target cluster.
     pub target: SideRules,
     /// How it is known that a weight is served.
-    pub dns: DnsVerification,
+    pub dns: DnsRules,
     /// Ingress classes that have another name on the target.
     pub classes: BTreeMap<String, String>,
     /// What is said about the object's deletion.
@@ -100,6 +100,10 @@ pub struct SideRules {
     pub colour: String,
     /// Prefix of its external-dns annotations, with the slash.
     pub annotation_prefix: String,
+    /// Its external-dns's --txt-owner-id, where the pair says it.
+    pub owner_id: Option<String>,
+    /// Its external-dns's --policy, where the pair says it.
+    pub policy: Option<String>,
 }
 
 /// Why a spec or its pair cannot be used. The schema refuses most of it before; this is for clusters where it could not.
@@ -261,6 +265,8 @@ impl SideRules {
             identity: side.identity.clone(),
             colour: side.colour.clone(),
             annotation_prefix: side.external_dns.annotation_prefix.clone(),
+            owner_id: Some(side.external_dns.owner_id.clone()).filter(|owner| !owner.is_empty()),
+            policy: side.external_dns.policy.flag().map(str::to_owned),
         }
     }
 }
@@ -291,7 +297,7 @@ fn check_hosts(spec: &NamespaceMigrationSpec) -> BTreeMap<String, String> {
     named.map(|check| (check.name.clone(), check.http.host.clone())).collect()
 }
 
-fn dns(pair: &ClusterPair) -> Result<DnsVerification, OrderError> {
+fn dns(pair: &ClusterPair) -> Result<DnsRules, OrderError> {
     let object = format!("ClusterPair {}", pair.name_any());
     let spec = &pair.spec;
     let source = span(&spec.source.external_dns.interval, &object, "spec.source.externalDNS.interval")?;
@@ -301,9 +307,12 @@ fn dns(pair: &ClusterPair) -> Result<DnsVerification, OrderError> {
         propagation: span(&spec.dns.propagation, &object, "spec.dns.propagation")?,
         record_ttl: span(&spec.dns.record_ttl, &object, "spec.dns.recordTTL")?,
     };
-    match spec.dns.verification {
-        WireVerification::AnnotationOnly => Ok(DnsVerification::AnnotationOnly(follow)),
-    }
+    let verification = match spec.dns.verification {
+        WireVerification::Route53 => Verification::Route53,
+        WireVerification::AuthoritativeDns => Verification::AuthoritativeDns,
+        WireVerification::AnnotationOnly => Verification::AnnotationOnly,
+    };
+    Ok(DnsRules { verification, follow })
 }
 
 fn span(text: &DurationText, object: &str, field: &'static str) -> Result<SignedDuration, OrderError> {

@@ -6,6 +6,7 @@
 
 use super::effect::{IngressCreation, WeightWrite};
 use super::observed::{IngressFacts, NamespaceFacts, Side};
+use super::rehearsal;
 use super::stamp::{Direction, Stamp};
 use super::traffic::Weight;
 
@@ -208,7 +209,9 @@ fn forward(write: &WeightWrite, found: &IngressFacts, other: Option<&IngressFact
     fence(write, other.and_then(|other| other.stamp.as_ref()))?;
     if !keeps(write, found) {
         uncontested(write, write.side, Some(found))?;
-        uncontested(write, write.side.other(), other)?;
+        if !(other.is_none() && rehearsal::sends_nobody(write.side, write.weight, other)) {
+            uncontested(write, write.side.other(), other)?;
+        }
     }
     // Without a weight the other side is a simple record, or not there: it serves, or it never did.
     let other_is_zero = other.and_then(IngressFacts::weight) == Some(Weight::ZERO);

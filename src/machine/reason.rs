@@ -16,6 +16,9 @@ pub enum Reason {
     PreflightBlocked,
     WritingWeights,
     WaitingForDns,
+    DnsLate,
+    DnsBlocked,
+    DnsUnreadable,
     WaitingForNamespace,
     WaitingForServices,
     WaitingForSecrets,
@@ -74,7 +77,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for the documentation and for tests.
-    pub const ALL: [Self; 66] = [
+    pub const ALL: [Self; 69] = [
         Self::InvalidSpec,
         Self::NoClusterPair,
         Self::NotAllowed,
@@ -87,6 +90,9 @@ impl Reason {
         Self::PreflightBlocked,
         Self::WritingWeights,
         Self::WaitingForDns,
+        Self::DnsLate,
+        Self::DnsBlocked,
+        Self::DnsUnreadable,
         Self::WaitingForNamespace,
         Self::WaitingForServices,
         Self::WaitingForSecrets,
@@ -173,6 +179,9 @@ impl Reason {
             Self::PreflightBlocked => ("PreflightBlocked", "A check before the move found a blocker that is not acknowledged."),
             Self::WritingWeights => ("WritingWeights", "Weights are being written to Ingresses."),
             Self::WaitingForDns => ("WaitingForDNS", "The weights are written; DNS needs time to follow."),
+            Self::DnsLate => ("DNSLate", "DNS does not follow in twice the usual time; what it shows and why that may be is in the message."),
+            Self::DnsBlocked => ("DNSBlocked", "A record at a host cannot be shifted as it is; nobody is moved before it is mended."),
+            Self::DnsUnreadable => ("DNSUnreadable", "DNS cannot be read, so that nothing is known of what users get; weights stay."),
             Self::WaitingForNamespace => ("WaitingForNamespace", "The namespace is not on the target yet."),
             Self::WaitingForServices => ("WaitingForServices", "A Service that an Ingress needs is not on the target yet."),
             Self::WaitingForSecrets => ("WaitingForSecrets", "Secrets are being read, copied or compared."),

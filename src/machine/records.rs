@@ -1,6 +1,6 @@
 //! What DNS was seen to serve: record sets as data, with how long each has been so. Filled by `crate::dns`, judged here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -69,14 +69,23 @@ pub struct ListedRecord {
 /// Answers of one name server about one host and kind, asked again and again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerAnswers {
-    /// How often each address was answered since `since`.
-    pub counts: BTreeMap<String, u32>,
-    /// Answers without an address.
-    pub empty: u32,
+    /// How many answers there were.
+    pub answers: u32,
+    /// The addresses, or names, that were ever answered.
+    pub seen: BTreeMap<String, Seen>,
+    /// The last answer that led nowhere: no address, or no such name.
+    pub empty: Option<Seen>,
     /// The longest TTL that was answered.
     pub ttl: Option<SignedDuration>,
-    /// The first of these answers.
-    pub since: Option<Timestamp>,
+}
+
+/// When something was last answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The last answer that had it.
+    pub last: Timestamp,
+    /// How many answers there were since then without it.
+    pub answers_since: u32,
 }
 
 /// What the answer about a host rests on.
@@ -86,7 +95,31 @@ pub enum Evidence {
     /// <https://docs.aws.amazon.com/Route53/latest/APIReference/API_ListResourceRecordSets.html>
     Listed(Vec<ListedRecord>),
     /// Answers of the zone's name servers, by server and kind: they prove who answers, never an exact share.
-    Answered(BTreeMap<(String, RecordKind), ServerAnswers>),
+    Answered {
+        /// By server and kind.
+        servers: BTreeMap<(String, RecordKind), ServerAnswers>,
+        /// The addresses behind each load balancer's name, as far as it could be resolved.
+        balancers: BTreeMap<String, BTreeSet<String>>,
+    },
+}
+
+/// What is known of a cluster's external-dns. Each fact is None where nobody has told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExternalDnsView {
+    /// Its last pass without an error, as its metrics say it.
+    pub last_sync: Option<Timestamp>,
+    /// When the metrics were read.
+    pub asked_at: Option<Timestamp>,
+    /// Why the metrics or the Deployment could not be read.
+    pub trouble: Option<String>,
+    /// Ready Pods of its Deployment.
+    pub ready: Option<i32>,
+    /// Its --policy.
+    pub policy: Option<String>,
+    /// Its --txt-owner-id.
+    pub owner: Option<String>,
+    /// Its --annotation-prefix.
+    pub annotation_prefix: Option<String>,
 }
 
 /// What is known of one host in DNS.
@@ -105,4 +138,8 @@ pub struct DnsView {
     pub hosts: BTreeMap<String, HostView>,
     /// Why the last reading failed, by host, where it did: what was asked, what was answered, what to do.
     pub trouble: BTreeMap<String, String>,
+    /// The source's external-dns.
+    pub source: ExternalDnsView,
+    /// The target's external-dns.
+    pub target: ExternalDnsView,
 }

@@ -8,7 +8,7 @@ use super::stages::{self, is_rollback, is_terminal};
 use super::stamp::{Direction, Stamp};
 use super::summary;
 use super::traffic::Weight;
-use super::{edits, requests};
+use super::{edits, rehearsal, requests};
 use crate::api::Stage;
 use crate::api::status::{Cause, HistoryEntry, NamespaceMigrationStatus, PlannedStep, StepPhase, StepProgress};
 
@@ -137,6 +137,9 @@ fn adopt_shift(run: &mut Run<'_>, newest: &Stamp) {
     let (source, target) = (our_weights(run, Side::Source), our_weights(run, Side::Target));
     // An unseen target has what the source has given away.
     let given = source.iter().min().map(|weight| weight.complement());
+    if share_is_rehearsed(run, given) {
+        return;
+    }
     let Some(share) = target.iter().max().copied().or(given).filter(|weight| *weight > Weight::ZERO) else { return };
     enter_adopted(run, Stage::ShiftTraffic, newest);
     let index = step_of(run, share);
@@ -147,6 +150,14 @@ fn adopt_shift(run: &mut Run<'_>, newest: &Stamp) {
         (false, _) => StepPhase::RaiseTarget,
     };
     run.status.step = Some(progress(run, index, phase));
+}
+
+/// The rehearsal's 99 on the source looks like a step of 1 percent. As long as nothing with a weight is seen on the target it is
+/// none, and everything begins anew.
+fn share_is_rehearsed(run: &Run<'_>, given: Option<Weight>) -> bool {
+    let target = run.view(Side::Target).ingresses.values();
+    let alone = target.filter_map(IngressFacts::weight).all(|weight| weight == Weight::ZERO);
+    run.order.dns.is_verified() && alone && given == Some(rehearsal::LOWERED.complement())
 }
 
 /// Whether a side has not been listed yet and soon will be, as far as is known.

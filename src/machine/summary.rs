@@ -1,6 +1,7 @@
 //! What a person reads: columns, pipeline, traffic, checks and conditions, all from the same decision.
 
 mod conditions;
+mod dns;
 
 pub use conditions::CONDITIONS;
 
@@ -27,6 +28,9 @@ pub fn write(run: &mut Run<'_>, wait: &Wait) {
     run.status.weight = run.status.traffic.iter().filter_map(|traffic| traffic.target_weight).max().unwrap_or(0);
     run.status.exposed_percent =
         is_rollback(run.status.stage).then(|| stages::exposed_percent(run)).filter(|percent| *percent > 0);
+    if !is_terminal(run.status.stage) {
+        dns::write(run);
+    }
     write_health(run);
     write_findings(run);
     if let Some(secrets) = stages::secret_statuses(run).filter(|_| !is_rollback(run.status.stage)) {

@@ -18,6 +18,11 @@ impl Weight {
         Self(u8::try_from(share.clamp(0, 100)).unwrap_or_default())
     }
 
+    /// A share that is known when this is compiled.
+    pub(super) const fn percent_of(share: u8) -> Self {
+        Self(share)
+    }
+
     /// Reads an annotation: a whole number from 0 to 255, in plain digits.
     pub fn parse(text: &str) -> Option<Self> {
         let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

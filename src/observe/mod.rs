@@ -18,7 +18,7 @@ pub async fn observe(site: &Site, order: &Order, needs: &Needs, key: &hmac::Key)
         names => Some(secrets::read(site, &order.namespace, names, key).await),
     };
     let (source, target) = (site.source.view(), site.target.view());
-    let mut observed = Observed { source, target, secrets, health: site.health(), in_front: None };
+    let mut observed = Observed { source, target, secrets, health: site.health(), dns: site.dns(), in_front: None };
     if needs.rights {
         rights::add(site, order, &mut observed).await;
     }

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use namespace_migration::api::Stage;
 use namespace_migration::api::status::StepPhase;
 use namespace_migration::machine::Side;
-use namespace_migration::machine::gate::{DnsVerification, FollowTime};
+use namespace_migration::machine::gate::{DnsRules, FollowTime, Verification};
 use namespace_migration::machine::health::Verdict;
 use namespace_migration::machine::observed::Reach;
 use serde_json::json;
@@ -172,8 +172,10 @@ fn a_hold_without_a_verdict_asks_for_a_person_after_a_quarter_of_an_hour() {
 fn a_dns_that_is_slower_than_a_deadline_is_not_late() {
     let mut world = World::new();
     let hours = SignedDuration::from_hours(3);
-    world.order.dns =
-        DnsVerification::AnnotationOnly(FollowTime { interval: hours, propagation: hours, record_ttl: hours });
+    world.order.dns = DnsRules {
+        verification: Verification::AnnotationOnly,
+        follow: FollowTime { interval: hours, propagation: hours, record_ttl: hours },
+    };
     world.run_until(Stage::Bake);
     world.verdicts.insert(Side::Target, Verdict::Fail);
     world.run_while(|status| !matches!(status.stage, Stage::RolledBack | Stage::RollbackBlocked));

@@ -3,6 +3,7 @@
 //! | Question | Module |
 //! |---|---|
 //! | What are the two clusters here, and how does time pass? | `world` |
+//! | What does DNS serve? | `dns` |
 //! | What is deleted, released and owed? | `object` |
 //! | How are effects carried out, and how can that go wrong? | `executor` |
 //! | What was written, and which promises does that break? | `recording` |
@@ -18,8 +19,10 @@ mod conditions;
 mod contests;
 mod controls;
 mod deadlines;
+mod dns;
 mod ended;
 mod executor;
+mod gates;
 mod object;
 mod pauses;
 mod recording;
@@ -40,5 +43,6 @@ mod rollback;
 mod secrets;
 mod stages;
 mod steps;
+mod stuck;
 mod two_owners;
 mod under_way;

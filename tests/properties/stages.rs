@@ -68,7 +68,7 @@ fn weight_source_writes_and_then_waits_for_dns() {
     let said = "The source's Ingresses get their DNS set identifier and weight 100.";
     assert_eq!(says(&world), (Stage::WeightSource, "WritingWeights", said));
     world.pass();
-    let said = "The source's records are being made weighted; DNS needs time to follow. Users notice nothing.";
+    let said = "The source's records are being made weighted, which users do not notice; DNS needs time to follow.";
     assert_eq!(says(&world), (Stage::WeightSource, "WaitingForDNS", said));
     assert_eq!(world.status.next.as_ref().unwrap().0.to_string(), "2026-11-21T08:03:00Z");
 }
@@ -185,7 +185,8 @@ fn publish_target_waits_for_a_load_balancer_address_of_its_own() {
     assert_eq!(says(&world), (Stage::PublishTarget, "WaitingForLoadBalancer", said));
     world.ingress_mut(Side::Target, "web").addresses = ["192.0.2.20".to_owned()].into();
     world.pass();
-    let said = "The target's records are being published at weight 0; DNS needs time to follow. Users notice nothing.";
+    let said =
+        "The target's records are being published at weight 0, which users do not notice; DNS needs time to follow.";
     assert_eq!(says(&world), (Stage::PublishTarget, "WaitingForDNS", said));
 }
 

@@ -6,16 +6,19 @@ use jiff::{SignedDuration, Timestamp};
 use namespace_migration::api::status::NamespaceMigrationStatus;
 use namespace_migration::api::{ClusterPair, Leftover, NamespaceMigration, Stage};
 use namespace_migration::machine::deletion::Deletion;
+use namespace_migration::machine::gate::Verification;
 use namespace_migration::machine::health::{CheckReport, HealthView, Verdict};
 use namespace_migration::machine::observed::{
     ClusterView, IngressFacts, NamespaceFacts, Reach, SecretFacts, SecretPresence, SecretView, WorkloadFacts,
 };
 use namespace_migration::machine::order::Home;
+use namespace_migration::machine::records::DnsView;
 use namespace_migration::machine::right::Rights;
 use namespace_migration::machine::traffic::Weight;
 use namespace_migration::machine::{Decision, Needs, Observed, Order, Side, decide, needs, rest};
 use serde_json::{Value, json};
 
+use crate::dns::Dns;
 use crate::executor::{Faults, InFlight};
 use crate::recording::{Weights, Write};
 
@@ -100,6 +103,8 @@ pub struct World {
     pub writes: Vec<Write>,
     /// Writes that were permitted and sent, but have not arrived.
     pub in_flight: Vec<InFlight>,
+    /// The zone, where DNS is verified.
+    pub dns: Option<Dns>,
     /// Whether the target's load balancer gives addresses.
     pub load_balancer: bool,
     pub serial: u64,
@@ -109,6 +114,8 @@ pub struct World {
     pub gone: bool,
     snapshots: Vec<(Cluster, Cluster)>,
     watched_since: Option<Timestamp>,
+    /// Until when the process before this one is known to have watched.
+    pub watched_before: Option<Timestamp>,
     last_round: Option<Timestamp>,
 }
 
@@ -130,12 +137,14 @@ impl World {
             status: NamespaceMigrationStatus::default(),
             writes: vec![],
             in_flight: vec![],
+            dns: None,
             load_balancer: true,
             serial: 0,
             leftovers: vec![],
             gone: false,
             snapshots: vec![],
             watched_since: None,
+            watched_before: None,
             last_round: None,
         };
         world.add_ingress(Side::Source, "web", "shop.example");
@@ -147,6 +156,22 @@ impl World {
         let mut world = Self::new();
         world.edit(&spec);
         world
+    }
+
+    /// The same with a zone, two external-dns that follow at once, and a pair that has Route 53 read.
+    pub fn with_dns() -> Self {
+        let mut world = Self::new();
+        world.dns = Some(Dns::default());
+        world.reorder();
+        world.follow();
+        world
+    }
+
+    /// Both external-dns follow.
+    fn follow(&mut self) {
+        if let Some(dns) = &mut self.dns {
+            dns.follow(&self.source, &self.target, self.now);
+        }
     }
 
     /// The same with another status: lost, or forged.
@@ -214,6 +239,9 @@ impl World {
         let Deletion { asked_at, held, .. } = self.order.deletion;
         self.order = order(&self.spec, &self.annotations);
         (self.order.deletion.asked_at, self.order.deletion.held) = (asked_at, held);
+        if self.dns.is_some() {
+            self.order.dns.verification = Verification::Route53;
+        }
     }
 
     /// What the operator sees, `stale` changes late.
@@ -230,7 +258,19 @@ impl World {
             (source.rights, target.rights) = (Rights::NotAsked, Rights::NotAsked);
         }
         let secrets = (!needs.secrets.is_empty()).then(|| self.secret_views(&needs.secrets));
-        Observed { source, target, secrets, health: self.health(needs.probes), in_front: None }
+        Observed {
+            source,
+            target,
+            secrets,
+            health: self.health(needs.probes),
+            dns: self.dns_view(needs),
+            in_front: None,
+        }
+    }
+
+    fn dns_view(&self, needs: &Needs) -> DnsView {
+        let dns = self.dns.as_ref().filter(|_| needs.dns.is_some());
+        dns.map(|dns| dns.view(self.now)).unwrap_or_default()
     }
 
     fn secret_views(&self, names: &[String]) -> BTreeMap<String, SecretView> {
@@ -262,7 +302,7 @@ impl World {
             CheckReport { name, side, verdict, message: message.to_owned() }
         };
         let checks = [Side::Source, Side::Target].map(report).into();
-        HealthView { watched_since, last_round: self.last_round, checks }
+        HealthView { watched_since, watched_before: self.watched_before, last_round: self.last_round, checks }
     }
 
     fn watch(&mut self, probes: bool) {
@@ -275,17 +315,23 @@ impl World {
 
     /// A new process: nothing is remembered but the status, and only what can be reached is listed again.
     pub fn restart(&mut self) {
-        (self.watched_since, self.last_round) = (None, None);
+        (self.watched_since, self.last_round, self.watched_before) = (None, None, None);
         for side in [Side::Source, Side::Target] {
             let cluster = self.side_mut(side);
             cluster.synced = cluster.reach.is_reachable();
         }
     }
 
+    /// The process dies, and the Lease tells the next one until when it lived.
+    pub fn crash_with_a_lease(&mut self, lived_until: Timestamp) {
+        self.restart();
+        self.watched_before = Some(lived_until);
+    }
+
     /// The process ends as it should, and another begins.
     pub fn end_in_order(&mut self) {
         let health = self.health(true);
-        if let Some(status) = rest(&self.order, &self.status, &health, self.now) {
+        if let Some(status) = rest(&self.status, &health, self.now) {
             self.save(&status);
         }
         self.restart();
@@ -294,6 +340,7 @@ impl World {
     /// Time passes. Whoever watches has probed meanwhile.
     pub fn advance(&mut self, span: SignedDuration) {
         self.now = self.now.checked_add(span).unwrap();
+        self.follow();
         if self.watched_since.is_some() {
             self.last_round = Some(self.now);
         }

@@ -1,11 +1,12 @@
 //! PublishTarget (guide step 5): the target's Ingresses, with their own identifier, at weight 0.
 
 use super::super::effect::{Effect, IngressCreation};
-use super::super::gate::Gate;
+use super::super::gate::{self, Goal};
 use super::super::observed::Side;
 use super::super::reason::Reason;
 use super::super::run::{Memo, Move, Run, Wait};
 use super::super::stamp::Direction;
+use super::super::stuck;
 use crate::api::status::PlannedIngress;
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
@@ -27,13 +28,13 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
         return wait.into();
     }
     let Some(written) = &run.status.written_since else { return Move::Remember(Memo::WrittenNow) };
-    match run.order.dns.gate(written.0, run.now) {
-        Gate::Closed { until } => {
-            let message =
-                "The target's records are being published at weight 0; DNS needs time to follow. Users notice nothing.";
-            Wait::new(Reason::WaitingForDns, message).until(until).into()
-        }
-        Gate::Open(_) => Move::Advance { message: "The target is published at weight 0.".to_owned() },
+    if let Some(wait) = stuck::unshiftable(run) {
+        return wait.into();
+    }
+    let what = "The target's records are being published at weight 0, which users do not notice";
+    match gate::gate(run, Goal::TargetPublished, written.0, what) {
+        Err(wait) => wait.into(),
+        Ok(_) => Move::Advance { message: "The target is published at weight 0.".to_owned() },
     }
 }
 

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 
 use super::super::contest;
 use super::super::effect::{Effect, RemovableKind, Removal, WeightWrite};
-use super::super::gate::Gate;
+use super::super::gate::{self, Goal};
 use super::super::observed::{SecretPresence, Side};
 use super::super::reason::Reason;
 use super::super::run::{Memo, Move, Run, Wait};
@@ -41,9 +41,8 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
 /// Both fences have been read back: DNS has its time, then what we created goes if it is to go, then the final stamps.
 fn fenced(run: &Run<'_>) -> Move {
     let Some(written) = &run.status.written_since else { return Move::Remember(Memo::WrittenNow) };
-    if let Gate::Closed { until } = run.order.dns.gate(written.0, run.now) {
-        let message = "The source has 100 and the target 0; DNS needs time to follow.";
-        return Wait::new(Reason::WaitingForRollbackDns, message).until(until).into();
+    if let Err(wait) = gate::gate(run, Goal::SourceServesAll, written.0, "The source has 100 and the target 0") {
+        return wait.into();
     }
     if let Some(removing) = removes(run) {
         return removing;
@@ -214,7 +213,11 @@ fn waits_for_fences(run: &Run<'_>, source: &[WeightWrite], target: &[WeightWrite
 /// The share of users, in percent, that the weights as last seen still send to the target: the worst of all Ingresses.
 pub(in super::super) fn exposed_percent(run: &Run<'_>) -> i32 {
     let ours = run.ingresses().iter().filter(|planned| !is_taken(run, planned));
-    ours.map(|planned| exposed(run, planned)).max().unwrap_or(0)
+    let written = ours.map(|planned| exposed(run, planned));
+    let served = gate::places(run)
+        .into_iter()
+        .filter_map(|place| gate::served_share(run, place.host).filter(|_| !is_taken(run, place.planned)));
+    written.chain(served).max().unwrap_or(0)
 }
 
 fn exposed(run: &Run<'_>, planned: &PlannedIngress) -> i32 {

@@ -2,7 +2,7 @@
 //! seen served, then the target is lowered and seen served; then the step below is held anew.
 
 use super::super::edits;
-use super::super::gate::Gate;
+use super::super::gate::{self, Goal};
 use super::super::health::Verdict;
 use super::super::observed::Side;
 use super::super::order::Step;
@@ -65,14 +65,12 @@ fn sick_source(run: &Run<'_>) -> Option<Wait> {
 }
 
 fn settle(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight) -> Move {
-    match run.order.dns.gate(progress.since.0, run.now) {
-        Gate::Open(_) if side == Side::Source => enter(progress, StepPhase::LowerTarget, run),
-        Gate::Open(_) => arrive(run, progress),
-        Gate::Closed { until } => {
-            let message =
-                format!("On the way down: weight {weight} is written on the {side}; DNS needs time to follow.");
-            Wait::new(Reason::WaitingForDns, message).until(until).into()
-        }
+    let goal = if side == Side::Source { Goal::Receives(side, weight) } else { Goal::Gives(side, weight) };
+    let what = format!("On the way down: weight {weight} is written on the {side}");
+    match gate::gate(run, goal, progress.since.0, &what) {
+        Ok(_) if side == Side::Source => enter(progress, StepPhase::LowerTarget, run),
+        Ok(_) => arrive(run, progress),
+        Err(wait) => wait.into(),
     }
 }
 

@@ -3,20 +3,24 @@
 //! A target Ingress that is already there (CI deploys both sides) gets its identifier and weight 0 first: external-dns
 //! cannot publish it beside a simple record, and once the source is converted it must appear at 0 and at nothing else.
 
-use super::super::gate::Gate;
+use super::super::gate::{self, Goal};
 use super::super::observed::Side;
 use super::super::reason::Reason;
 use super::super::run::{Memo, Move, Run, Wait};
 use super::super::stamp::Direction;
 use super::super::traffic::Weight;
+use super::super::{rehearsal, stuck};
 use super::pending::moved_by_another;
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
     if let Some(wait) = run.cluster_trouble() {
         return wait.into();
     }
-    if let Some(wait) = moved_by_another(run) {
+    if let Some(wait) = moved_by_another(run).or_else(|| gate::unread(run)).or_else(|| stuck::unshiftable(run)) {
         return wait.into();
+    }
+    if let Some(rehearsing) = rehearsal::visit(run) {
+        return rehearsing;
     }
     let mut effects = run.present_targets_at_zero();
     effects.extend(run.missing_writes(Side::Source, Weight::FULL, Direction::Forward));
@@ -25,12 +29,12 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
         return Move::Act { effects, wait: Wait::new(Reason::WritingWeights, message) };
     }
     let Some(written) = &run.status.written_since else { return Move::Remember(Memo::WrittenNow) };
-    match run.order.dns.gate(written.0, run.now) {
-        Gate::Closed { until } => {
-            let message =
-                "The source's records are being made weighted; DNS needs time to follow. Users notice nothing.";
-            Wait::new(Reason::WaitingForDns, message).until(until).into()
-        }
-        Gate::Open(_) => Move::Advance { message: "The source's records are weighted, at 100.".to_owned() },
+    let what = "The source's records are being made weighted, which users do not notice";
+    match gate::gate(run, Goal::SourceWeighted(Weight::FULL), written.0, what) {
+        Err(wait) => wait.into(),
+        Ok(_) => rehearsal::begin(run).unwrap_or_else(|| {
+            let message = format!("The source's records are weighted, at 100.{}", rehearsal::result(run));
+            Move::Advance { message }
+        }),
     }
 }

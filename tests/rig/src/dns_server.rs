@@ -60,7 +60,7 @@ impl Default for Options {
             port: 0,
             seed: 1,
             alias_ttl: BALANCER_TTL,
-            surroundings: Surroundings::new(),
+            surroundings: Surroundings::default(),
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 
 use crate::control_plane::ControlPlane;
 use crate::deploy::checkout;
-use crate::dns_server::{self, DnsServer};
+use crate::dns_server::{self, DnsServer, Surroundings};
 use crate::external_dns::{self, ExternalDns, Pair};
 use crate::progress::say;
 use crate::recording;
@@ -27,6 +27,8 @@ const LOCK: &str = "lock";
 const DOMAIN: &str = "example.com.";
 /// What setups tell their operator when they are told nothing else.
 const RECORD_TTL: &str = "1s";
+/// TTL of answers about load balancers, in seconds: a minute in the original.
+const QUICK_TTL: u32 = 1;
 
 /// Worlds of this process so far.
 static STARTED: AtomicU32 = AtomicU32::new(0);
@@ -48,8 +50,8 @@ pub struct World {
     target: ControlPlane,
     home: OnceCell<ControlPlane>,
     route53: Route53,
-    name_server: DnsServer,
     zone: Zone,
+    name_server: DnsServer,
     external_dns: OnceCell<Pair>,
     /// Tells other runs that this folder is in use, for as long as this process lives.
     _lock: File,
@@ -78,10 +80,7 @@ impl World {
         say(format!("source and target ready in {:.1} s; logs in {}", started_in.as_secs_f32(), folder.display()));
         // Many tests share this account; one that is about its quota starts a Route 53 of its own.
         let route53 = Route53::start(route53::Options { requests_per_second: None, ..Default::default() }).await?;
-        let surroundings = route53.surroundings().clone();
-        let name_server = DnsServer::start(dns_server::Options { surroundings, ..Default::default() }).await?;
         let zone = route53.create_zone(DOMAIN);
-        name_server.serve(Arc::new(zone.clone()));
         Ok(Self {
             folder,
             tools,
@@ -90,9 +89,9 @@ impl World {
             source,
             target,
             home: OnceCell::new(),
+            name_server: name_server(&route53, &zone).await?,
             zone,
             route53,
-            name_server,
             external_dns: OnceCell::new(),
             _lock: lock,
         })
@@ -141,14 +140,14 @@ impl World {
         zone
     }
 
-    /// Answers every zone of this world.
-    pub fn name_server(&self) -> &DnsServer {
-        &self.name_server
-    }
-
     /// The zone of the hosts of sample namespaces, `example.com.`
     pub fn zone(&self) -> &Zone {
         &self.zone
+    }
+
+    /// The name server that users ask. It answers every zone of this world.
+    pub fn name_server(&self) -> &DnsServer {
+        &self.name_server
     }
 
     /// The two external-dns that publish every Ingress of source and target in [`Self::zone`], as `source` and `target`;
@@ -211,6 +210,14 @@ impl World {
         let clusters = [Some(self.source), Some(self.target), self.home.into_inner()];
         futures::future::try_join_all(clusters.into_iter().flatten().map(ControlPlane::stop)).await.map(|_| ())
     }
+}
+
+async fn name_server(route53: &Route53, zone: &Zone) -> Result<DnsServer> {
+    let surroundings = Surroundings::of(route53.balancers().clone());
+    let options = dns_server::Options { alias_ttl: QUICK_TTL, surroundings, ..dns_server::Options::default() };
+    let server = DnsServer::start(options).await?;
+    server.serve(Arc::new(zone.clone()));
+    Ok(server)
 }
 
 fn shared_runtime() -> Result<&'static Runtime> {

@@ -1,13 +1,14 @@
 //! What answers depend on besides the zones: load balancers' addresses, and what is healthy. Settable while it serves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::route53::balancers::Balancers;
 use crate::route53::record::absolute;
 
 /// Below it are the names of AWS's load balancers: `<name>.elb.<region>.amazonaws.com`, and `<name>.<region>.elb.amazonaws.com`
-/// of the older ones.
+/// of the newer ones.
 const AMAZON: &str = ".amazonaws.com.";
 /// What AWS's console puts before a load balancer's name in an alias; it answers as the name itself.
 const DUAL_STACK: &str = "dualstack.";
@@ -15,70 +16,60 @@ const DUAL_STACK: &str = "dualstack.";
 /// A handle on the surroundings; clones share everything.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
-    shared: Arc<Mutex<Shared>>,
+    balancers: Balancers,
+    ill: Arc<Mutex<Ill>>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    balancers: BTreeMap<String, Balancer>,
-    failing_checks: BTreeSet<String>,
-}
-
-#[derive(Debug)]
-struct Balancer {
-    addresses: Vec<IpAddr>,
-    healthy: bool,
+struct Ill {
+    balancers: BTreeSet<String>,
+    checks: BTreeSet<String>,
 }
 
 impl Surroundings {
-    /// Nothing is known yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// A load balancer has a name: what it answers from now on. It is healthy until somebody says otherwise.
-    pub fn name_balancer(&self, name: &str, addresses: impl IntoIterator<Item = IpAddr>) {
-        let addresses = addresses.into_iter().collect();
-        let mut shared = self.lock();
-        let healthy = shared.balancers.get(&absolute(name)).is_none_or(|known| known.healthy);
-        shared.balancers.insert(absolute(name), Balancer { addresses, healthy });
+    /// These load balancers, all healthy.
+    pub fn of(balancers: Balancers) -> Self {
+        Self { balancers, ill: Arc::default() }
     }
 
     /// Whether the load balancer has a healthy target, as Route 53 sees it. Aliases that evaluate their target's health follow.
     pub fn set_balancer_health(&self, name: &str, healthy: bool) {
-        if let Some(balancer) = self.lock().balancers.get_mut(&absolute(name)) {
-            balancer.healthy = healthy;
-        }
+        let name = absolute(name);
+        let mut ill = self.lock();
+        if healthy {
+            ill.balancers.remove(&name)
+        } else {
+            ill.balancers.insert(name)
+        };
     }
 
     /// Whether a health check, by its id, passes. Each one does until somebody says otherwise.
     pub fn set_health_check(&self, id: &str, passes: bool) {
-        let mut shared = self.lock();
+        let mut ill = self.lock();
         if passes {
-            shared.failing_checks.remove(id);
+            ill.checks.remove(id)
         } else {
-            shared.failing_checks.insert(id.to_owned());
-        }
+            ill.checks.insert(id.to_owned())
+        };
     }
 
     /// The addresses of a load balancer, by its name. None: there is no such load balancer.
-    pub fn addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
-        let shared = self.lock();
-        shared.balancers.get(balancer_name(name)).map(|balancer| balancer.addresses.clone())
+    pub(super) fn addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
+        self.balancers.addresses(balancer_name(name))
     }
 
     /// Whether what an alias points to is healthy; a load balancer that does not exist is not.
     pub(super) fn is_balancer_healthy(&self, name: &str) -> bool {
-        self.lock().balancers.get(balancer_name(name)).is_some_and(|balancer| balancer.healthy)
+        self.addresses(name).is_some() && !self.lock().balancers.contains(balancer_name(name))
     }
 
     pub(super) fn does_check_pass(&self, id: &str) -> bool {
-        !self.lock().failing_checks.contains(id)
+        !self.lock().checks.contains(id)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shared> {
+    fn lock(&self) -> MutexGuard<'_, Ill> {
         // Each change is a single step, so that a panic elsewhere leaves nothing half done.
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ill.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,13 +94,17 @@ mod tests {
     }
 
     #[test]
-    fn a_named_load_balancer_is_found_with_and_without_dualstack() {
-        let surroundings = Surroundings::new();
+    fn a_load_balancer_is_found_with_and_without_dualstack() {
+        let balancers = Balancers::default();
+        let surroundings = Surroundings::of(balancers.clone());
         let address: IpAddr = "127.0.1.1".parse().unwrap();
-        surroundings.name_balancer("A1.elb.eu-west-2.amazonaws.com", [address]);
-        assert_eq!(surroundings.addresses("a1.elb.eu-west-2.amazonaws.com."), Some(vec![address]));
-        assert_eq!(surroundings.addresses("dualstack.a1.elb.eu-west-2.amazonaws.com."), Some(vec![address]));
-        assert_eq!(surroundings.addresses("b1.elb.eu-west-2.amazonaws.com."), None);
+        balancers.set("A1.elb.eu-west-2.amazonaws.com", vec![address]);
+        for name in ["a1.elb.eu-west-2.amazonaws.com.", "dualstack.a1.elb.eu-west-2.amazonaws.com."] {
+            assert_eq!(surroundings.addresses(name), Some(vec![address]));
+            assert!(surroundings.is_balancer_healthy(name));
+        }
+        surroundings.set_balancer_health("a1.elb.eu-west-2.amazonaws.com", false);
+        assert!(!surroundings.is_balancer_healthy("dualstack.a1.elb.eu-west-2.amazonaws.com."));
         assert!(!surroundings.is_balancer_healthy("b1.elb.eu-west-2.amazonaws.com."));
     }
 }

@@ -11,6 +11,9 @@ use super::browser::Browser;
 use super::memory::{Found, Habit, Memory, Missing};
 use super::resolver::{Family, resolve};
 use super::visit::{Cause, Side, Visit};
+use crate::dns_server::DnsServer;
+use crate::load_balancer::LoadBalancer;
+use crate::setup::Setup;
 
 /// Where the sides are, for users whose DNS knows addresses only.
 #[derive(Clone, Debug)]
@@ -19,6 +22,16 @@ pub struct Streets {
     pub name_server: SocketAddr,
     /// The HTTPS port at each address, and the side that it belongs to.
     pub doors: BTreeMap<IpAddr, Door>,
+}
+
+impl Streets {
+    /// Where the load balancers of a setup are.
+    pub fn of(setup: &Setup, name_server: &DnsServer) -> Self {
+        let door =
+            |balancer: &LoadBalancer, side| (balancer.https().ip(), Door { side, port: balancer.https().port() });
+        let doors = [door(setup.source_balancer(), Side::Source), door(setup.target_balancer(), Side::Target)];
+        Self { name_server: name_server.address(), doors: BTreeMap::from(doors) }
+    }
 }
 
 /// A load balancer's way in.

@@ -1,8 +1,7 @@
 //! Each rule of Route 53, with the page that states it.
 
 use super::*;
-use crate::dns_server::Surroundings;
-use crate::route53::balancers::elb_name;
+use crate::route53::balancers::{Balancers, elb_name};
 use crate::route53::record::Policy;
 
 const HOST: &str = "shop.example.com.";
@@ -11,7 +10,7 @@ const ID: &str = "Z1";
 /// A zone in which batches are tried.
 struct Tried {
     records: Records,
-    surroundings: Surroundings,
+    balancers: Balancers,
 }
 
 impl Tried {
@@ -24,9 +23,9 @@ impl Tried {
         for set in apex {
             records.apply(&create(set));
         }
-        let surroundings = Surroundings::new();
-        surroundings.name_balancer(&elb_name("blue"), ["127.0.1.1".parse().unwrap()]);
-        Self { records, surroundings }
+        let balancers = Balancers::default();
+        balancers.set(&elb_name("blue"), vec!["127.0.1.1".parse().unwrap()]);
+        Self { records, balancers }
     }
 
     /// A zone in which these sets stand.
@@ -37,7 +36,7 @@ impl Tried {
     }
 
     fn change(&mut self, changes: &[Change]) -> Result<(), Vec<String>> {
-        let place = Place { id: ID, origin: "example.com.", surroundings: &self.surroundings };
+        let place = Place { id: ID, origin: "example.com.", balancers: &self.balancers };
         self.records = accept(&place, &self.records, changes)?;
         Ok(())
     }

@@ -1,0 +1,50 @@
+//! A gate that stays closed: when it is late, and what is said of it. DNS that does not follow is no failure of the application.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Goal, waits};
+use crate::machine::reason::Reason;
+use crate::machine::run::{Run, Wait, words};
+use crate::machine::stuck;
+
+/// How long DNS takes to follow: as measured by the rehearsal, or as the pair says.
+pub(in super::super) fn expected(run: &Run<'_>) -> SignedDuration {
+    let measured = run.status.rehearsal.as_ref().map(|rehearsal| SignedDuration::from_millis(rehearsal.lag_millis));
+    let follow = &run.order.dns.follow;
+    measured
+        .filter(|lag| *lag > SignedDuration::ZERO)
+        .unwrap_or_else(|| follow.interval.saturating_add(follow.propagation))
+}
+
+/// Whether DNS takes more than twice as long as expected.
+pub(super) fn is_late(run: &Run<'_>, written: Timestamp) -> bool {
+    run.now > late_at(run, written)
+}
+
+fn late_at(run: &Run<'_>, written: Timestamp) -> Timestamp {
+    let pair = run.order.dns.follow.interval.saturating_add(run.order.dns.follow.propagation);
+    let patience = expected(run).max(pair).saturating_mul(2).saturating_add(SignedDuration::from_secs(5));
+    written.saturating_add(patience).unwrap_or(Timestamp::MAX)
+}
+
+/// What is missing, and, when it is late, why that may be.
+pub(super) fn waits_for(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str, missing: &str) -> Wait {
+    let wait = waits(goal, what, missing);
+    if !is_late(run, written) {
+        return wait.looking_again_at(late_at(run, written));
+    }
+    let usual = words(expected(run));
+    let cause = stuck::explain(run, goal, written);
+    let reason = if goal == Goal::SourceServesAll { wait.reason } else { Reason::DnsLate };
+    let message = format!("{what}, but DNS does not follow, which usually takes {usual}. {missing} {}", cause.found);
+    Wait { reason, message, unblock: cause.fix, ..wait }
+}
+
+/// DNS cannot be read: nothing is known, so nothing goes on.
+pub(super) fn unreadable(goal: Goal, what: &str, host: &str, trouble: &str) -> Wait {
+    let reason = if goal == Goal::SourceServesAll { Reason::WaitingForRollbackDns } else { Reason::DnsUnreadable };
+    let message = format!("{what}, but DNS cannot be read at {host}: {trouble}");
+    Wait::new(reason, message).unblocked_by(
+        "Mend what is said of the reading; weights stay until DNS is seen, and it goes on by itself. A rollback is written all the same.",
+    )
+}

@@ -1,0 +1,116 @@
+//! A zone with an external-dns on each side, as data: each follows when it runs, and Route 53 refuses what it refuses.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use namespace_migration::machine::Side;
+use namespace_migration::machine::observed::IngressFacts;
+use namespace_migration::machine::records::{
+    DnsView, Evidence, ExternalDnsView, HostView, ListedRecord, RecordKind, RecordSet, Routing,
+};
+use namespace_migration::machine::traffic::{Weight, target_share};
+
+use crate::world::Cluster;
+
+/// The zone.
+#[derive(Clone, Debug, Default)]
+pub struct Dns {
+    /// Records by host.
+    pub records: BTreeMap<String, Vec<ListedRecord>>,
+    /// Sides whose external-dns does not run.
+    pub stopped: BTreeSet<Side>,
+    /// Why nothing can be read, if so.
+    pub unreadable: Option<String>,
+    /// What is known of each external-dns.
+    pub known: BTreeMap<Side, ExternalDnsView>,
+    /// When it was last read, if that was not just now.
+    pub read_at: Option<Timestamp>,
+}
+
+impl Dns {
+    /// Both external-dns look at their clusters, as far as they run.
+    pub fn follow(&mut self, source: &Cluster, target: &Cluster, now: Timestamp) {
+        for (side, cluster) in [(Side::Source, source), (Side::Target, target)] {
+            if !self.stopped.contains(&side) {
+                self.sync(side, cluster, now);
+            }
+        }
+    }
+
+    /// One external-dns makes its records what its Ingresses say; a host whose change is refused stays as it is.
+    pub fn sync(&mut self, side: Side, cluster: &Cluster, now: Timestamp) {
+        let published = cluster.ingresses.values().filter(|facts| !facts.addresses.is_empty());
+        let mut wanted: BTreeMap<String, Vec<RecordSet>> = BTreeMap::new();
+        for facts in published {
+            for host in &facts.hosts {
+                wanted.entry(host.clone()).or_default().push(record(side, facts));
+            }
+        }
+        let hosts: BTreeSet<_> = wanted.keys().chain(self.records.keys()).cloned().collect();
+        for host in hosts {
+            self.change(side, &host, wanted.remove(&host).unwrap_or_default(), now);
+        }
+    }
+
+    fn change(&mut self, side: Side, host: &str, wanted: Vec<RecordSet>, now: Timestamp) {
+        let old = self.records.get(host).cloned().unwrap_or_default();
+        let (mine, others): (Vec<_>, Vec<_>) = old.into_iter().partition(|record| record.set.owner == owner(side));
+        let since = |set: &RecordSet| mine.iter().find(|old| old.set == *set).map_or(now, |old| old.since);
+        let new: Vec<_> = wanted.into_iter().map(|set| ListedRecord { since: since(&set), set }).collect();
+        let all: Vec<_> = others.into_iter().chain(new).collect();
+        let simple = all.iter().filter(|record| record.set.routing == Routing::Simple).count();
+        if simple == 0 || all.len() == 1 {
+            self.records.insert(host.to_owned(), all);
+        }
+    }
+
+    /// What a reading shows.
+    pub fn view(&self, now: Timestamp) -> DnsView {
+        let trouble =
+            self.unreadable.iter().flat_map(|why| self.records.keys().map(|host| (host.clone(), why.clone())));
+        let seen = |records: &Vec<ListedRecord>| HostView {
+            read_at: self.read_at.unwrap_or(now),
+            evidence: Evidence::Listed(records.clone()),
+        };
+        DnsView {
+            hosts: self.records.iter().map(|(host, records)| (host.clone(), seen(records))).collect(),
+            trouble: trouble.collect(),
+            source: self.known.get(&Side::Source).cloned().unwrap_or_default(),
+            target: self.known.get(&Side::Target).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// The share of a host's answers, in percent, that leads to the target.
+    pub fn share(&self, host: &str) -> i32 {
+        let Some(records) = self.records.get(host) else { return 0 };
+        let weights = |side: Side| -> Vec<Weight> {
+            let of_side = records.iter().filter(|record| record.set.owner == owner(side));
+            of_side
+                .map(|record| match record.set.routing {
+                    Routing::Weighted(weight) => weight,
+                    Routing::Simple | Routing::Other(_) => Weight::FULL,
+                })
+                .collect()
+        };
+        target_share(&weights(Side::Source), &weights(Side::Target))
+    }
+}
+
+fn owner(side: Side) -> Option<String> {
+    Some(format!("{side}-owner"))
+}
+
+fn record(side: Side, facts: &IngressFacts) -> RecordSet {
+    let routing = match &facts.identifier {
+        Some(_) => Routing::Weighted(facts.weight().unwrap_or_default()),
+        None => Routing::Simple,
+    };
+    RecordSet {
+        kind: RecordKind::A,
+        identifier: facts.identifier.clone(),
+        routing,
+        ttl: None,
+        leads_to: facts.addresses.iter().cloned().collect(),
+        owner: owner(side),
+    }
+}
