@@ -317,7 +317,7 @@ fn balancer_name(world: &World, options: &Options, address: &str, side: &str) ->
     }
     let name = elb_name(&format!("{}-{side}", options.name));
     let address = address.parse().context("the address of a load balancer")?;
-    world.route53().balancers().set(&name, vec![address]);
+    world.route53().surroundings().name_balancer(&name, [address]);
     Ok(Some(name))
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 
 use crate::control_plane::ControlPlane;
 use crate::deploy::checkout;
-use crate::dns_server::{self, DnsServer, Surroundings};
+use crate::dns_server::{self, DnsServer};
 use crate::external_dns::{self, ExternalDns, Pair};
 use crate::progress::say;
 use crate::recording;
@@ -25,8 +25,7 @@ const KEPT: usize = 5;
 const LOCK: &str = "lock";
 /// The zone of every host that a sample namespace has.
 const DOMAIN: &str = "example.com.";
-/// What setups tell their operator when they are told nothing else.
-const RECORD_TTL: &str = "1s";
+
 /// TTL of answers about load balancers, in seconds: a minute in the original.
 const QUICK_TTL: u32 = 1;
 
@@ -50,8 +49,8 @@ pub struct World {
     target: ControlPlane,
     home: OnceCell<ControlPlane>,
     route53: Route53,
-    zone: Zone,
     name_server: DnsServer,
+    zone: Zone,
     external_dns: OnceCell<Pair>,
     /// Tells other runs that this folder is in use, for as long as this process lives.
     _lock: File,
@@ -80,7 +79,11 @@ impl World {
         say(format!("source and target ready in {:.1} s; logs in {}", started_in.as_secs_f32(), folder.display()));
         // Many tests share this account; one that is about its quota starts a Route 53 of its own.
         let route53 = Route53::start(route53::Options { requests_per_second: None, ..Default::default() }).await?;
+        let surroundings = route53.surroundings().clone();
+        let options = dns_server::Options { surroundings, alias_ttl: QUICK_TTL, ..dns_server::Options::default() };
+        let name_server = DnsServer::start(options).await?;
         let zone = route53.create_zone(DOMAIN);
+        name_server.serve(Arc::new(zone.clone()));
         Ok(Self {
             folder,
             tools,
@@ -89,9 +92,9 @@ impl World {
             source,
             target,
             home: OnceCell::new(),
-            name_server: name_server(&route53, &zone).await?,
             zone,
             route53,
+            name_server,
             external_dns: OnceCell::new(),
             _lock: lock,
         })
@@ -140,23 +143,20 @@ impl World {
         zone
     }
 
+    /// Answers every zone of this world.
+    pub fn name_server(&self) -> &DnsServer {
+        &self.name_server
+    }
+
     /// The zone of the hosts of sample namespaces, `example.com.`
     pub fn zone(&self) -> &Zone {
         &self.zone
     }
 
-    /// The name server that users ask. It answers every zone of this world.
-    pub fn name_server(&self) -> &DnsServer {
-        &self.name_server
-    }
-
     /// The two external-dns that publish every Ingress of source and target in [`Self::zone`], as `source` and `target`;
     /// the first call starts them. A test that stops one or sets it up in another way starts a pair of its own.
     pub async fn external_dns(&self) -> Result<&Pair> {
-        let options = ["source", "target"].map(|name| external_dns::Options {
-            arguments: vec![format!("--min-ttl={RECORD_TTL}")],
-            ..external_dns::Options::new(name, &self.zone)
-        });
+        let options = ["source", "target"].map(|name| external_dns::Options::new(name, &self.zone));
         self.external_dns.get_or_try_init(|| self.start_external_dns(options)).await
     }
 
@@ -210,14 +210,6 @@ impl World {
         let clusters = [Some(self.source), Some(self.target), self.home.into_inner()];
         futures::future::try_join_all(clusters.into_iter().flatten().map(ControlPlane::stop)).await.map(|_| ())
     }
-}
-
-async fn name_server(route53: &Route53, zone: &Zone) -> Result<DnsServer> {
-    let surroundings = Surroundings::of(route53.balancers().clone());
-    let options = dns_server::Options { alias_ttl: QUICK_TTL, surroundings, ..dns_server::Options::default() };
-    let server = DnsServer::start(options).await?;
-    server.serve(Arc::new(zone.clone()));
-    Ok(server)
 }
 
 fn shared_runtime() -> Result<&'static Runtime> {

@@ -86,7 +86,7 @@ fn weighted(identifier: &str, weight: &str) -> Value {
 /// The name that a side's load balancer has in this test; it resolves from now on.
 fn named(scene: &Scene, side: &str, address: &str) -> Result<Value> {
     let name = elb_name(&format!("{}-{side}", scene.class));
-    scene.world.route53().balancers().set(&name, vec![address.parse()?]);
+    scene.world.route53().surroundings().name_balancer(&name, [address.parse()?]);
     Ok(json!({"hostname": name}))
 }
 

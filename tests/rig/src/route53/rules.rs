@@ -12,10 +12,10 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use super::balancers::Balancers;
 use super::journal::{Action, Change};
 use super::record::{Key, Kind, Policy, RecordSet, Routing, Target};
 use super::records::Records;
+use crate::dns_server::Surroundings;
 
 /// `ResourceRecord` elements in one request; those of an UPSERT count twice.
 const RECORDS_OF_A_BATCH: usize = 1000;
@@ -33,7 +33,7 @@ pub(super) struct Place<'a> {
     /// The zone's name.
     pub(super) origin: &'a str,
     /// The load balancers that an alias may point to.
-    pub(super) balancers: &'a Balancers,
+    pub(super) surroundings: &'a Surroundings,
 }
 
 /// What the zone holds after the batch; or every broken rule, and nothing has happened.

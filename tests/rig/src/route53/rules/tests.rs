@@ -1,7 +1,8 @@
 //! Each rule of Route 53, with the page that states it.
 
 use super::*;
-use crate::route53::balancers::{Balancers, elb_name};
+use crate::dns_server::Surroundings;
+use crate::route53::balancers::elb_name;
 use crate::route53::record::Policy;
 
 const HOST: &str = "shop.example.com.";
@@ -10,7 +11,7 @@ const ID: &str = "Z1";
 /// A zone in which batches are tried.
 struct Tried {
     records: Records,
-    balancers: Balancers,
+    surroundings: Surroundings,
 }
 
 impl Tried {
@@ -23,9 +24,9 @@ impl Tried {
         for set in apex {
             records.apply(&create(set));
         }
-        let balancers = Balancers::default();
-        balancers.set(&elb_name("blue"), vec!["127.0.1.1".parse().unwrap()]);
-        Self { records, balancers }
+        let surroundings = Surroundings::new();
+        surroundings.name_balancer(&elb_name("blue"), ["127.0.1.1".parse().unwrap()]);
+        Self { records, surroundings }
     }
 
     /// A zone in which these sets stand.
@@ -36,7 +37,7 @@ impl Tried {
     }
 
     fn change(&mut self, changes: &[Change]) -> Result<(), Vec<String>> {
-        let place = Place { id: ID, origin: "example.com.", balancers: &self.balancers };
+        let place = Place { id: ID, origin: "example.com.", surroundings: &self.surroundings };
         self.records = accept(&place, &self.records, changes)?;
         Ok(())
     }
