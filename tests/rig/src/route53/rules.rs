@@ -26,6 +26,9 @@ const WEIGHTED_SETS: usize = 100;
 /// Values of one set.
 const VALUES_OF_A_SET: usize = 400;
 
+/// Sets of one zone.
+const SETS_OF_A_ZONE: usize = 10_000;
+
 /// The zone that a batch is about.
 pub(super) struct Place<'a> {
     /// The zone's id, without `/hostedzone/`.
@@ -52,6 +55,7 @@ pub(super) fn accept(place: &Place<'_>, before: &Records, changes: &[Change]) ->
         broken.extend(against_result(place, &after, &change.set));
     }
     broken.extend(apex(place, &after));
+    broken.extend(zone_size(place, &after));
     broken.sort();
     broken.dedup();
     if broken.is_empty() { Ok(after) } else { Err(broken) }
@@ -251,4 +255,9 @@ fn apex(place: &Place<'_>, after: &Records) -> Vec<String> {
         broken.push("A HostedZone must contain exactly one SOA record.".to_owned());
     }
     broken
+}
+
+/// <https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/DNSLimitations.html#limits-api-entities-hosted-zones>
+fn zone_size(place: &Place<'_>, after: &Records) -> Option<String> {
+    (after.len() > SETS_OF_A_ZONE).then(|| format!("Exceeded limit MAX_RRSETS_BY_ZONE for zone: {}", place.id))
 }

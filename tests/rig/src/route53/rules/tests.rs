@@ -344,3 +344,13 @@ fn the_apex_keeps_its_name_servers() {
     let expected = "A HostedZone must contain at least one NS record for the zone itself.";
     assert_eq!(Tried::new().refused(&[delete(ns)]), expected);
 }
+
+/// <https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/DNSLimitations.html#limits-api-entities-hosted-zones>: 10,000
+/// records in a zone. The text: DNSControl/dnscontrol#908.
+#[test]
+fn a_zone_has_10000_sets_at_most() {
+    let set = |number: usize| RecordSet::simple(&format!("n{number}.example.com"), Kind::A, 60, ["192.0.2.1"]);
+    let mut tried = Tried::new();
+    (0..9_998).for_each(|number| tried.records.apply(&create(set(number))));
+    assert_eq!(tried.refused(&[create(set(9_998))]), "Exceeded limit MAX_RRSETS_BY_ZONE for zone: Z1");
+}
