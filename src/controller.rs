@@ -14,12 +14,14 @@ mod readable;
 mod rest;
 mod sites;
 mod waits;
+mod watches;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use futures::channel::mpsc::UnboundedSender;
 use futures::{StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt as _};
 use kube_runtime::controller::Controller;
@@ -43,6 +45,7 @@ use memory::Memory;
 use pairs::Pairs;
 use pass::{ReconcileError, caught, retry};
 use waits::Waits;
+use watches::Watches;
 
 /// A part of the process that `/readyz` waits for.
 pub const MIGRATIONS_LISTED: &str = "migrations listed";
@@ -55,6 +58,7 @@ pub struct Operator {
     identity: Home,
     pairs: Pairs,
     sites: Mutex<HashMap<ObjectRef<NamespaceMigration>, Arc<Site>>>,
+    watches: Watches,
     memory: Memory,
     /// Reads DNS for every migration that asks.
     dns: DnsReader,
@@ -80,6 +84,8 @@ pub struct Setting {
     pub selector: Option<String>,
     /// Who may go forward.
     pub leadership: Leadership,
+    /// Until when the leader before this process watched; None when nobody knows.
+    pub watched_before: Option<Timestamp>,
 }
 
 /// Why the controller ended without being asked to.
@@ -148,11 +154,12 @@ impl Operator {
         trigger: UnboundedSender<ObjectRef<NamespaceMigration>>,
         pair_trigger: UnboundedSender<ObjectRef<ClusterPair>>,
     ) -> Self {
-        let Setting { home, identity, leadership, .. } = setting;
+        let Setting { home, identity, leadership, watched_before, .. } = setting;
         let teller = Teller::new(home.clients.requests.clone());
         Self {
             pairs: Pairs::new(pair_trigger),
             sites: Mutex::default(),
+            watches: Watches::new(watched_before),
             memory: Memory::new(home.metrics.clone()),
             dns: DnsReader::new(home.clone()),
             waits: Waits::default(),
@@ -190,6 +197,7 @@ impl Operator {
 
     fn forget(&self, gone: &ObjectRef<NamespaceMigration>) {
         self.close_site(gone);
+        self.watches.forget(gone);
         self.hurry.forget(gone);
         self.release_claim(gone);
         let uid = self.memory.forget(gone);

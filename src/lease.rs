@@ -15,6 +15,7 @@ mod tests;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::PostParams;
 use kube::{Api, Client};
@@ -115,6 +116,8 @@ pub struct Election {
     leases: Api<Lease>,
     candidacy: Candidacy,
     seen: Option<Seen>,
+    /// What the Lease said of its last holder when this process took it; None before.
+    predecessor: Option<Option<Timestamp>>,
     leadership: Leadership,
     metrics: Metrics,
 }
@@ -129,7 +132,12 @@ impl Election {
     pub fn new(home: Client, candidacy: Candidacy, metrics: Metrics) -> Self {
         let leases = Api::namespaced(home, &candidacy.namespace);
         let leadership = Leadership { proved_until: Some(Arc::new(Mutex::new(Instant::now()))) };
-        Self { leases, candidacy, seen: None, leadership, metrics }
+        Self { leases, candidacy, seen: None, predecessor: None, leadership, metrics }
+    }
+
+    /// Until when the leader before this process is known to have lived, by that one's clock. None when there was none.
+    pub fn predecessor_lived_until(&self) -> Option<Timestamp> {
+        self.predecessor.flatten()
     }
 
     /// What those who write ask.
@@ -261,6 +269,7 @@ impl Election {
         if *action != Action::Renew {
             tracing::info!(lease = self.name(), identity, "this operator leads");
         }
+        self.predecessor.get_or_insert(self.seen.as_ref().and_then(Seen::renewed_at));
         self.leadership.prove(began + times.renew_deadline);
         self.seen = Some(Seen::after_look(self.seen.as_ref(), written, Instant::now()));
         self.metrics.leader.set(1);

@@ -3,6 +3,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use jiff::Timestamp;
+
 use crate::cluster::connection::Connection;
 use crate::cluster::namespace_watch::{NamespaceWatch, Scope};
 use crate::cluster::rights::LastAnswer;
@@ -29,6 +31,7 @@ pub struct Site {
     pub target: Arc<NamespaceWatch>,
     /// What both sides have last said of the operator's rights.
     pub rights: LastAnswer,
+    watched_before: Option<Timestamp>,
     prober: Mutex<Option<Prober>>,
     dns: Mutex<Option<Asking>>,
     wake: Wake,
@@ -36,7 +39,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Starts to watch the namespace in both clusters.
+    /// Starts to watch the namespace in both clusters. An earlier watch is known to have lasted until `watched_before`.
     pub fn open(
         uid: String,
         order: &Order,
@@ -44,6 +47,7 @@ impl Site {
         target: Arc<Connection>,
         wake: Wake,
         metrics: Metrics,
+        watched_before: Option<Timestamp>,
     ) -> Self {
         let watch = |side: Side, connection: Arc<Connection>| {
             let scope = scope(order, side);
@@ -52,7 +56,7 @@ impl Site {
         };
         let (source, target) = (watch(Side::Source, source), watch(Side::Target, target));
         let (rights, prober, dns) = (LastAnswer::default(), Mutex::default(), Mutex::default());
-        Self { uid, source, target, rights, prober, dns, wake, metrics }
+        Self { uid, source, target, rights, watched_before, prober, dns, wake, metrics }
     }
 
     /// Whether it is the site of this migration, watched through these connections and by these rules. The rules of a pair may
@@ -75,7 +79,8 @@ impl Site {
 
     /// What the prober says. Nothing, while there is none.
     pub fn health(&self) -> HealthView {
-        self.prober().as_ref().map(Prober::health).unwrap_or_default()
+        let health = self.prober().as_ref().map(Prober::health).unwrap_or_default();
+        HealthView { watched_before: self.watched_before, ..health }
     }
 
     /// Probes by this plan, or not at all.

@@ -60,7 +60,10 @@ pub struct Leftover {
     pub attempt: i32,
     /// The number in the stamp. An Ingress with a higher one, or with the running stamp of another migration, is left alone.
     pub epoch: i64,
-    /// Why it could not be written in time.
+    /// Why it is not written yet, in one word of the catalogue of reasons.
+    #[serde(default)]
+    pub reason: String,
+    /// The same in a sentence, as it was when the word last changed.
     pub why: String,
     /// Since when it has been left over.
     pub since: Time,

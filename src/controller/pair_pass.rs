@@ -14,7 +14,7 @@ use super::{Operator, locked};
 use crate::api::{ClusterPair, Leftover};
 use crate::cluster::call::CallError;
 use crate::execute::{Clusters, settle};
-use crate::machine::debt::{Settlement, waits_for_source};
+use crate::machine::debt::{Settlement, waiting, waits_for_source};
 use crate::machine::pair::{ClusterReach, PairView};
 use crate::machine::run::Event;
 use crate::machine::{self, Reason, Side};
@@ -46,6 +46,16 @@ struct Settled {
     tries_again: bool,
 }
 
+impl Settled {
+    /// Notes why a debt waits, if that is news.
+    fn still_waits(&mut self, pair: &ClusterPair, debt: &Leftover, reason: Option<Reason>, why: &str) {
+        let Some((known, event)) = waiting(debt, reason, why) else { return };
+        tracing::warn!(pair = pair.name_any(), reason = known.reason, "{}", event.note);
+        self.left.iter_mut().filter(|left| *left == debt).for_each(|left| left.clone_from(&known));
+        self.events.push(event);
+    }
+}
+
 /// One pass, of which a panic is caught and counted: one pair's trouble is not the others'.
 pub(super) async fn caught(pair: Arc<ClusterPair>, operator: Arc<Operator>) -> Result<Action, PairError> {
     let pass = AssertUnwindSafe(reconcile(pair, Arc::clone(&operator))).catch_unwind();
@@ -59,10 +69,10 @@ async fn reconcile(pair: Arc<ClusterPair>, operator: Arc<Operator>) -> Result<Ac
     let before = pair.status.clone().unwrap_or_default();
     let settled = pay(&operator, &pair, &before.leftovers).await;
     let view = view(&operator, &pair, !settled.left.is_empty());
-    let is_paid = settled.left.len() < before.leftovers.len();
+    let is_news = settled.left != before.leftovers;
     operator.measure_leftovers(&pair, settled.left.len());
     let wanted = machine::pair::status(&before, &view, settled.left, crate::cluster::now());
-    if wanted != before && (is_paid || operator.pairs.is_news(&pair, &wanted)) {
+    if wanted != before && (is_news || operator.pairs.is_news(&pair, &wanted)) {
         match status::publish_pair(&operator.home.clients.requests, &pair, &wanted).await {
             Ok(_) => operator.home.metrics.status_writes.inc(),
             Err(error) if error.is_conflict() => return Ok(Action::requeue(LOOK_AGAIN)),
@@ -125,18 +135,12 @@ fn note(
     settlement: Settlement,
     answers: bool,
 ) {
-    let about = format!(
-        "The weight {} of Ingress {} in namespace {} on the {}",
-        debt.weight,
-        debt.ingress,
-        debt.namespace,
-        debt.cluster()
-    );
+    let about = debt.in_words();
     let (reason, outcome, note) = match settlement {
-        Settlement::Waits { why } => {
+        Settlement::Waits { reason, why } => {
             settled.tries_again |= answers;
             tracing::debug!(pair = pair.name_any(), why, "{about} is still owed");
-            return;
+            return settled.still_waits(pair, debt, reason, &why);
         }
         Settlement::Paid => (Reason::LeftoverWritten, "paid", format!("{about}, which was left over, is written.")),
         Settlement::Cancelled { why } => (

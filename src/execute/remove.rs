@@ -11,16 +11,12 @@ use crate::cluster::secret;
 use crate::machine::Side;
 use crate::machine::effect::{RemovableKind, Removal};
 use crate::machine::order::Order;
-use crate::machine::permit::Refusal;
 use crate::observe::facts;
 use crate::site::Site;
 
 pub(super) async fn object(order: &Order, site: &Site, removal: &Removal) -> Result<(), ExecuteError> {
     let target = Cluster::of(order, site, Side::Target)?;
-    let (found, expected) = (target.identity().await?, order.target.identity.clone());
-    if found != expected {
-        return Err(ExecuteError::Refused(Refusal::WrongCluster { side: Side::Target, found, expected }));
-    }
+    target.is_the_right_one(order).await?;
     match removal.kind {
         RemovableKind::Ingress => ingress(order, &target, removal).await?,
         RemovableKind::Secret => secret(order, &target, removal).await?,

@@ -5,11 +5,12 @@ use super::live::Cluster;
 use super::weight::apply;
 use crate::api::{ClusterPair, Leftover};
 use crate::causes::whole;
+use crate::cluster::call::CallError;
 use crate::cluster::connection::Connection;
-use crate::machine::Side;
 use crate::machine::debt::{Other, Settlement, look};
 use crate::machine::order::SideRules;
 use crate::machine::permit::Live;
+use crate::machine::{Reason, Side};
 use crate::observe::facts;
 
 /// The two clusters of a pair.
@@ -39,9 +40,25 @@ pub async fn settle(clusters: &Clusters<'_>, debt: &Leftover) -> Settlement {
             if let Some((side, call)) = error.call() {
                 clusters.at(side).1.report(call);
             }
-            Settlement::Waits { why: whole(&error) }
+            let side = debt.cluster();
+            let reason = match error.call() {
+                Some((_, call)) => kind(call, side),
+                None => clusters.at(side).1.state().reach.reason(side),
+            };
+            Settlement::Waits { reason, why: whole(&error) }
         }
     }
+}
+
+/// What a call that failed says of its cluster, in one word. None for what the next try may well bring.
+fn kind(call: &CallError, side: Side) -> Option<Reason> {
+    if call.unauthorized() {
+        return Some(Reason::ClusterRefused);
+    }
+    if call.unreachable() {
+        return Some(side.pick(Reason::SourceUnreachable, Reason::TargetUnreachable));
+    }
+    call.refused().then_some(Reason::WriteRefused)
 }
 
 async fn attempt(clusters: &Clusters<'_>, debt: &Leftover) -> Result<Settlement, ExecuteError> {

@@ -5,6 +5,8 @@
 use super::effect::WeightWrite;
 use super::observed::{IngressFacts, Side};
 use super::permit::{Live, Permit, Refusal, fence, permit};
+use super::reason::Reason;
+use super::run::{Event, sentence_case};
 use super::stamp::{Direction, Stamp};
 use super::traffic::Weight;
 use crate::api::pair_status::{Leftover, LeftoverSide};
@@ -21,6 +23,8 @@ pub enum Settlement {
     },
     /// It has to wait.
     Waits {
+        /// For what, in one word. None when that is not known yet, so that what was said before stands.
+        reason: Option<Reason>,
         /// For what.
         why: String,
     },
@@ -42,6 +46,12 @@ impl Leftover {
             LeftoverSide::Source => Side::Source,
             LeftoverSide::Target => Side::Target,
         }
+    }
+
+    /// What is owed, as a sentence begins.
+    pub fn in_words(&self) -> String {
+        let (weight, ingress, namespace) = (self.weight, &self.ingress, &self.namespace);
+        format!("The weight {weight} of Ingress {ingress} in namespace {namespace} on the {}", self.cluster())
     }
 
     /// Whether both speak of one Ingress on one side: the newer then replaces the older.
@@ -93,8 +103,25 @@ pub fn look(write: &WeightWrite, identity: &str, live: &Live, other: &Other) -> 
         Permit::Refused(refusal @ (Refusal::Fenced { .. } | Refusal::OwnedByAnother { .. } | Refusal::Gone { .. })) => {
             Err(Settlement::Cancelled { why: refusal.to_string() })
         }
-        Permit::Refused(refusal) => Err(Settlement::Waits { why: refusal.to_string() }),
+        Permit::Refused(refusal) => {
+            let reason = match refusal {
+                Refusal::WrongCluster { .. } => Reason::WrongCluster,
+                Refusal::Terminating { .. } => Reason::Terminating,
+                _ => Reason::RollbackContested,
+            };
+            Err(Settlement::Waits { reason: Some(reason), why: refusal.to_string() })
+        }
     }
+}
+
+/// The debt with why it waits now, and the news for people. None when it waits for what it waited for before: a sentence
+/// that differs by a time or a number is no news.
+pub fn waiting(debt: &Leftover, reason: Option<Reason>, why: &str) -> Option<(Leftover, Event)> {
+    let reason = reason.filter(|reason| reason.as_str() != debt.reason)?;
+    let why = format!("{}.", sentence_case(why).trim_end_matches('.'));
+    let note = format!("{} is still owed. {why}", debt.in_words());
+    let known = Leftover { reason: reason.as_str().to_owned(), why, ..debt.clone() };
+    Some((known, Event { reason: Reason::LeftOver, note, warning: true }))
 }
 
 /// What the other side says against it. Without an Ingress on the source, the target's is the only one that serves.
@@ -132,6 +159,7 @@ mod tests {
             owner: "home/shop/shop".into(),
             attempt: 1,
             epoch: 2,
+            reason: "TargetUnreachable".into(),
             why: "The target does not answer.".into(),
             since: Time(jiff::Timestamp::UNIX_EPOCH),
         }
@@ -203,5 +231,20 @@ mod tests {
         let (source, target) = (leftover(LeftoverSide::Source), leftover(LeftoverSide::Target));
         let newer = Leftover { epoch: 9, ..target.clone() };
         assert_eq!(with(&[source.clone(), target], std::slice::from_ref(&newer)), [source, newer]);
+    }
+
+    #[test]
+    fn why_it_waits_is_told_anew_when_the_kind_of_trouble_changes_and_not_before() {
+        let debt = leftover(LeftoverSide::Target);
+        assert_eq!(waiting(&debt, None, "has not been tried yet"), None);
+        assert_eq!(waiting(&debt, Some(Reason::TargetUnreachable), "another connection was refused"), None);
+        let why = "cannot write the weight of Ingress web on the target: the API server answered 403 Forbidden";
+        let (known, event) = waiting(&debt, Some(Reason::WriteRefused), why).unwrap();
+        let said = "Cannot write the weight of Ingress web on the target: the API server answered 403 Forbidden.";
+        assert_eq!((known.reason.as_str(), known.why.as_str()), ("WriteRefused", said));
+        let note = format!("The weight 0 of Ingress web in namespace shop on the target is still owed. {said}");
+        assert_eq!(event, Event { reason: Reason::LeftOver, note, warning: true });
+        assert_eq!(known.since, debt.since);
+        assert_eq!(waiting(&known, Some(Reason::WriteRefused), "the same with other words"), None);
     }
 }

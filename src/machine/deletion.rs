@@ -12,12 +12,13 @@ use super::observed::{Reach, Side};
 use super::order::Order;
 use super::pause;
 use super::reason::Reason;
+use super::requests;
 use super::resume::newest_stamp;
 use super::run::{Event, Memo, Move, Run, Wait, seconds, words};
 use super::stages::{self, is_rollback, is_terminal};
 use super::summary;
 use crate::api::pair_status::{Leftover, LeftoverSide};
-use crate::api::{DeletionPolicy, FINALIZER, NamespaceMigration, RemovalPolicy, Stage};
+use crate::api::{DeletionPolicy, FINALIZER, NamespaceMigration, NamespaceMigrationStatus, RemovalPolicy, Stage};
 
 /// The allowance where no ClusterPair says another one.
 pub const ALLOWANCE: SignedDuration = SignedDuration::from_mins(15);
@@ -210,10 +211,10 @@ fn unremoved(run: &Run<'_>) -> String {
 }
 
 fn leftover(run: &Run<'_>, write: &WeightWrite) -> Leftover {
-    let view = run.view(write.side);
-    let why = match view.reach.trouble() {
-        none if none.is_empty() => run.status.message.clone(),
-        trouble => format!("The {} {trouble}.", write.side),
+    let reach = &run.view(write.side).reach;
+    let (reason, why) = match reach.reason(write.side) {
+        None => (run.status.reason.clone(), run.status.message.clone()),
+        Some(reason) => (reason.as_str().to_owned(), format!("The {} {}.", write.side, reach.trouble())),
     };
     Leftover {
         namespace: run.order.namespace.clone(),
@@ -228,22 +229,30 @@ fn leftover(run: &Run<'_>, write: &WeightWrite) -> Leftover {
         owner: write.stamp.owner.clone(),
         attempt: write.stamp.attempt,
         epoch: write.stamp.epoch,
+        reason,
         why,
         since: seconds(run.now),
     }
 }
 
-/// Puts the object's own effects around those of the stage: held before the first forward write, released at an end.
-pub(super) fn frame(run: &Run<'_>, mut effects: Vec<Effect>) -> Vec<Effect> {
+/// Whether the way back from the end was asked for and is not answered: held, the object may have begun it in a process that died.
+pub(super) fn waits_for_request(order: &Order, status: &NamespaceMigrationStatus) -> bool {
+    let asked = status.stage == Stage::Completed && requests::wakes(order, status);
+    order.deletion.held && asked && !order.deletion.is_orphaned()
+}
+
+/// Puts the object's own effects around those of the stage: held before the first write of an attempt, or of the rollback of one that
+/// had ended `before`; released at an end.
+pub(super) fn frame(run: &Run<'_>, before: Stage, mut effects: Vec<Effect>) -> Vec<Effect> {
     let deletion = &run.order.deletion;
-    if is_terminal(run.status.stage) && deletion.held {
+    if is_terminal(run.status.stage) && deletion.held && !waits_for_request(run.order, &run.status) {
         effects.push(Effect::Release);
     }
     let changes_something = effects.iter().any(|effect| effect.side().is_some());
     if changes_something && !deletion.held && !deletion.is_asked() {
-        // Nothing stands before a rollback's writes: one that was asked for after the end holds the object anew, behind them.
-        let first = if is_rollback(run.status.stage) { effects.len() } else { 0 };
-        effects.insert(first, Effect::Hold);
+        // Nothing stands before the writes of a rollback under way: a finalizer that somebody took off is put back behind them.
+        let place = if is_rollback(run.status.stage) && !is_terminal(before) { effects.len() } else { 0 };
+        effects.insert(place, Effect::Hold);
     }
     effects
 }

@@ -58,7 +58,8 @@ pub struct Needs {
 pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
     let may_go_on = deletion::may_try_again(order);
     let restarts = order.attempt > status.attempt && status.stage != Stage::Completed;
-    let wakes = may_go_on && (restarts || requests::wakes(order, status));
+    let wakes =
+        (may_go_on && (restarts || requests::wakes(order, status))) || deletion::waits_for_request(order, status);
     if order.deletion.is_orphaned() || (is_terminal(status.stage) && !wakes) {
         return Needs::default();
     }
@@ -91,7 +92,7 @@ fn is_hurried(order: &Order, status: &NamespaceMigrationStatus) -> bool {
 /// only ever lowers the target; an ended migration gets no effect; conditions move their transition time only with their status.
 pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Observed, now: Timestamp) -> Decision {
     let in_force = edits::in_force(order, status);
-    let mut run = Run { order: &in_force, observed, now, status: status.clone(), events: vec![] };
+    let mut run = Run::new(&in_force, observed, status.clone(), now);
     requests::note(&mut run);
     resume::adopt(&mut run);
     run.status.observed_generation = order.generation;
@@ -102,7 +103,7 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
         wait = wait.looking_again_at(now);
     }
     edits::tell(&mut run, order);
-    let effects = deletion::frame(&run, effects);
+    let effects = deletion::frame(&run, status.stage, effects);
     let wait = deletion::explain(&run, &effects, wait);
     deletion::announce(&mut run, &status.reason, &effects, &wait);
     alarm::call_for_help(&mut run, status, &wait);
@@ -115,18 +116,15 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
 }
 
 /// The status to save when the process ends: the clock of a hold is stopped, so that what it has watched counts for the
-/// next process. None when no clock runs. After a process that died instead, the running stretch is watched again.
+/// next process. None when no clock runs.
 pub fn rest(
-    order: &Order,
     status: &NamespaceMigrationStatus,
     health: &HealthView,
     now: Timestamp,
 ) -> Option<NamespaceMigrationStatus> {
-    let observed = Observed { health: health.clone(), ..Observed::default() };
-    let mut run = Run { order, observed: &observed, now, status: status.clone(), events: vec![] };
-    let memo = stages::stopped_clock(&run).filter(|_| is_watched(status.stage))?;
-    remember(&mut run, memo);
-    Some(run.status)
+    let running = status.step.as_ref().filter(|_| is_watched(status.stage));
+    let step = Some(running.and_then(|step| stages::stopped(step, health, now))?);
+    Some(NamespaceMigrationStatus { step, ..status.clone() })
 }
 
 /// The decision when the order itself, of this generation and attempt, cannot be parsed: nothing is done, and status says why.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::health::HealthView;
 use super::lock::Holder;
+use super::reason::Reason;
 use super::records::DnsView;
 use super::right::Rights;
 pub use super::side::Side;
@@ -71,6 +72,17 @@ impl Reach {
     /// Whether writes to the cluster may succeed.
     pub fn is_reachable(&self) -> bool {
         matches!(self, Self::Reachable)
+    }
+
+    /// Why the cluster on this side cannot be used, in one word. None when it can, and while nobody knows.
+    pub fn reason(&self, side: Side) -> Option<Reason> {
+        match (self, side) {
+            (Self::Reachable | Self::Unknown, _) => None,
+            (Self::WrongCluster { .. }, _) => Some(Reason::WrongCluster),
+            (Self::Refused { .. }, _) => Some(Reason::ClusterRefused),
+            (Self::Unreachable { .. }, Side::Source) => Some(Reason::SourceUnreachable),
+            (Self::Unreachable { .. }, Side::Target) => Some(Reason::TargetUnreachable),
+        }
     }
 
     /// Why the cluster cannot be used. Empty when it can.

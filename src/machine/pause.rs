@@ -4,6 +4,7 @@
 
 use jiff::SignedDuration;
 
+use super::drive::Decision;
 use super::effect::{Effect, WeightWrite};
 use super::observed::{IngressFacts, Side};
 use super::reason::Reason;
@@ -12,7 +13,7 @@ use super::run::{Event, Memo, Move, Run, Wait, micro, seconds};
 use super::stages;
 use super::stamp::Direction;
 use crate::api::Stage;
-use crate::api::status::{Pause, PlannedIngress};
+use crate::api::status::{NamespaceMigrationStatus, Pause, PlannedIngress};
 
 /// The answer of a pause to a migration that goes forward. What `overruled` the stage is told beside it; a rollback goes first.
 pub fn respond(run: &Run<'_>, overruled: Option<&Move>) -> Option<Move> {
@@ -115,6 +116,12 @@ pub fn beside_rollback(run: &Run<'_>, answer: Move) -> Move {
         }
         other => other,
     }
+}
+
+/// Whether a pause that was just asked for is told before it is fenced: a person must read of it although a cluster hangs. The
+/// fences come with the next pass, as after a crash between the two.
+pub fn is_told_first(before: &NamespaceMigrationStatus, decision: &Decision) -> bool {
+    before.pause.is_none() && decision.status.pause.is_some() && !decision.effects.is_empty()
 }
 
 /// Puts a pause in force.

@@ -1,8 +1,8 @@
 //! Deletion in mid-way: what each policy does to the weights, what it waits for, and that the object goes.
 
 use jiff::SignedDuration;
-use namespace_migration::api::Stage;
 use namespace_migration::api::status::StepPhase;
+use namespace_migration::api::{ROLLBACK_ANNOTATION, Stage};
 use namespace_migration::machine::health::Verdict;
 use namespace_migration::machine::{Effect, Side, needs};
 use serde_json::json;
@@ -68,6 +68,31 @@ fn a_finalizer_that_somebody_removed_is_put_back_before_the_next_forward_write()
     assert_eq!(world.look().effects[0], Effect::Hold);
     world.pass();
     assert!(world.order.deletion.held);
+}
+
+#[test]
+fn a_rollback_of_one_that_had_completed_holds_the_object_before_its_first_write() {
+    let mut world = World::new();
+    world.run_until(Stage::Completed);
+    world.annotate(ROLLBACK_ANNOTATION, Some("back"));
+    let decision = world.look();
+    assert_eq!((decision.status.stage, &decision.effects[0]), (Stage::RollingBack, &Effect::Hold));
+    assert!(decision.effects.len() > 1);
+    // The process dies after its first write, and somebody deletes the object: everything still goes back.
+    world.pass_with(&Faults { crash_after: Some(1), ..Faults::default() });
+    let mut world = deleted(world, "Rollback");
+    assert!(!world.gone);
+    until_gone(&mut world);
+    assert_eq!(weights(&world), (Some(100), Some(0)));
+}
+
+#[test]
+fn nothing_stands_before_the_writes_of_a_rollback_of_one_that_runs() {
+    let mut world = shifting();
+    world.strip_finalizer();
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    let effects = world.look().effects;
+    assert_eq!(effects.iter().position(|effect| *effect == Effect::Hold), Some(effects.len() - 1));
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use jiff::SignedDuration;
 use namespace_migration::api::status::StepPhase;
 use namespace_migration::api::{ROLLBACK_ANNOTATION, Stage};
-use namespace_migration::machine::Side;
 use namespace_migration::machine::health::Verdict;
+use namespace_migration::machine::pause::is_told_first;
+use namespace_migration::machine::{Effect, Side};
 use serde_json::json;
 
 use crate::controls::{bring_what_is_missing, epoch, every_stage, pause, resume, standing, weights};
@@ -67,6 +68,23 @@ fn a_pause_stamps_both_sides_with_the_weights_that_are_live() {
 
 fn stamped_epoch(write: &crate::recording::Write) -> Option<i64> {
     if let Change::Weight { stamp, .. } = &write.change { Some(stamp.epoch) } else { None }
+}
+
+#[test]
+fn a_pause_is_told_before_it_is_fenced_and_a_process_that_dies_between_fences_it_later() {
+    for (stage, mut world) in every_stage() {
+        pause(&mut world);
+        let (before, decision) = (world.status.clone(), world.look());
+        assert_eq!(is_told_first(&before, &decision), !decision.effects.is_empty(), "{stage}");
+        assert!(decision.effects.iter().all(Effect::stands_alone), "{stage}: {:?}", decision.effects);
+        world.save(&decision.status);
+        assert!(!is_told_first(&world.status, &world.look()), "{stage}: it is told once");
+        world.restart();
+        world.settle();
+        let stamped = |side: Side| world.side(side).ingresses.get("web").and_then(|found| found.stamp.as_ref());
+        let epochs = [Side::Source, Side::Target].into_iter().filter_map(stamped).map(|stamp| stamp.epoch);
+        assert!(epochs.into_iter().all(|epoch| epoch == world.status.epoch), "{stage}: {:?}", world.status);
+    }
 }
 
 #[test]

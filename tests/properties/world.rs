@@ -114,6 +114,8 @@ pub struct World {
     pub gone: bool,
     snapshots: Vec<(Cluster, Cluster)>,
     watched_since: Option<Timestamp>,
+    /// Until when the process before this one is known to have watched.
+    pub watched_before: Option<Timestamp>,
     last_round: Option<Timestamp>,
 }
 
@@ -142,6 +144,7 @@ impl World {
             gone: false,
             snapshots: vec![],
             watched_since: None,
+            watched_before: None,
             last_round: None,
         };
         world.add_ingress(Side::Source, "web", "shop.example");
@@ -299,7 +302,7 @@ impl World {
             CheckReport { name, side, verdict, message: message.to_owned() }
         };
         let checks = [Side::Source, Side::Target].map(report).into();
-        HealthView { watched_since, last_round: self.last_round, checks }
+        HealthView { watched_since, watched_before: self.watched_before, last_round: self.last_round, checks }
     }
 
     fn watch(&mut self, probes: bool) {
@@ -312,17 +315,23 @@ impl World {
 
     /// A new process: nothing is remembered but the status, and only what can be reached is listed again.
     pub fn restart(&mut self) {
-        (self.watched_since, self.last_round) = (None, None);
+        (self.watched_since, self.last_round, self.watched_before) = (None, None, None);
         for side in [Side::Source, Side::Target] {
             let cluster = self.side_mut(side);
             cluster.synced = cluster.reach.is_reachable();
         }
     }
 
+    /// The process dies, and the Lease tells the next one until when it lived.
+    pub fn crash_with_a_lease(&mut self, lived_until: Timestamp) {
+        self.restart();
+        self.watched_before = Some(lived_until);
+    }
+
     /// The process ends as it should, and another begins.
     pub fn end_in_order(&mut self) {
         let health = self.health(true);
-        if let Some(status) = rest(&self.order, &self.status, &health, self.now) {
+        if let Some(status) = rest(&self.status, &health, self.now) {
             self.save(&status);
         }
         self.restart();

@@ -1,14 +1,14 @@
 //! What the provider's list of records shows: exact weights, with all that the two clusters do not know of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Goal, Place, Shown};
+use super::{Goal, Place, Shown, places};
 use crate::machine::observed::Side;
 use crate::machine::records::{Evidence, ListedRecord, RecordKind, Routing};
 use crate::machine::run::Run;
-use crate::machine::traffic::Weight;
+use crate::machine::traffic::{Weight, target_share};
 
 /// Whether the records of one host show the goal, and since when. The error says what is missing, in a sentence.
 pub(super) fn shown(run: &Run<'_>, goal: Goal, place: Place<'_>, records: &[ListedRecord]) -> Result<Shown, String> {
@@ -79,13 +79,11 @@ fn routing(routing: &Routing) -> String {
     }
 }
 
-/// In each kind only the source's records have a weight, or a simple record is alone. Nothing at all sends nobody to the target.
+/// In each kind none of the target's records has a share. Nothing at all sends nobody to the target.
 fn source_serves_all<'a>(run: &Run<'_>, place: Place<'_>, records: &'a [ListedRecord]) -> Found<'a> {
     match share_of(run, place.host, records) {
         0 => Ok(records.iter().collect()),
-        percent => {
-            Err(format!("{} still sends {percent} percent of its answers elsewhere than to the source.", place.host))
-        }
+        percent => Err(format!("{} still sends {percent} percent of its answers to the target.", place.host)),
     }
 }
 
@@ -97,8 +95,8 @@ fn each_kind(records: &[ListedRecord]) -> BTreeSet<RecordKind> {
     records.iter().map(|record| record.set.kind).collect()
 }
 
-/// The share of answers in percent, rounded up, that DNS gives to others than the source at a host: the worst of all kinds.
-/// None where nobody has listed it.
+/// The target's share of answers in percent, rounded up, as DNS serves a host: the worst of all kinds. None where nobody has
+/// listed it.
 pub fn served_share(run: &Run<'_>, host: &str) -> Option<i32> {
     match &run.observed.dns.hosts.get(host)?.evidence {
         Evidence::Listed(records) => Some(share_of(run, host, records)),
@@ -111,19 +109,13 @@ pub fn share_of(run: &Run<'_>, host: &str, records: &[ListedRecord]) -> i32 {
     each_kind(records).into_iter().map(|kind| share_of_kind(run, host, records, kind)).max().unwrap_or(0)
 }
 
-/// All weights 0 is an even split by records.
 fn share_of_kind(run: &Run<'_>, host: &str, records: &[ListedRecord], kind: RecordKind) -> i32 {
-    let of_kind: Vec<_> = records.iter().filter(|record| record.set.kind == kind).collect();
-    let is_source = |record: &&&ListedRecord| {
-        record.set.routing == Routing::Simple || identifiers(run, host, Side::Source).contains(&record.set.identifier)
+    let of_kind = records.iter().filter(|record| record.set.kind == kind);
+    let (target, others): (Vec<_>, Vec<_>) = of_kind.partition(|record| is_targets(run, host, record));
+    let weights = |records: Vec<&ListedRecord>| -> Vec<Weight> {
+        records.into_iter().map(|record| effective(&record.set.routing)).collect()
     };
-    let weights: BTreeMap<bool, Vec<Weight>> = [true, false]
-        .map(|source| {
-            let ours = of_kind.iter().filter(|record| is_source(record) == source);
-            (source, ours.map(|record| effective(&record.set.routing)).collect())
-        })
-        .into();
-    super::super::traffic::target_share(&weights[&true], &weights[&false])
+    target_share(&weights(others), &weights(target))
 }
 
 /// A simple record is always chosen; what is chosen by something else than weight may be.
@@ -134,7 +126,12 @@ fn effective(routing: &Routing) -> Weight {
     }
 }
 
-fn identifiers(run: &Run<'_>, host: &str, side: Side) -> BTreeSet<Option<String>> {
-    let here = super::places(run).into_iter().filter(|place| place.host == host);
-    here.map(|place| Some(place.planned.identifier(side).clone())).collect()
+/// Whether a record is the target's: by its identifier, or, for a simple one, by where it leads.
+fn is_targets(run: &Run<'_>, host: &str, record: &ListedRecord) -> bool {
+    places(run).into_iter().filter(|place| place.host == host).any(|place| match &record.set.identifier {
+        Some(identifier) => identifier == place.planned.identifier(Side::Target),
+        None => run
+            .ingress(Side::Target, place.planned)
+            .is_some_and(|facts| record.set.leads_to.iter().any(|address| facts.addresses.contains(address))),
+    })
 }

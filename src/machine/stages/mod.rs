@@ -22,7 +22,7 @@ pub(super) use preflight::{blocked, findings, plan, trouble_before_checks};
 pub(super) use rolling_back::{exposed_percent, is_written as rollback_is_written, owes as rollback_owes};
 pub use shift_traffic::held;
 pub(super) use shift_traffic::planned_steps as shift_traffic_steps;
-pub(super) use shift_traffic::stopped_clock;
+pub(super) use shift_traffic::{stopped, stopped_clock};
 pub(super) use step_down::leaving;
 
 /// The stages of a migration that goes well, in their order.

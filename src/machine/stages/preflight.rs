@@ -54,13 +54,11 @@ fn look_again(run: &Run<'_>, blockers: &[Finding], wait: Wait) -> Wait {
     if is_about_rights { wait.looking_again_at(run.now + RIGHTS_ASKED_AGAIN) } else { wait }
 }
 
-/// What the checks find in this stage.
+/// What the checks find in this stage. What speaks of the weights that a move begins with is not asked once it has begun.
 pub(in super::super) fn findings(run: &Run<'_>) -> Vec<Finding> {
-    if run.status.stage <= Stage::Preflight {
-        preflight::findings(run.order, run.observed)
-    } else {
-        preflight::findings_under_way(run.order, run.observed)
-    }
+    let begins = run.status.stage <= Stage::Preflight;
+    let asked = |finding: &&Finding| begins || !preflight::is_of_the_beginning(finding);
+    run.findings().iter().filter(asked).cloned().collect()
 }
 
 /// The first blocker that is not acknowledged, if there is one.

@@ -173,7 +173,8 @@ impl Operator {
     }
 }
 
-async fn fetch(address: &str) -> Result<String> {
+/// The body of a successful answer.
+pub(crate) async fn fetch(address: &str) -> Result<String> {
     let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
     let answer = client.get(address.parse()?).await.with_context(|| format!("asking {address}"))?;
     let status = answer.status();

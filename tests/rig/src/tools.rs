@@ -36,12 +36,21 @@ pub enum Tool {
     Kubectl,
     /// Nodes and Pods that become ready without a kubelet.
     Kwok,
+    /// Publishes Ingresses in Route 53.
+    ExternalDns,
 }
 
 impl Tool {
     /// Every program, the ones without which nothing runs first.
-    pub const ALL: [Self; 6] =
-        [Self::Etcd, Self::ApiServer, Self::Kubectl, Self::ControllerManager, Self::Scheduler, Self::Kwok];
+    pub const ALL: [Self; 7] = [
+        Self::Etcd,
+        Self::ApiServer,
+        Self::Kubectl,
+        Self::ControllerManager,
+        Self::Scheduler,
+        Self::Kwok,
+        Self::ExternalDns,
+    ];
 
     /// The program's file name.
     pub fn file_name(self) -> &'static str {
@@ -52,6 +61,7 @@ impl Tool {
             Self::Scheduler => "kube-scheduler",
             Self::Kubectl => "kubectl",
             Self::Kwok => "kwok",
+            Self::ExternalDns => "external-dns",
         }
     }
 
@@ -63,6 +73,7 @@ impl Tool {
             Self::Scheduler => "k8s.io/kubernetes/cmd/kube-scheduler",
             Self::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
             Self::Kwok => "sigs.k8s.io/kwok/cmd/kwok",
+            Self::ExternalDns => "sigs.k8s.io/external-dns",
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -12,13 +12,22 @@ use tokio::sync::OnceCell;
 
 use crate::control_plane::ControlPlane;
 use crate::deploy::checkout;
+use crate::dns_server::{self, DnsServer, Surroundings};
+use crate::external_dns::{self, ExternalDns, Pair};
 use crate::progress::say;
 use crate::recording;
+use crate::route53::zone::Zone;
+use crate::route53::{self, Route53};
 use crate::tools::Tools;
 
 /// Logs of this many ended worlds are kept to look at.
 const KEPT: usize = 5;
 const LOCK: &str = "lock";
+/// The zone of every host that a sample namespace has.
+const DOMAIN: &str = "example.com.";
+
+/// TTL of answers about load balancers, in seconds: a minute in the original.
+const QUICK_TTL: u32 = 1;
 
 /// Worlds of this process so far.
 static STARTED: AtomicU32 = AtomicU32::new(0);
@@ -39,6 +48,10 @@ pub struct World {
     source: ControlPlane,
     target: ControlPlane,
     home: OnceCell<ControlPlane>,
+    route53: Route53,
+    zone: Zone,
+    name_server: DnsServer,
+    external_dns: OnceCell<Pair>,
     /// Tells other runs that this folder is in use, for as long as this process lives.
     _lock: File,
 }
@@ -64,8 +77,23 @@ impl World {
         let started_in = began.elapsed();
         [&source, &target].into_iter().try_for_each(|cluster| recording::keep(&folder, cluster))?;
         say(format!("source and target ready in {:.1} s; logs in {}", started_in.as_secs_f32(), folder.display()));
-        let (runtime, home) = (Handle::current(), OnceCell::new());
-        Ok(Self { folder, tools, runtime, started_in, source, target, home, _lock: lock })
+        // Many tests share this account; one that is about its quota starts a Route 53 of its own.
+        let route53 = Route53::start(route53::Options { requests_per_second: None, ..Default::default() }).await?;
+        let zone = route53.create_zone(DOMAIN);
+        Ok(Self {
+            folder,
+            tools,
+            runtime: Handle::current(),
+            started_in,
+            source,
+            target,
+            home: OnceCell::new(),
+            name_server: name_server(&route53, &zone).await?,
+            zone,
+            route53,
+            external_dns: OnceCell::new(),
+            _lock: lock,
+        })
     }
 
     /// The one world of this process, for tests that share it; it ends with the process.
@@ -99,6 +127,36 @@ impl World {
         self.home.get_or_try_init(start).await
     }
 
+    /// The account that holds the zones of this world.
+    pub fn route53(&self) -> &Route53 {
+        &self.route53
+    }
+
+    /// The zone of the hosts of sample namespaces, `example.com.`
+    pub fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    /// The name server that users ask. It answers from [`Self::zone`]; a test tells it to serve others that it created.
+    pub fn name_server(&self) -> &DnsServer {
+        &self.name_server
+    }
+
+    /// The two external-dns that publish every Ingress of source and target in [`Self::zone`], as `source` and `target`;
+    /// the first call starts them. A test that stops one or sets it up in another way starts a pair of its own.
+    pub async fn external_dns(&self) -> Result<&Pair> {
+        let options = ["source", "target"].map(|name| external_dns::Options::new(name, &self.zone));
+        self.external_dns.get_or_try_init(|| self.start_external_dns(options)).await
+    }
+
+    /// Starts another pair: the first options are those of the source's, the second those of the target's.
+    pub async fn start_external_dns(&self, [source, target]: [external_dns::Options; 2]) -> Result<Pair> {
+        let start = |cluster, options| ExternalDns::start(cluster, &self.tools, &self.route53, &self.folder, options);
+        let (source, target) =
+            futures::future::try_join(start(&self.source, source), start(&self.target, target)).await?;
+        Ok(Pair { source, target })
+    }
+
     /// Every control plane that runs.
     pub fn control_planes(&self) -> impl Iterator<Item = &ControlPlane> {
         [&self.source, &self.target].into_iter().chain(self.home.get())
@@ -126,14 +184,29 @@ impl World {
 
     /// The process ids of all programs.
     pub async fn pids(&self) -> Vec<u32> {
-        futures::future::join_all(self.control_planes().map(ControlPlane::pids)).await.concat()
+        let mut pids = futures::future::join_all(self.control_planes().map(ControlPlane::pids)).await.concat();
+        if let Some(external_dns) = self.external_dns.get() {
+            pids.extend(external_dns.pids().await);
+        }
+        pids
     }
 
     /// Ends every program and waits until each is gone.
     pub async fn stop(self) -> Result<()> {
+        if let Some(external_dns) = self.external_dns.get() {
+            external_dns.stop().await?;
+        }
         let clusters = [Some(self.source), Some(self.target), self.home.into_inner()];
         futures::future::try_join_all(clusters.into_iter().flatten().map(ControlPlane::stop)).await.map(|_| ())
     }
+}
+
+async fn name_server(route53: &Route53, zone: &Zone) -> Result<DnsServer> {
+    let surroundings = Surroundings::of(route53.balancers().clone());
+    let options = dns_server::Options { alias_ttl: QUICK_TTL, surroundings, ..dns_server::Options::default() };
+    let server = DnsServer::start(options).await?;
+    server.serve(Arc::new(zone.clone()));
+    Ok(server)
 }
 
 fn shared_runtime() -> Result<&'static Runtime> {
