@@ -138,7 +138,7 @@ impl Election {
     pub fn new(home: Client, candidacy: Candidacy, metrics: Metrics) -> Self {
         let leases = Api::namespaced(home, &candidacy.namespace);
         let leadership = Leadership { proved_until: Some(Arc::new(Mutex::new(Instant::now()))) };
-        Self { leases, candidacy, seen: None, has_led: false, predecessor: None, leadership, metrics }
+        Self { leases, candidacy, seen: None, predecessor: None, leadership, metrics }
     }
 
     /// Until when the leader before this process is known to have lived, by that one's clock. None when there was none.

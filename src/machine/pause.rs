@@ -85,7 +85,7 @@ fn waits(run: &Run<'_>, pause: &Pause, overruled: Option<&Move>) -> Wait {
     let state = if is_stamped(run.status.stage) {
         "weights stay as they are, checks go on, and a rollback stays armed"
     } else {
-        "nothing was written yet, and nothing is"
+        "nothing has been written, and nothing will be"
     };
     let mut message = format!("It is paused by {} since {}: {state}.", pause.by, pause.since.0);
     for side in [Side::Source, Side::Target] {

@@ -118,13 +118,13 @@ async fn epoch(shop: &Migration<'_>) -> Result<Option<i64>> {
 }
 
 /// Deletes it as a person does. Returns its UID.
-async fn delete(shop: &Migration<'_>) -> Result<String> {
+pub async fn delete(shop: &Migration<'_>) -> Result<String> {
     let uid = shop.now().await?.uid().context("a uid")?;
     shop.api().await?.delete(shop.name(), &DeleteParams::default()).await?;
     Ok(uid)
 }
 
-async fn gone(shop: &Migration<'_>, uid: String) -> Result<()> {
+pub async fn gone(shop: &Migration<'_>, uid: String) -> Result<()> {
     let waited = await_condition(shop.api().await?, shop.name(), conditions::is_deleted(&uid));
     match tokio::time::timeout(LIMIT, waited).await {
         Ok(waited) => Ok(waited.map(drop)?),
@@ -133,7 +133,7 @@ async fn gone(shop: &Migration<'_>, uid: String) -> Result<()> {
 }
 
 /// Long enough that there is a status to read, also on a busy machine whose operator waits 5 s for a hung cluster.
-fn short(name: &str) -> Options {
+pub fn short(name: &str) -> Options {
     Options { deletion_deadline: "15s", ..proxied(name) }
 }
 
@@ -248,7 +248,7 @@ async fn why_a_leftover_waits_follows_the_trouble_of_its_cluster() -> Result<()>
     faults.healthy();
     taken.metadata = ObjectMeta { name: Some(kubeconfig), ..ObjectMeta::default() };
     secrets.create(&PostParams::default(), &taken).await?;
-    is_paid(&scene, &shop, 2).await
+    is_paid(&scene, &shop, 2, Some(0)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,7 @@ pub mod kubeconfig;
 pub mod kubectl;
 pub mod load_balancer;
 pub mod operator;
+pub mod past;
 pub mod population;
 pub mod ports;
 pub mod progress;

@@ -15,10 +15,13 @@ use crate::certificate_authority::CertificateAuthority;
 use crate::control_plane::ControlPlane;
 use crate::deploy::{OPERATOR_NAMESPACE, SOURCE_ACCOUNT, TARGET_ACCOUNT};
 use crate::deploy::{allow_lease, identity, install_on_home, install_on_source, install_on_target, put_kubeconfig};
+use crate::external_dns;
 use crate::kubeconfig::Access;
 use crate::load_balancer::{self, LoadBalancer};
 use crate::operator::{self, Lease, Operator, home_access};
 use crate::proxy::{Faults, Proxy};
+use crate::route53::balancers::elb_name;
+use crate::route53::zone::Zone;
 use crate::sample_app::Application;
 use crate::sample_namespace::SampleNamespace;
 use crate::user::User;
@@ -77,6 +80,11 @@ pub struct Options {
     pub deletion_deadline: &'static str,
     /// The ingress class of the source, where it is not that of the target: the pair maps it to the target's.
     pub source_class: Option<String>,
+    /// The domain of sample namespaces' hosts. A setup with an external-dns of its own has a domain, and a zone, of its own:
+    /// the world's publishes every host of `example.com`.
+    pub domain: String,
+    /// Gives the load balancers names as AWS does; external-dns then publishes aliases (A and AAAA) instead of addresses.
+    pub named_balancers: bool,
     /// Duration of the Lease that the setup's operators share (a Go duration); None: they work without one.
     pub lease: Option<&'static str>,
 }
@@ -93,6 +101,8 @@ impl Options {
             annotation_prefixes: [ANNOTATION_PREFIX; 2],
             deletion_deadline: "15m",
             source_class: None,
+            domain: "example.com".to_owned(),
+            named_balancers: false,
             lease: Some(LEASE_DURATION),
         }
     }
@@ -124,9 +134,10 @@ impl Setup {
         let authority = Arc::new(CertificateAuthority::new(&format!("root of the users of {}", options.name))?);
         let application = Application::new();
         let source_class = options.source_class.as_ref().unwrap_or(&options.name);
+        let named = |address, side| balancer_name(world, &options, address, side).map(|name| (address, name));
         let (source_balancer, target_balancer) = futures::try_join!(
-            balance(world.source(), SOURCE_ADDRESS, source_class, &application, &authority),
-            balance(world.target(), TARGET_ADDRESS, &options.name, &application, &authority),
+            balance(world.source(), named(SOURCE_ADDRESS, "source")?, source_class, &application, &authority),
+            balance(world.target(), named(TARGET_ADDRESS, "target")?, &options.name, &application, &authority),
         )?;
         let home = home_of(world, options.home).await?;
         if options.verification == Verification::Route53 {
@@ -213,10 +224,24 @@ impl Setup {
         self.home_proxy.as_ref().map(Proxy::faults)
     }
 
-    /// A namespace of a service team behind this setup's load balancers; its host is `<name>.example.com`.
+    /// A namespace of a service team behind this setup's load balancers; its host is `<name>.<domain>`.
     pub fn sample(&self, name: &str) -> SampleNamespace {
         let class = self.options.source_class.as_deref().unwrap_or(self.name());
-        SampleNamespace::new(name, &format!("{name}.example.com"), class)
+        SampleNamespace::new(name, &format!("{name}.{}", self.options.domain), class)
+    }
+
+    /// How an external-dns for each side of this setup alone is started: it reads this setup's Ingresses by the annotations and
+    /// with the TTL that the pair says, and publishes them in `zone`. See [`World::start_external_dns`].
+    pub fn external_dns(&self, zone: &Zone) -> [external_dns::Options; 2] {
+        let [source_prefix, target_prefix] = self.options.annotation_prefixes;
+        let source_class = self.options.source_class.as_deref().unwrap_or(self.name());
+        let sides = [("source", source_prefix, source_class), ("target", target_prefix, self.name())];
+        sides.map(|(side, prefix, class)| external_dns::Options {
+            annotation_prefix: prefix.to_owned(),
+            ingress_class: Some(class.to_owned()),
+            arguments: vec![format!("--min-ttl={}", self.options.dns[2])],
+            ..external_dns::Options::new(format!("{}-{side}", self.name()), zone)
+        })
     }
 
     /// Hands the operator its connections: tokens of the accounts that `deploy/` created, through proxies if wanted.
@@ -316,9 +341,20 @@ async fn home_of(world: &World, home: Home) -> Result<&ControlPlane> {
     }
 }
 
+/// The name of a side's load balancer, where the options want names; from now on it resolves.
+fn balancer_name(world: &World, options: &Options, address: &str, side: &str) -> Result<Option<String>> {
+    if !options.named_balancers {
+        return Ok(None);
+    }
+    let name = elb_name(&format!("{}-{side}", options.name));
+    let address = address.parse().context("the address of a load balancer")?;
+    world.route53().surroundings().name_balancer(&name, [address]);
+    Ok(Some(name))
+}
+
 async fn balance(
     cluster: &ControlPlane,
-    address: &str,
+    (address, name): (&str, Option<String>),
     class: &str,
     application: &Application,
     authority: &Arc<CertificateAuthority>,
@@ -326,6 +362,7 @@ async fn balance(
     let options = load_balancer::Options {
         cluster: cluster.name().to_owned(),
         address: address.parse().context("the address of a load balancer")?,
+        name,
         http_port: 0,
         https_port: 0,
         class: class.to_owned(),
