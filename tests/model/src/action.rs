@@ -7,7 +7,7 @@ use namespace_migration::machine::Side;
 use crate::known::Known;
 use crate::process::Step;
 use crate::setup::Trouble;
-use crate::state::{Ingress, NAMES, OLD, Process, SIDES, State, at};
+use crate::state::{Ingress, NAMES, Process, SIDES, State, at};
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,12 +164,13 @@ impl State {
 
     /// A tick passes. False where it cannot yet.
     fn tick(&mut self, known: &mut Known) -> bool {
-        let in_time = self.propagate();
+        let old = known.setup.old();
+        let in_time = self.propagate(old);
         self.home = known.aged(self.home);
         for process in self.processes.iter_mut().flatten() {
             process.status = known.aged(process.status);
             if let Some(work) = &mut process.work {
-                work.age = OLD.min(work.age + 1);
+                work.age = old.min(work.age + 1);
             }
         }
         in_time

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use namespace_migration::api::FIELD_MANAGER;
 use namespace_migration::machine::health::{CheckReport, HealthView, Verdict};
-use namespace_migration::machine::observed::{ClusterView, IngressFacts, NamespaceFacts, Reach};
+use namespace_migration::machine::observed::{ClusterView, IngressFacts, NamespaceFacts, Reach, ServiceFacts};
 use namespace_migration::machine::records::{
     DnsView, Evidence, HostView, ListedRecord, RecordKind, RecordSet, Routing,
 };
@@ -57,6 +57,7 @@ impl View {
             synced: true,
             namespace: Some(namespace()),
             ingresses: there.map(|(host, it)| (NAMES[host].to_owned(), ingress(order, side, host, it))).collect(),
+            services: [("web".to_owned(), ServiceFacts::default())].into(),
             ..view
         }
     }

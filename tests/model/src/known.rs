@@ -234,7 +234,8 @@ impl Known {
         if let Some(known) = self.aged.get(&number) {
             return *known;
         }
-        let old = with_times(self.status(number).clone(), |at| capped(at - TICK));
+        let old = self.setup.old();
+        let old = with_times(self.status(number).clone(), |at| capped(at - TICK).max(ago(old)));
         let aged = self.number(&old);
         self.aged.insert(number, aged);
         aged

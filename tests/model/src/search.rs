@@ -1,16 +1,17 @@
 //! Breadth-first search: every state that can be reached, nearest first, so that the first broken promise has the shortest story.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use namespace_migration::api::Stage;
+use namespace_migration::machine::Side;
 
 use crate::action::{Action, all};
 use crate::known::Known;
 use crate::promises;
-use crate::setup::{Setup, Trouble};
-use crate::state::{Ingress, NAMES, OLD, Process, Record, Shown, State};
+use crate::setup::Setup;
+use crate::state::{Ingress, NAMES, Process, Record, Shown, State};
 use crate::way_back::WaysBack;
 use crate::zone::wanted;
 
@@ -23,6 +24,8 @@ pub struct Found {
     pub depth: usize,
     /// How long it took.
     pub took: Duration,
+    /// The stages that were reached.
+    pub stages: BTreeSet<Stage>,
     /// The story of the first broken promise.
     pub broken: Option<String>,
 }
@@ -32,7 +35,7 @@ pub fn explore(setup: Setup) -> Found {
     let started = Instant::now();
     let mut search = Search::new(setup);
     let broken = search.run();
-    let found = Found { states: search.trail.len(), depth: search.depth, took: started.elapsed(), broken };
+    let found = Found { states: search.trail.len(), depth: search.depth, took: started.elapsed(), stages: search.stages.clone(), broken };
     eprintln!(
         "{}: {} states, {} deep, {} decisions, {} on ways back, {:.1} s",
         setup.name,
@@ -53,6 +56,7 @@ struct Search {
     trail: Vec<(u32, Action)>,
     depth: usize,
     ways_back: WaysBack,
+    stages: BTreeSet<Stage>,
     start: State,
 }
 
@@ -68,6 +72,7 @@ impl Search {
             trail: vec![(0, Action::Tick)],
             depth: 0,
             ways_back: WaysBack::default(),
+            stages: BTreeSet::new(),
             start,
         }
     }
@@ -105,6 +110,7 @@ impl Search {
             return None;
         }
         self.trail.push((from, by));
+        self.stages.insert(self.known.stage(state.home));
         Some(number)
     }
 
@@ -152,18 +158,26 @@ fn line(known: &Known, state: &State) -> String {
 fn beginning(known: &mut Known) -> State {
     let mut state = untouched(&known.setup);
     state.look(known);
-    let plan = [Action::Arrive(0), Action::Send(0), Action::Save(0), Action::Begin(0)];
-    let rest = SYNCS.into_iter().chain([Action::Tick]);
-    let order: Vec<_> = plan.into_iter().chain(rest).collect();
     while known.stage(state.home) < known.setup.from {
-        let next = order.iter().find_map(|action| state.after(known, *action));
+        let next = IN_ORDER.into_iter().find_map(|action| state.after(known, action));
         state = next.unwrap_or_else(|| panic!("it does not begin: {:?} {state:?}", known.status(state.home))).unwrap();
     }
     state
 }
 
-const SYNCS: [Action; 2] =
-    [Action::Sync(namespace_migration::machine::Side::Source), Action::Sync(namespace_migration::machine::Side::Target)];
+/// What happens first when nothing goes wrong.
+const IN_ORDER: [Action; 10] = [
+    Action::Watch(Side::Source),
+    Action::Watch(Side::Target),
+    Action::Reload,
+    Action::Arrive(0),
+    Action::Send(0),
+    Action::Save(0),
+    Action::Begin(0),
+    Action::Sync(Side::Source),
+    Action::Sync(Side::Target),
+    Action::Tick,
+];
 
 /// The source serves with simple records, and nobody has begun anything.
 fn untouched(setup: &Setup) -> State {
@@ -173,7 +187,7 @@ fn untouched(setup: &Setup) -> State {
         live[0][host].there = true;
         live[1][host].there = setup.target_is_there;
         let simple = wanted(&live[0][host]);
-        records[0][host] = Record { listed: simple, served: simple, age: OLD };
+        records[0][host] = Record { listed: simple, served: simple, age: setup.old() };
     }
     let process = Process { status: 0, current: true, seen: live.map(Some), work: None };
     State {

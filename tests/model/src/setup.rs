@@ -9,17 +9,17 @@ use namespace_migration::machine::order::Home;
 use namespace_migration::machine::{Order, Side};
 use serde_json::json;
 
-use crate::state::Left;
+use crate::state::{Left, OLD};
 
 pub const SOURCE: &str = "11111111-1111-4111-8111-111111111111";
 pub const TARGET: &str = "22222222-2222-4222-8222-222222222222";
-/// The provider's propagation time, and twice external-dns's interval.
+/// The provider's propagation time, and twice the interval of an external-dns whose passes take time.
 pub const TICK: SignedDuration = SignedDuration::from_mins(1);
 
 /// One thing that can go wrong, at any moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// A process dies, and another begins with the saved status.
+    /// A process dies, and another begins with the saved status. As often as it is listed; so do the next two.
     Crash,
     /// A write stays on its way, and arrives whenever it likes, or never.
     Delay,
@@ -69,7 +69,7 @@ pub struct Setup {
     pub target_is_there: bool,
     /// The stage up to which nothing goes wrong.
     pub from: Stage,
-    /// What may go wrong from there on.
+    /// What may go wrong from there on, once for each time that it is listed where it says so.
     pub troubles: &'static [Trouble],
     /// The mistake that is planted.
     pub plant: Option<Plant>,
@@ -97,13 +97,18 @@ impl Setup {
 
     /// How often each trouble may happen.
     pub(crate) fn left(&self) -> Left {
-        let often = |trouble, times| if self.may(trouble) { times } else { 0 };
+        let often = |trouble| u8::try_from(self.troubles.iter().filter(|known| **known == trouble).count()).unwrap();
         Left {
-            crashes: often(Trouble::Crash, 2),
-            delays: often(Trouble::Delay, 2),
-            seconds: often(Trouble::Second, 1),
+            crashes: often(Trouble::Crash),
+            delays: often(Trouble::Delay),
+            seconds: often(Trouble::Second),
             foreign: u8::from(self.troubles.iter().any(|trouble| matches!(trouble, Trouble::Foreign(..)))),
         }
+    }
+
+    /// The age of what no gate waits for any more.
+    pub(crate) fn old(&self) -> u8 {
+        if self.may(Trouble::Batches) { OLD } else { 1 }
     }
 
     /// What is asked for, with a token for a rollback. 0: none.
@@ -124,7 +129,8 @@ impl Setup {
         let mut order = Order::parse(&migration, &pair(), &home).unwrap();
         order.dns.verification = Verification::Route53;
         order.dns.follow.propagation = TICK;
-        order.dns.follow.interval = TICK / 2;
+        // Where passes take no time, there is nothing to wait for.
+        order.dns.follow.interval = if self.may(Trouble::Batches) { TICK / 2 } else { SignedDuration::ZERO };
         order.dns.follow.record_ttl = SignedDuration::ZERO;
         // Its way on and off the object is not of the traffic protocol.
         order.deletion.held = true;

@@ -67,10 +67,11 @@ pub struct Record {
     pub age: u8,
 }
 
-/// The age of what no gate waits for any more.
+/// The age of everything that no gate waits for any more, in any configuration.
 pub const OLD: u8 = 2;
 
-/// What an external-dns has read of its cluster and not applied yet. A pass takes less than two ticks.
+/// What an external-dns has read of its cluster and not applied yet. A pass may take as long as its interval, and so be over a
+/// tick later than it began; not later than that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reading {
     /// By host. None: applied, or nothing to apply.

@@ -3,7 +3,7 @@
 use namespace_migration::machine::Side;
 use namespace_migration::machine::traffic::{Weight, target_share};
 
-use crate::state::{Ingress, OLD, Reading, Record, Shown, State, at};
+use crate::state::{Ingress, Reading, Record, Shown, State, at};
 
 /// What an external-dns makes of an Ingress.
 pub fn wanted(ingress: &Ingress) -> Shown {
@@ -48,9 +48,9 @@ impl State {
     }
 
     /// A tick passes, in which everything that is listed comes to be served. Not while a pass would take longer than two.
-    pub fn propagate(&mut self) -> bool {
+    pub fn propagate(&mut self, old: u8) -> bool {
         for record in self.records.iter_mut().flatten() {
-            (record.served, record.age) = (record.listed, OLD.min(record.age + 1));
+            (record.served, record.age) = (record.listed, old.min(record.age + 1));
         }
         let readings = self.readings.iter_mut().flatten();
         readings.fold(true, |in_time, reading| in_time & !std::mem::replace(&mut reading.aged, true))

@@ -15,6 +15,8 @@ fn holds(setup: Setup, at_least: usize) {
     if let Some(story) = found.broken {
         panic!("{story}");
     }
+    let ends = [Stage::Completed, Stage::RolledBack];
+    assert!(ends.iter().all(|end| found.stages.contains(end)), "{}: only {:?}", setup.name, found.stages);
     assert!(found.states >= at_least, "{}: only {} states; {at_least} are expected", setup.name, found.states);
 }
 
