@@ -7,7 +7,7 @@ use namespace_migration::machine::Side;
 use crate::known::Known;
 use crate::process::Step;
 use crate::setup::Trouble;
-use crate::state::{Ingress, NAMES, Process, SIDES, State, at};
+use crate::state::{Ingress, NAMES, Past, Process, SIDES, State, at};
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,7 +186,9 @@ impl State {
         };
         (old.there && old.identified && old != new).then_some(())?;
         self.live[at(side)][host] = new;
-        self.past.disturbed = true;
+        let is_sent = |process: &Process| process.work.is_some_and(|work| work.sent);
+        let on_the_way = self.processes.iter().flatten().any(is_sent) || self.flights != [None; 2];
+        self.past = Past { disturbed: true, crossed: self.past.crossed || on_the_way, ..self.past };
         self.outdate(known, side, host, true);
         Some(())
     }

@@ -26,6 +26,9 @@ pub fn of_write(known: &Known, before: &State, after: &State, number: u32) -> Op
     if write.is_back() {
         return raised_by_rollback(write.side, &old, &new).then(|| format!("a rollback raises the share at {name}"));
     }
+    if before.past.crossed {
+        return None;
+    }
     let zeros = |state: &State| state.live.iter().all(|side| side[host].there && side[host].weight == Some(0));
     if zeros(after) && !zeros(before) {
         return Some(format!("two zeros are written: {name} gets 0 beside 0"));

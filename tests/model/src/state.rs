@@ -152,6 +152,8 @@ pub struct Past {
     pub approved: u8,
     /// Somebody else has written.
     pub disturbed: bool,
+    /// Somebody else has written while a write of ours was on its way: nobody could know.
+    pub crossed: bool,
 }
 
 impl Past {
