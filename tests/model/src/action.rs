@@ -114,10 +114,12 @@ impl State {
             Action::Land(index) => self.land_late(known, index),
             other => self.of_the_world(known, other).map(Ok),
         };
-        let next = step.map(|next| next.map(|mut next| {
-            next.look(known);
-            next
-        }));
+        let next = step.map(|next| {
+            next.map(|mut next| {
+                next.look(known);
+                next
+            })
+        });
         next.filter(|next| next.as_ref() != Ok(self))
     }
 

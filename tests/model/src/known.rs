@@ -261,7 +261,8 @@ pub fn approved(status: &NamespaceMigrationStatus) -> u8 {
 
 /// What decisions rest on. The rest is written for people; `decide` checks that it makes no difference.
 fn reduced(status: &NamespaceMigrationStatus) -> NamespaceMigrationStatus {
-    let requests = status.requests.iter().map(|it| RequestStatus { message: String::new(), by: String::new(), ..it.clone() });
+    let requests =
+        status.requests.iter().map(|it| RequestStatus { message: String::new(), by: String::new(), ..it.clone() });
     let reduced = NamespaceMigrationStatus {
         attempt: status.attempt,
         stage: status.stage,

@@ -29,7 +29,9 @@ impl State {
         if decided.writes.is_empty() && decided.status == process.status {
             return None;
         }
-        if known.has_ended(process.status) && !decided.writes.is_empty() && !promises::may_wake(known, &self, process.status)
+        if known.has_ended(process.status)
+            && !decided.writes.is_empty()
+            && !promises::may_wake(known, &self, process.status)
         {
             return Some(Err("an ended migration acts".into()));
         }

@@ -35,7 +35,13 @@ pub fn explore(setup: Setup) -> Found {
     let started = Instant::now();
     let mut search = Search::new(setup);
     let broken = search.run();
-    let found = Found { states: search.trail.len(), depth: search.depth, took: started.elapsed(), stages: search.stages.clone(), broken };
+    let found = Found {
+        states: search.trail.len(),
+        depth: search.depth,
+        took: started.elapsed(),
+        stages: search.stages.clone(),
+        broken,
+    };
     eprintln!(
         "{}: {} states, {} deep, {} decisions, {} on ways back, {:.1} s",
         setup.name,
@@ -97,7 +103,17 @@ impl Search {
                 }
             }
             self.depth += usize::from(!beyond.is_empty());
-            if std::env::var("LEVELS").is_ok() && self.depth % 5 == 0 { eprintln!("{} depth {} states {} edge {} decisions {} ways {} ", self.known.setup.name, self.depth, self.trail.len(), beyond.len(), self.known.questions(), self.ways_back.states()); }
+            if std::env::var("LEVELS").is_ok() && self.depth % 5 == 0 {
+                eprintln!(
+                    "{} depth {} states {} edge {} decisions {} ways {} ",
+                    self.known.setup.name,
+                    self.depth,
+                    self.trail.len(),
+                    beyond.len(),
+                    self.known.questions(),
+                    self.ways_back.states()
+                );
+            }
             edge = beyond;
         }
         None

@@ -89,8 +89,15 @@ fn is_left_alone(known: &Known, state: &State) -> bool {
 
 /// The operator first, then who is alive of the two external-dns, then time.
 fn next(known: &mut Known, state: &State, both: bool) -> Option<Result<State, String>> {
-    let ours = [Action::Watch(Side::Source), Action::Watch(Side::Target), Action::Reload, Action::Arrive(0), Action::Send(0)];
-    let saves = [Action::Save(0), Action::Begin(0), Action::Apply(Side::Source, 0), Action::Apply(Side::Source, 1), Action::Sync(Side::Source)];
+    let ours =
+        [Action::Watch(Side::Source), Action::Watch(Side::Target), Action::Reload, Action::Arrive(0), Action::Send(0)];
+    let saves = [
+        Action::Save(0),
+        Action::Begin(0),
+        Action::Apply(Side::Source, 0),
+        Action::Apply(Side::Source, 1),
+        Action::Sync(Side::Source),
+    ];
     let theirs = [Action::Apply(Side::Target, 0), Action::Apply(Side::Target, 1), Action::Sync(Side::Target)];
     let theirs = theirs.into_iter().filter(|_| both);
     let order = ours.into_iter().chain(saves).chain(theirs).chain([Action::Tick]);
