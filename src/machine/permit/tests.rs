@@ -210,3 +210,13 @@ fn a_target_ingress_is_made_only_beside_a_source_that_serves_under_this_very_sta
     let other = Stamp { owner: "home/x/x".into(), ..stamp(2, Direction::Forward) };
     assert!(matches!(found(ingress("100", Some(other))), Err(Refusal::OwnedByAnother { .. })));
 }
+
+#[test]
+fn a_weight_is_not_changed_any_more_when_its_own_epoch_has_completed() {
+    let late = live("100", Some(stamp(1, Direction::Completed)));
+    let refusal = refused(permit(&write(50, stamp(1, Direction::Forward)), "target", &late));
+    assert!(matches!(refusal, Refusal::Fenced { .. }), "{refusal:?}");
+    // The next attempt has a newer epoch.
+    let next = permit(&write(0, stamp(2, Direction::Forward)), "target", &late);
+    assert!(matches!(next, Permit::Write { .. }), "{next:?}");
+}
