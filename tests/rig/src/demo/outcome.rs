@@ -169,7 +169,6 @@ impl<'a> Outcome<'a> {
 
          The way back, from the first bad answer on:
 {}
-
 Writes made by the operator, from the audit logs of both API servers:
 {}",
             SHOP.steps.len(),

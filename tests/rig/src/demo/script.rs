@@ -33,9 +33,6 @@ spec:
   clusterPair: {PAIR}
   secrets:
     include: [{SECRET}]
-  preflight:
-    acknowledge:
-      - {{ check: AnnotationOnly, reason: \"the viewer of the demo watches DNS\" }}
   probes: {{ interval: 500ms }}
   traffic:
     steps:
