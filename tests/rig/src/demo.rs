@@ -66,8 +66,7 @@ To try it yourself: `make up` leaves all of this running in the background and
 prints the commands; `make down` ends it.";
 
 async fn play(world: &World, screen: &Screen) -> Result<()> {
-    let options =
-        Options { dns: FOLLOWS, verification: Verification::Route53, named_balancers: true, ..Options::new(PAIR) };
+    let options = Options { dns: FOLLOWS, verification: Verification::Route53, ..Options::new(PAIR) };
     let setup = Setup::start(world, options).await?;
     Box::pin(futures::future::try_join(deploy(world, &setup, SHOP), deploy(world, &setup, BOOKS))).await?;
     let operator = Operator::start(world.folder(), &setup.operator_options(None)).await?;

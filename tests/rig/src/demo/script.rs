@@ -33,6 +33,9 @@ spec:
   clusterPair: {PAIR}
   secrets:
     include: [{SECRET}]
+  preflight:
+    acknowledge:
+      - {{ check: AnnotationOnly, reason: \"Route 53 is read\" }}
   probes: {{ interval: 500ms }}
   traffic:
     steps:
