@@ -7,7 +7,6 @@ mod screen;
 mod script;
 mod story;
 mod way_back;
-mod weights;
 
 use std::time::Duration;
 

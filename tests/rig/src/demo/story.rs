@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::bar::Traffic;
 use super::scene::Scene;
 use super::screen::{Colour, Screen};
-use super::weights::Weights;
 use crate::population::Side;
+use crate::weights::Weights;
 
 /// Much longer than any part of the demo takes.
 const PATIENCE: Duration = Duration::from_secs(90);
