@@ -43,12 +43,12 @@ impl Asks {
         if self.is_name_servers() { NAMES_AT_A_TIME } else { 1 }
     }
 
-    /// When the next request may be made.
-    pub(super) fn ready_at(&self) -> Instant {
+    /// Until when no request may be made. None: one may be made now.
+    pub(super) fn busy_until(&self, now: Instant) -> Option<Instant> {
         match self {
             #[cfg(feature = "route53")]
-            Self::Route53(route53) => route53.ready_at(),
-            _ => Instant::now(),
+            Self::Route53(route53) => Some(route53.ready_at()).filter(|ready| *ready > now),
+            _ => None,
         }
     }
 

@@ -34,6 +34,8 @@ pub mod reader;
 #[cfg(feature = "route53")]
 mod route53;
 pub mod schedule;
+#[cfg(test)]
+mod tests;
 pub mod trouble;
 pub mod zones;
 
