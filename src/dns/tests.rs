@@ -25,6 +25,8 @@ use crate::metrics::{ClusterSide, Metrics};
 
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
+/// The operator's default pace.
+const ROUTE53_GAP: Duration = Duration::from_millis(550);
 /// The Secret that the home cluster has.
 const SECRET: &str = "aws";
 
@@ -41,7 +43,8 @@ async fn reader() -> DnsReader {
     let metrics = Metrics::default();
     let clients = connect(&config, ClusterSide::Home, &metrics).unwrap();
     let source = HomeSource::File(PathBuf::new());
-    DnsReader::new(HomeAccess { source, clients, namespace: "operator".to_owned(), metrics })
+    let home = HomeAccess { source, clients, namespace: "operator".to_owned(), metrics };
+    DnsReader::new(home, ROUTE53_GAP)
 }
 
 fn interest(backend: Backend, hosts: &[&str]) -> Interest {
@@ -53,6 +56,7 @@ fn interest(backend: Backend, hosts: &[&str]) -> Interest {
         balancers: BTreeSet::new(),
         affixes: [Affixes::default()].into(),
         urgency: Urgency::Raising,
+        propagation: Duration::from_secs(60),
     }
 }
 
