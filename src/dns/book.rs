@@ -241,6 +241,7 @@ mod tests {
             hosts: ["shop.example".to_owned()].into(),
             balancers: BTreeSet::new(),
             affixes: [Affixes::default()].into(),
+            metrics_urls: [None, None],
             urgency: Urgency::Raising,
         }
     }

@@ -55,6 +55,7 @@ fn interest(backend: Backend, hosts: &[&str]) -> Interest {
         hosts: hosts.iter().map(ToString::to_string).collect(),
         balancers: BTreeSet::new(),
         affixes: [Affixes::default()].into(),
+        metrics_urls: [None, None],
         urgency: Urgency::Raising,
         propagation: Duration::from_secs(60),
     }
