@@ -111,13 +111,19 @@ impl Leadership {
     }
 }
 
+/// What the Lease said of its last holder when this process took it.
+struct Predecessor {
+    /// When it was last renewed. None when nobody held it.
+    renewed_at: Option<Timestamp>,
+}
+
 /// A candidate for the Lease, and its holder once it has it.
 pub struct Election {
     leases: Api<Lease>,
     candidacy: Candidacy,
     seen: Option<Seen>,
-    /// What the Lease said of its last holder when this process took it; None before.
-    predecessor: Option<Option<Timestamp>>,
+    /// Whom this process took the Lease from; None before it has it.
+    predecessor: Option<Predecessor>,
     leadership: Leadership,
     metrics: Metrics,
 }
@@ -137,7 +143,7 @@ impl Election {
 
     /// Until when the leader before this process is known to have lived, by that one's clock. None when there was none.
     pub fn predecessor_lived_until(&self) -> Option<Timestamp> {
-        self.predecessor.flatten()
+        self.predecessor.as_ref()?.renewed_at
     }
 
     /// What those who write ask.
@@ -269,7 +275,8 @@ impl Election {
         if *action != Action::Renew {
             tracing::info!(lease = self.name(), identity, "this operator leads");
         }
-        self.predecessor.get_or_insert(self.seen.as_ref().and_then(Seen::renewed_at));
+        let renewed_at = self.seen.as_ref().and_then(Seen::renewed_at);
+        self.predecessor.get_or_insert(Predecessor { renewed_at });
         self.leadership.prove(began + times.renew_deadline);
         self.seen = Some(Seen::after_look(self.seen.as_ref(), written, Instant::now()));
         self.metrics.leader.set(1);

@@ -42,7 +42,7 @@ pub struct Metrics {
     pub probes: Family<ProbeLabels, Counter>,
     /// The reading of DNS.
     pub dns: DnsMetrics,
-    /// Weights that deleted migrations have left over.
+    /// Weights and objects that deleted migrations have left over.
     pub leftovers: Family<PairLabels, Gauge>,
     /// Leftovers that are not owed any more.
     pub leftovers_settled: Family<LeftoverLabels, Counter>,
@@ -143,7 +143,7 @@ impl Metrics {
         registry.register("remote_calls", "Requests to API servers, by how they ended", self.remote_calls.clone());
         let reachable = self.cluster_reachable.clone();
         registry.register("cluster_reachable", "1 while a pair's cluster answers, else 0", reachable);
-        registry.register("leftovers", "Weights that deleted migrations left over", self.leftovers.clone());
+        registry.register("leftovers", "Weights and objects that deleted migrations left over", self.leftovers.clone());
         let settled = self.leftovers_settled.clone();
         registry.register("leftovers_settled", "Leftovers that are not owed any more, by how they ended", settled);
         registry.register("probes", "Probes of load balancers, by what they found", self.probes.clone());

@@ -94,8 +94,9 @@ pub struct ClusterPairSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["namespace".into()]))]
     pub delegates: Vec<Delegate>,
 
-    /// How long the deletion of a migration may wait for a cluster. Then what could not be written is noted in status.leftovers,
-    /// to be written when the cluster is back, and the object goes.
+    /// How long the deletion of a migration may wait for a cluster; as long again once the source has 100 and the target 0. Then
+    /// what could not be written or removed is noted in status.leftovers and status.leftoverObjects, to be done when the cluster
+    /// is back, and the object goes.
     #[serde(default = "a_quarter_of_an_hour")]
     pub deletion_deadline: DurationText,
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use kube::api::{ApiResource, GroupVersionKind};
 
 use super::connection::Connection;
-use crate::machine::observed::{ClusterView, IngressFacts, NamespaceFacts, WorkloadFacts};
+use crate::machine::observed::{ClusterView, IngressFacts, NamespaceFacts, ServiceFacts, WorkloadFacts};
 use crate::metrics::Metrics;
 use crate::mutex::locked;
 use crate::task::Tasks;
@@ -61,7 +61,7 @@ impl Kind {
 enum Facts {
     Namespace(NamespaceFacts),
     Ingress(Box<IngressFacts>),
-    Service,
+    Service(ServiceFacts),
     Workload(WorkloadFacts),
 }
 
@@ -138,7 +138,7 @@ impl NamespaceWatch {
             match facts.clone() {
                 Facts::Namespace(facts) => view.namespace = Some(facts),
                 Facts::Ingress(facts) => drop(view.ingresses.insert(name.clone(), *facts)),
-                Facts::Service => drop(view.services.insert(name.clone())),
+                Facts::Service(facts) => drop(view.services.insert(name.clone(), facts)),
                 Facts::Workload(facts) => drop(view.workloads.insert(format!("{}/{name}", kind.name()), facts)),
             }
         }

@@ -85,7 +85,7 @@ pub(super) async fn secret(order: &Order, site: &Site, name: &str) -> Result<(),
 
 /// The target is the right cluster, and its namespace is not going away.
 async fn check(order: &Order, target: &Cluster<'_>) -> Result<(), ExecuteError> {
-    let (identity, namespace) = futures::join!(target.is_the_right_one(order), target.namespace());
+    let (identity, namespace) = futures::join!(target.is_the_right_one(&order.target), target.namespace());
     identity?;
     match namespace? {
         Some(facts) if !facts.terminating => Ok(()),

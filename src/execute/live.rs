@@ -10,7 +10,7 @@ use crate::cluster::call::{CallError, timed};
 use crate::cluster::connection::Connection;
 use crate::machine::Side;
 use crate::machine::observed::NamespaceFacts;
-use crate::machine::order::Order;
+use crate::machine::order::{Order, SideRules};
 use crate::machine::permit::Refusal;
 use crate::observe::facts;
 use crate::site::Site;
@@ -55,8 +55,8 @@ impl<'a> Cluster<'a> {
     }
 
     /// Fails unless it is the cluster that the pair names.
-    pub(super) async fn is_the_right_one(&self, order: &Order) -> Result<(), ExecuteError> {
-        let (found, expected) = (self.identity().await?, order.rules(self.side).identity.clone());
+    pub(super) async fn is_the_right_one(&self, rules: &SideRules) -> Result<(), ExecuteError> {
+        let (found, expected) = (self.identity().await?, rules.identity.clone());
         if found == expected {
             return Ok(());
         }

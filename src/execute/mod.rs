@@ -20,7 +20,7 @@ use crate::machine::{Failure, Side};
 use crate::site::Site;
 
 pub use object::{HomeObject, release};
-pub use settle::{Clusters, settle};
+pub use settle::{Clusters, settle, settle_object};
 
 /// Why an effect was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -168,8 +168,8 @@ pub async fn execute(order: &Order, home: &HomeObject<'_>, site: Option<&Site>, 
         hold(order, home, &mut report).await;
     }
     for effect in effects {
-        let Effect::Owe(leftovers) = effect else { continue };
-        match object::owe(home, leftovers).await {
+        let Effect::Owe(debts) = effect else { continue };
+        match object::owe(home, debts).await {
             Ok(()) => report.done += 1,
             Err(error) => report.failures.push(noted_at_home(order, error)),
         }

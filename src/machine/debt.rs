@@ -1,6 +1,8 @@
-//! Debts: weights that deleted migrations left over. Each is paid when its cluster is back, unless it does not matter any more.
+//! Debts: what deleted migrations left over, weights here and objects in [`removal`]. Each is paid when its cluster is back, unless it does not matter any more.
 //!
 //! The stamp is the fence, as everywhere: a newer epoch, or the running stamp of another migration, on either side cancels it.
+
+pub mod removal;
 
 use super::effect::WeightWrite;
 use super::observed::{IngressFacts, Side};
@@ -9,7 +11,46 @@ use super::reason::Reason;
 use super::run::{Event, sentence_case};
 use super::stamp::{Direction, Stamp};
 use super::traffic::Weight;
-use crate::api::pair_status::{Leftover, LeftoverSide};
+use crate::api::pair_status::{ClusterPairStatus, Leftover, LeftoverObject, LeftoverSide};
+
+/// Everything that is owed by a pair.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Debts {
+    /// Weights to be written.
+    pub weights: Vec<Leftover>,
+    /// Objects to be removed from the target.
+    pub objects: Vec<LeftoverObject>,
+}
+
+impl Debts {
+    /// What a pair owes.
+    pub fn of(status: &ClusterPairStatus) -> Self {
+        Self { weights: status.leftovers.clone(), objects: status.leftover_objects.clone() }
+    }
+
+    /// How many they are.
+    pub fn count(&self) -> usize {
+        self.weights.len() + self.objects.len()
+    }
+
+    /// Whether nothing is owed.
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
+    /// These with new ones among them; a newer one replaces an older one about the same thing.
+    #[must_use]
+    pub fn with(&self, new: &Self) -> Self {
+        let old = self.objects.iter().filter(|known| !new.objects.iter().any(|object| object.is_about_the_same(known)));
+        Self { weights: with(&self.weights, &new.weights), objects: old.chain(&new.objects).cloned().collect() }
+    }
+
+    /// Writes them into a pair's status.
+    pub fn note_in(self, status: &mut ClusterPairStatus) {
+        status.leftover_count = i32::try_from(self.count()).unwrap_or(i32::MAX);
+        (status.leftovers, status.leftover_objects) = (self.weights, self.objects);
+    }
+}
 
 /// What becomes of a debt now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,12 +89,6 @@ impl Leftover {
         }
     }
 
-    /// What is owed, as a sentence begins.
-    pub fn in_words(&self) -> String {
-        let (weight, ingress, namespace) = (self.weight, &self.ingress, &self.namespace);
-        format!("The weight {weight} of Ingress {ingress} in namespace {namespace} on the {}", self.cluster())
-    }
-
     /// Whether both speak of one Ingress on one side: the newer then replaces the older.
     pub fn is_about_the_same(&self, other: &Self) -> bool {
         (&self.namespace, &self.ingress, self.side) == (&other.namespace, &other.ingress, other.side)
@@ -77,6 +112,32 @@ impl Leftover {
             after_source: self.after_source,
             keeps_weight: false,
         }
+    }
+}
+
+/// Something that is owed, and waits.
+pub trait Owed: Clone {
+    /// What is owed, as a sentence begins.
+    fn in_words(&self) -> String;
+    /// Why it waits, in one word.
+    fn reason(&self) -> &str;
+    /// The same, waiting for something else.
+    #[must_use]
+    fn waiting_for(&self, reason: Reason, why: String) -> Self;
+}
+
+impl Owed for Leftover {
+    fn in_words(&self) -> String {
+        let (weight, ingress, namespace) = (self.weight, &self.ingress, &self.namespace);
+        format!("The weight {weight} of Ingress {ingress} in namespace {namespace} on the {}", self.cluster())
+    }
+
+    fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    fn waiting_for(&self, reason: Reason, why: String) -> Self {
+        Self { reason: reason.as_str().to_owned(), why, ..self.clone() }
     }
 }
 
@@ -116,11 +177,11 @@ pub fn look(write: &WeightWrite, identity: &str, live: &Live, other: &Other) -> 
 
 /// The debt with why it waits now, and the news for people. None when it waits for what it waited for before: a sentence
 /// that differs by a time or a number is no news.
-pub fn waiting(debt: &Leftover, reason: Option<Reason>, why: &str) -> Option<(Leftover, Event)> {
-    let reason = reason.filter(|reason| reason.as_str() != debt.reason)?;
+pub fn waiting<D: Owed>(debt: &D, reason: Option<Reason>, why: &str) -> Option<(D, Event)> {
+    let reason = reason.filter(|reason| reason.as_str() != debt.reason())?;
     let why = format!("{}.", sentence_case(why).trim_end_matches('.'));
     let note = format!("{} is still owed. {why}", debt.in_words());
-    let known = Leftover { reason: reason.as_str().to_owned(), why, ..debt.clone() };
+    let known = debt.waiting_for(reason, why);
     Some((known, Event { reason: Reason::LeftOver, note, warning: true }))
 }
 
@@ -136,7 +197,7 @@ fn superseded(write: &WeightWrite, other: &Other) -> Option<String> {
 }
 
 /// The leftovers with new ones among them; a newer one replaces an older one about the same Ingress and side.
-pub fn with(old: &[Leftover], new: &[Leftover]) -> Vec<Leftover> {
+fn with(old: &[Leftover], new: &[Leftover]) -> Vec<Leftover> {
     let kept = old.iter().filter(|known| !new.iter().any(|leftover| leftover.is_about_the_same(known)));
     kept.chain(new).cloned().collect()
 }

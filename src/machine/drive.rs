@@ -11,11 +11,11 @@ use super::deletion;
 use super::effect::Effect;
 use super::health::{HealthView, Verdict};
 use super::observed::{Observed, Side};
-use super::order::{Order, OrderError};
+use super::order::Order;
 use super::reason::Reason;
 use super::recheck;
 use super::resume::{self, highest_epoch};
-use super::run::{Event, Memo, Move, Run, Wait, micro, seconds, sentence_case};
+use super::run::{Event, Memo, Move, Run, Wait, micro, seconds};
 use super::stages::{self, is_rollback, is_terminal, is_watched};
 use super::summary;
 use super::urgency::{Urgency, urgency};
@@ -63,8 +63,10 @@ pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
     if order.deletion.is_orphaned() || (is_terminal(status.stage) && !wakes) {
         return Needs::default();
     }
-    // What is in a namespace is not told to whom it does not concern.
-    if order.not_allowed.is_some() && status.stage <= Stage::Preflight {
+    // What is in a namespace is not told to whom it does not concern. What may have been written before goes back all the same.
+    let may_go_back =
+        order.deletion.held && (order.deletion.is_asked() || requests::rollback_is_waiting(order, status));
+    if order.not_allowed.is_some() && status.stage <= Stage::Preflight && !may_go_back {
         return Needs::default();
     }
     let planned = status.plan.iter().flat_map(|plan| plan.secrets.iter().cloned());
@@ -93,7 +95,8 @@ fn is_hurried(order: &Order, status: &NamespaceMigrationStatus) -> bool {
 pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Observed, now: Timestamp) -> Decision {
     let in_force = edits::in_force(order, status);
     let mut run = Run::new(&in_force, observed, status.clone(), now);
-    requests::note(&mut run);
+    let told = requests::note(&order.controls, &mut run.status, now);
+    run.events.extend(told);
     resume::adopt(&mut run);
     run.status.observed_generation = order.generation;
     requests::answer(&mut run);
@@ -125,36 +128,6 @@ pub fn rest(
     let running = status.step.as_ref().filter(|_| is_watched(status.stage));
     let step = Some(running.and_then(|step| stages::stopped(step, health, now))?);
     Some(NamespaceMigrationStatus { step, ..status.clone() })
-}
-
-/// The decision when the order itself, of this generation and attempt, cannot be parsed: nothing is done, and status says why.
-pub fn reject(
-    status: &NamespaceMigrationStatus,
-    (generation, attempt): (i64, i32),
-    error: &OrderError,
-    now: Timestamp,
-) -> Decision {
-    let mut status = status.clone();
-    status.observed_generation = generation;
-    if status.stage == Stage::Completed || (is_terminal(status.stage) && attempt <= status.attempt) {
-        // Nothing that the spec could say matters any more: how it ended stays to be read when its pair goes.
-        return Decision { effects: vec![], status, events: vec![], wake_at: None };
-    }
-    let what = match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}."),
-        None => format!("{error}."),
-    };
-    let unguarded = (Stage::WeightSource..=Stage::Bake).contains(&status.stage) || is_rollback(status.stage);
-    // Without a spec and a pair nothing may be done, whatever happens to users meanwhile: that must be read.
-    let warning = if unguarded { " Until it is mended the weights stay, and nothing goes back by itself." } else { "" };
-    let message = format!("{}{warning}", sentence_case(&what));
-    let reason =
-        if matches!(error, OrderError::NoSuchPair { .. }) { Reason::NoClusterPair } else { Reason::InvalidSpec };
-    let wait = Wait::new(reason, message).unblocked_by(error.fix(unguarded)).stalled();
-    let events = if status.reason == reason.as_str() { vec![] } else { vec![alarm::help(&wait)] };
-    summary::forget_health(&mut status);
-    summary::write_wait(&mut status, &wait, now);
-    Decision { effects: vec![], status, events, wake_at: None }
 }
 
 fn drive(run: &mut Run<'_>) -> (Vec<Effect>, Wait) {
@@ -206,12 +179,12 @@ fn next_move(run: &Run<'_>) -> Move {
     }
 }
 
-/// Neither a contest nor a revoked permission blocks a rollback for health.
+/// Neither a contest nor a revoked permission blocks a rollback for health, and no revoked permission the way down.
 fn overruled(run: &Run<'_>) -> Option<Move> {
     match contest::respond(run) {
         Some(rollback @ Move::RollBack { .. }) => Some(rollback),
         contest => {
-            let refused = || allowed::refused(run).map(Move::from);
+            let refused = || allowed::refused(run).filter(|_| !stages::goes_down(run)).map(Move::from);
             let broken = || recheck::broken(run).map(Move::from);
             unhealthy(run).or_else(refused).or(contest).or_else(|| claim::missing(run)).or_else(broken)
         }
@@ -261,8 +234,8 @@ fn remember(run: &mut Run<'_>, memo: Memo) {
             let note = "The target goes back to 0 percent, before the first step.".to_owned();
             run.events.push(Event { reason: Reason::StepEntered, note, warning: false });
         }
-        Memo::Pause(pause) => pause::begin(run, pause),
-        Memo::Resume => pause::end(run),
+        Memo::Pause(pause) => run.events.extend(pause::begin(&mut run.status, pause)),
+        Memo::Resume => run.events.extend(pause::end(&mut run.status, run.now)),
         Memo::Refuse(kind, why) => requests::refuse(run, kind, &why),
     }
 }
@@ -348,6 +321,10 @@ fn roll_back(run: &mut Run<'_>, reason: Reason, message: String) {
         summary::fail_stage(run, &message);
     }
     let untouched = nothing_was_changed(run);
+    if let Some(memo) = stages::stopped_clock(run) {
+        // No hold goes on: a clock that is seen to run would say so.
+        remember(run, memo);
+    }
     run.status.pause = None;
     run.status.cause = Some(Cause { reason: reason.as_str().to_owned(), message, at: seconds(run.now) });
     requests::accept(run, RequestKind::Rollback);
@@ -388,22 +365,9 @@ fn block_late_rollback(run: &mut Run<'_>) {
     let late =
         run.status.stage == Stage::RollingBack && deadline::deadline(run).is_some_and(|deadline| run.now >= deadline);
     if late {
-        let note = format!("The rollback is not over yet and is still being tried. {}", run.status.message);
+        let known = format!("{} {}", run.status.message, run.status.unblock);
+        let note = format!("The rollback is not over yet and is still being tried. {}", known.trim_end());
         run.status.stage = Stage::RollbackBlocked;
         run.events.push(Event { reason: Reason::DeadlineExceeded, note, warning: true });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_end_stays_to_be_read_when_its_pair_is_gone() {
-        let error = OrderError::NoSuchPair { pair: "p".into() };
-        let ended =
-            NamespaceMigrationStatus { stage: Stage::RolledBack, attempt: 1, ..NamespaceMigrationStatus::default() };
-        assert_eq!(reject(&ended, (0, 1), &error, Timestamp::UNIX_EPOCH).status, ended);
-        assert_eq!(reject(&ended, (0, 2), &error, Timestamp::UNIX_EPOCH).status.reason, "NoClusterPair");
     }
 }

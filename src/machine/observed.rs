@@ -23,6 +23,8 @@ pub struct Observed {
     pub target: ClusterView,
     /// The Secrets of the plan on both sides. Read only in the stage that copies them.
     pub secrets: Option<BTreeMap<String, SecretView>>,
+    /// What the operator may do on its home cluster, asked before the move.
+    pub home_rights: Rights,
     /// The verdicts of the probes.
     pub health: HealthView,
     /// What DNS was seen to serve.
@@ -114,8 +116,8 @@ pub struct ClusterView {
     pub namespace: Option<NamespaceFacts>,
     /// Its Ingresses by name.
     pub ingresses: BTreeMap<String, IngressFacts>,
-    /// Names of its Services.
-    pub services: BTreeSet<String>,
+    /// Its Services by name.
+    pub services: BTreeMap<String, ServiceFacts>,
     /// Its workloads by kind and name, as `Deployment/web`.
     pub workloads: BTreeMap<String, WorkloadFacts>,
 }
@@ -185,6 +187,13 @@ impl IngressFacts {
     }
 }
 
+/// Facts about one Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceFacts {
+    /// The labels of the Pods that it sends requests to. Empty when it does not say.
+    pub selector: BTreeMap<String, String>,
+}
+
 /// Facts about one workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkloadFacts {
@@ -194,6 +203,8 @@ pub struct WorkloadFacts {
     pub ready: i32,
     /// Whether the counts speak of the current generation.
     pub current: bool,
+    /// The labels of its Pods.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl WorkloadFacts {

@@ -7,10 +7,13 @@ use crate::api::status::{Finding, Severity};
 use crate::machine::observed::{IngressFacts, Observed, Side};
 use crate::machine::order::Order;
 
-pub use permissions::lacks_rights;
+pub use permissions::{home_gap, lacks_rights};
 
 /// The name of the check of the operator's rights.
 pub const PERMISSIONS: &str = "Permissions";
+
+/// The name of the check of the hosts that the pair lets move.
+pub const HOST_NOT_ALLOWED: &str = "HostNotAllowed";
 
 /// What every check may look at.
 #[derive(Clone, Copy, Debug)]

@@ -29,6 +29,7 @@ mod recording;
 mod requests;
 mod world;
 
+mod debts;
 mod deletion;
 mod edits;
 mod interleavings;

@@ -190,7 +190,7 @@ impl Watch {
         match self.kind {
             Kind::Namespace => Facts::Namespace(facts::namespace(object)),
             Kind::Ingress => Facts::Ingress(Box::new(facts::ingress(object, &self.scope.annotation_prefix))),
-            Kind::Service => Facts::Service,
+            Kind::Service => Facts::Service(facts::service(object)),
             Kind::Deployment | Kind::StatefulSet => Facts::Workload(facts::workload(object, false)),
             Kind::DaemonSet => Facts::Workload(facts::workload(object, true)),
         }

@@ -50,6 +50,16 @@ pub enum Home {
     Target,
 }
 
+/// How the operator verifies what DNS serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verification {
+    /// It reads the world's Route 53, which the world's two external-dns write.
+    Route53,
+    /// It waits, and believes.
+    #[default]
+    AnnotationOnly,
+}
+
 /// What a setup looks like.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -62,6 +72,8 @@ pub struct Options {
     /// What the pair says about external-dns and DNS, all three of them (Go durations): external-dns's interval, the
     /// provider's propagation and the records' TTL. Waiting for DNS takes their sum.
     pub dns: [&'static str; 3],
+    /// How the operator verifies what DNS serves.
+    pub verification: Verification,
     /// The prefixes of external-dns's annotations on source and target.
     pub annotation_prefixes: [&'static str; 2],
     /// How long the deletion of a migration may wait for a cluster, as the pair says it (Go duration).
@@ -85,6 +97,7 @@ impl Options {
             home: Home::Source,
             proxied: false,
             dns: ["0s", "0s", "1s"],
+            verification: Verification::default(),
             annotation_prefixes: [ANNOTATION_PREFIX; 2],
             deletion_deadline: "15m",
             source_class: None,
@@ -99,6 +112,8 @@ impl Options {
 pub struct Setup {
     options: Options,
     home_access: Access,
+    /// How the operator gets into Route 53.
+    environment: Vec<(String, String)>,
     application: Application,
     authority: Arc<CertificateAuthority>,
     source_balancer: LoadBalancer,
@@ -125,8 +140,12 @@ impl Setup {
             balance(world.target(), named(TARGET_ADDRESS, "target")?, &options.name, &application, &authority),
         )?;
         let home = home_of(world, options.home).await?;
+        if options.verification == Verification::Route53 {
+            world.external_dns().await?;
+        }
         let mut setup = Self {
             home_access: home_access(home).await?,
+            environment: world.route53().environment("operator"),
             options,
             application,
             authority,
@@ -151,7 +170,7 @@ impl Setup {
     pub fn operator_options(&self, selector: Option<String>) -> operator::Options {
         let lease = self.options.lease.map(|duration| Lease { name: self.options.name.clone(), duration });
         let (name, home) = (self.options.name.clone(), self.home_access.clone());
-        operator::Options { name, selector, home, lease, environment: vec![] }
+        operator::Options { name, selector, home, lease, environment: self.environment.clone() }
     }
 
     /// The setup's name, which is also that of its `ClusterPair` and ingress class, and the value of its label.
@@ -262,13 +281,13 @@ impl Setup {
         let pairs = ApiResource::from_gvk(&GroupVersionKind::gvk("namespacemigration.io", "v1alpha1", "ClusterPair"));
         let pairs: Api<DynamicObject> = Api::all_with(home.admin_client()?, &pairs);
         let identities = [identity(world.source()).await?, identity(world.target()).await?];
-        let pair = self.pair(&identities);
+        let pair = self.pair(&identities, &world.route53().url());
         let written = pairs.patch(name, &PatchParams::apply("platform-admin").force(), &Patch::Apply(&pair)).await;
         written.with_context(|| format!("writing ClusterPair {name} on {}", home.name())).map(|_| ())
     }
 
-    fn pair(&self, [source, target]: &[String; 2]) -> Value {
-        let (name, [_, propagation, ttl]) = (&self.options.name, self.options.dns);
+    fn pair(&self, [source, target]: &[String; 2], endpoint: &str) -> Value {
+        let name = &self.options.name;
         let classes: Vec<Value> =
             self.options.source_class.iter().map(|class| json!({"source": class, "target": name})).collect();
         json!({
@@ -278,12 +297,24 @@ impl Setup {
             "spec": {
                 "source": self.side("source", source, &self.source_balancer),
                 "target": self.side("target", target, &self.target_balancer),
-                "dns": {"verification": "AnnotationOnly", "propagation": propagation, "recordTTL": ttl},
+                "dns": self.dns(endpoint),
                 "ingressClasses": classes,
                 "deletionDeadline": self.options.deletion_deadline,
                 "probes": {"allowedAddresses": ["127.0.0.0/8"], "trustedRoots": self.users_root()},
             },
         })
+    }
+
+    fn dns(&self, endpoint: &str) -> Value {
+        let [_, propagation, ttl] = self.options.dns;
+        match self.options.verification {
+            Verification::AnnotationOnly => {
+                json!({"verification": "AnnotationOnly", "propagation": propagation, "recordTTL": ttl})
+            }
+            Verification::Route53 => json!({
+                "verification": "Route53", "propagation": propagation, "recordTTL": ttl, "route53": {"endpoint": endpoint},
+            }),
+        }
     }
 
     fn side(&self, side: &str, identity: &str, balancer: &LoadBalancer) -> Value {
