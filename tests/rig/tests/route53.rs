@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use rig::control_plane::ControlPlane;
 use rig::external_dns::{Options, Pair};
+use rig::population::{Family, resolve};
 use rig::route53::balancers::elb_name;
 use rig::route53::faults::Scope;
 use rig::route53::journal::{Action, Entry};
-use rig::route53::record::{Kind, Target};
+use rig::route53::record::{Kind, Routing, Target};
 use rig::route53::zone::Zone;
-use rig::setup::ANNOTATION_PREFIX;
+use rig::setup::{self, ANNOTATION_PREFIX, Setup};
 use rig::world::World;
 use serde_json::{Value, json};
 
@@ -216,4 +217,27 @@ async fn an_external_dns_goes_on_after_it_was_stopped_paused_refused_or_told_som
     let simple = |zone: &Zone| zone.get(&host, Kind::A, None);
     zone.wait("the record becoming simple, as the annotations are not read", LIMIT, simple).await?;
     scene.pair.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_an_ingress_to_the_address_that_users_get() -> Result<()> {
+    let world = World::shared().await?;
+    let zone = world.create_zone("way.example.org");
+    let options =
+        setup::Options { domain: "way.example.org".to_owned(), named_balancers: true, ..setup::Options::new("way") };
+    let setup = Setup::start(world, options).await?;
+    let pair = world.start_external_dns(setup.external_dns(&zone)).await?;
+    let sample = setup.sample("way-shop").without_deployment();
+    sample.create_on_source(&world.source().admin_client()?).await?;
+    let host = "way-shop.way.example.org";
+    for kind in [Kind::A, Kind::Aaaa] {
+        let served = |zone: &Zone| zone.served().group(host, kind).next().cloned();
+        let set = zone.wait("an alias being served", LIMIT, served).await?;
+        ensure!(set.routing == Routing::Simple && matches!(set.target, Target::Alias { .. }), "{set:?}");
+    }
+    let found = resolve(world.name_server().address(), host, Family::Both).await;
+    let found = found.map_err(|missing| anyhow!("{host} is not answered: {missing:?}"))?;
+    let address = setup.source_balancer().https().ip();
+    ensure!(found.addresses == [address], "expected {address}, as there is no IPv6 address; found {found:?}");
+    pair.stop().await
 }

@@ -10,8 +10,8 @@ use aws_sdk_route53::config::{BehaviorVersion, Config, Region};
 use aws_sdk_route53::error::ProvideErrorMetadata as _;
 use aws_sdk_route53::operation::change_resource_record_sets::ChangeResourceRecordSetsError;
 use aws_sdk_route53::types::{
-    AliasTarget, Change, ChangeAction, ChangeBatch, ChangeStatus, ResourceRecord, ResourceRecordSet, RrType,
-    TagResourceType,
+    AliasTarget, Change, ChangeAction, ChangeBatch, ChangeStatus, HostedZone, ResourceRecord, ResourceRecordSet,
+    RrType, TagResourceType,
 };
 use aws_smithy_http_client::Builder;
 use rig::route53::balancers::elb_name;
@@ -96,7 +96,7 @@ async fn the_sdk_finds_zones_and_their_tags() -> Result<()> {
     route53.create_zone("example.org");
     zone.tag("team", "shop");
     let zones: Vec<_> = client.list_hosted_zones().into_paginator().items().send().collect::<Result<_, _>>().await?;
-    ensure!(zones.iter().map(|zone| zone.name()).eq(["example.com.", "example.org."]), "{zones:?}");
+    ensure!(zones.iter().map(HostedZone::name).eq(["example.com.", "example.org."]), "{zones:?}");
     let named = client.list_hosted_zones_by_name().dns_name("example.com").max_items(1).send().await?;
     ensure!(named.hosted_zones()[0].id() == format!("/hostedzone/{}", zone.id()), "{named:?}");
     let one = client.get_hosted_zone().id(zone.id()).send().await?;
