@@ -248,7 +248,7 @@ async fn why_a_leftover_waits_follows_the_trouble_of_its_cluster() -> Result<()>
     faults.healthy();
     taken.metadata = ObjectMeta { name: Some(kubeconfig), ..ObjectMeta::default() };
     secrets.create(&PostParams::default(), &taken).await?;
-    is_paid(&scene, &shop, 2).await
+    is_paid(&scene, &shop, 2, Some(0)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
