@@ -157,7 +157,8 @@ impl World {
     /// the first call starts them. A test that stops one or sets it up in another way starts a pair of its own.
     pub async fn external_dns(&self) -> Result<&Pair> {
         let options = ["source", "target"].map(|name| external_dns::Options::new(name, &self.zone));
-        self.external_dns.get_or_try_init(|| self.start_external_dns(options)).await
+        // Boxed: starting is large, and whoever only waits for it need not be.
+        self.external_dns.get_or_try_init(|| Box::pin(self.start_external_dns(options))).await
     }
 
     /// Starts another pair: the first options are those of the source's, the second those of the target's.
