@@ -206,7 +206,7 @@ impl World {
     /// Ends every program and waits until each is gone.
     pub async fn stop(self) -> Result<()> {
         if let Some(external_dns) = self.external_dns.get() {
-            external_dns.stop().await?;
+            external_dns.kill().await?;
         }
         let clusters = [Some(self.source), Some(self.target), self.home.into_inner()];
         futures::future::try_join_all(clusters.into_iter().flatten().map(ControlPlane::stop)).await.map(|_| ())
