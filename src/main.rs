@@ -81,10 +81,19 @@ async fn run(args: RunArgs) -> Result<()> {
     let (draining, mut ended) = (CancellationToken::new(), Ok(()));
     tokio::spawn(drain_on_signal(draining.clone())?);
     if let Some(identity) = home_identity(&home, &draining).await {
+        let lease = candidacy.as_ref().map(|own| own.name.clone());
         let election = candidacy.map(|own| Election::new(home.clients.requests.clone(), own, home.metrics.clone()));
         let leadership = election.as_ref().map_or_else(Leadership::without_lease, Election::leadership);
         let identity = Home { identity, operator_namespace: args.namespace };
-        let setting = Setting { home, identity, selector: args.selector, leadership, watched_before: None };
+        let setting = Setting {
+            home,
+            identity,
+            selector: args.selector,
+            leadership,
+            lease,
+            watched_before: None,
+            route53_gap: args.route53_gap,
+        };
         ended = match election {
             Some(election) => Box::pin(lead(election, setting, health, draining)).await,
             None => work(setting, &health, draining).await,

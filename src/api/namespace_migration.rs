@@ -83,6 +83,13 @@ use super::status::NamespaceMigrationStatus;
         json_path = ".status.message",
         description = "What it waits for, in a sentence",
         priority = 1
+    ),
+    printcolumn(
+        name = "Unblock",
+        type_ = "string",
+        json_path = ".status.unblock",
+        description = "What a person can do to make it go on",
+        priority = 1
     )
 )]
 #[serde(rename_all = "camelCase")]

@@ -59,11 +59,11 @@ pub struct NamespaceMigrationStatus {
     pub pause: Option<Pause>,
     /// What people asked for by annotation, and what became of it: the last of each kind.
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into()]))]
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<RequestStatus>,
     /// Edits of the spec that are not in force in this attempt, or not yet, and why.
     #[x_kube(merge_strategy = ListMerge::Map(vec!["field".into()]))]
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deferred_edits: Vec<DeferredEdit>,
     /// What was agreed when the checks had passed, with the edits that have been taken up since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -125,7 +125,7 @@ pub struct NamespaceMigrationStatus {
     #[serde(default)]
     pub conditions: Vec<Condition>,
     /// How earlier attempts ended, newest first, ten at most.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<HistoryEntry>,
 }
 
@@ -162,7 +162,7 @@ pub struct PipelineStage {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished: Option<Time>,
-    /// What it did or waits for, in a sentence.
+    /// What it did, in a sentence. What the current stage waits for is in status.message.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
 }

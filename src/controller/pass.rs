@@ -28,6 +28,9 @@ use crate::site::Site;
 /// The watch usually brings a newer object at once; should it not, a look is taken after this time.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// A pause is told after this time at the latest, whatever hangs.
+const TELL_WITHIN: Duration = Duration::from_secs(1);
+
 /// Why a pass did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
@@ -122,17 +125,17 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
         return Ok(pass.not_leading(&permitted).await);
     }
     events::log(migration, &pass.known.status.reason, &decision);
-    if pause::is_told_first(&pass.known.status, &decision) {
-        return pass.told_first(decision).await;
-    }
 
     // Requests needed: the world first, then what people read of it.
     let back = permitted.iter().any(Effect::is_rollback);
-    let Some(report) = hurried.unless_back(back, Box::pin(pass.execute(&permitted))).await else {
+    let Some(report) = hurried.unless_back(back, pass.execute_in_time(&decision, &permitted)).await else {
         return Ok(hurry::interrupted(&order));
     };
     drop(hurried);
-    pass.after_execution(decision, &report).await
+    match report {
+        Some(report) => pass.after_execution(decision, &report).await,
+        None => pass.tell_at_once(decision).await,
+    }
 }
 
 /// What one pass works with.
@@ -150,7 +153,7 @@ impl Pass<'_> {
     /// What is seen of both sides. Without a site nothing is, and nothing needs to be.
     async fn look(&self, needs: &Needs) -> Observed {
         match self.site {
-            Some(site) => observe(site, self.order, needs, &self.operator.digest_key).await,
+            Some(site) => observe(site, self.order, needs, &self.operator.digest_key, &self.operator.home_rights).await,
             None => Observed::default(),
         }
     }
@@ -178,8 +181,17 @@ impl Pass<'_> {
         Action::requeue(LOOK_AGAIN)
     }
 
-    /// The status is written before anything is done, and the next pass, which begins at once, does it.
-    async fn told_first(&self, decision: Decision) -> Result<Action, ReconcileError> {
+    /// None when people have to read of the decision before it is carried out: a cluster hangs.
+    async fn execute_in_time(&self, decision: &Decision, permitted: &[Effect]) -> Option<Report> {
+        let execution = Box::pin(self.execute(permitted));
+        if pause::must_be_told_soon(&self.known.status, decision) {
+            return tokio::time::timeout(TELL_WITHIN, execution).await.ok();
+        }
+        Some(execution.await)
+    }
+
+    /// The status is written although not everything is done: the next pass, which begins at once, goes on with that.
+    async fn tell_at_once(&self, decision: Decision) -> Result<Action, ReconcileError> {
         let told = Decision { effects: vec![], ..decision };
         let stands = self.operator.conclude(self.migration, &self.known, told).await?;
         Ok(Action::requeue(if stands { Duration::ZERO } else { LOOK_AGAIN }))

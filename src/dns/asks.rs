@@ -1,5 +1,7 @@
 //! The backends behind one face.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::authoritative::NameServers;
@@ -28,10 +30,12 @@ pub(super) enum Asks {
 }
 
 impl Asks {
-    pub(super) fn new(backend: &Backend, home: &HomeAccess) -> Self {
+    pub(super) fn new(backend: &Backend, home: &HomeAccess, route53_gap: Duration) -> Self {
         match backend {
             #[cfg(feature = "route53")]
-            Backend::Route53(account) => Self::Route53(Box::new(Route53::new(account.clone(), home.clone()))),
+            Backend::Route53(account) => {
+                Self::Route53(Box::new(Route53::new(account.clone(), home.clone(), route53_gap)))
+            }
             #[cfg(not(feature = "route53"))]
             Backend::Route53(_) => Self::Nobody,
             Backend::NameServers(listed) => Self::NameServers(Box::new(NameServers::new(listed, home.metrics.clone()))),

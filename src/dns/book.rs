@@ -234,6 +234,7 @@ mod tests {
 
     fn interest() -> Interest {
         Interest {
+            propagation: std::time::Duration::from_mins(1),
             pair: "old-to-new".to_owned(),
             backend: Backend::Route53(Account::default()),
             zone: None,

@@ -14,6 +14,9 @@ use crate::machine::Observed;
 use crate::machine::observed::IngressFacts;
 use crate::machine::urgency::Urgency;
 
+/// The shortest time between two readings of one name.
+const SHORTEST: Duration = Duration::from_millis(200);
+
 /// Who is asked. Equal ones share one reader with one pace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Backend {
@@ -39,6 +42,8 @@ pub struct Account {
 pub struct Interest {
     /// Its ClusterPair.
     pub pair: String,
+    /// How long a change takes to be served everywhere: what is quick must be looked at often.
+    pub propagation: Duration,
     /// Who is asked.
     pub backend: Backend,
     /// The hosted zone, if the pair names one.
@@ -74,7 +79,8 @@ impl Interest {
         let zone = spec.dns.route53.as_ref().map(|route53| route53.hosted_zone_id.clone());
         let zone = zone.filter(|zone| !zone.is_empty());
         let affixes = [&spec.source, &spec.target].map(|side| Affixes::of(&side.external_dns)).into();
-        Some(Self { pair: pair.name_any(), backend, zone, hosts, balancers, affixes, urgency })
+        let propagation = spec.dns.propagation.span().map_or(Duration::ZERO, jiff::SignedDuration::unsigned_abs);
+        Some(Self { pair: pair.name_any(), propagation, backend, zone, hosts, balancers, affixes, urgency })
     }
 
     /// Where its hosts are looked up.
@@ -100,14 +106,19 @@ impl Interest {
 
     /// How each host is to be asked about. A name server is asked once per interval, and its answers are samples: many are needed.
     pub fn wanted(&self) -> Wanted {
-        let seconds = match (&self.backend, self.urgency) {
-            (Backend::Route53(_), Urgency::Rollback) => 3,
-            (Backend::Route53(_), Urgency::Lowering | Urgency::Raising) => 10,
-            (Backend::Route53(_), Urgency::Monitoring) => 60,
-            (Backend::NameServers(_), Urgency::Rollback | Urgency::Lowering | Urgency::Raising) => 1,
-            (Backend::NameServers(_), Urgency::Monitoring) => 30,
+        let interval = match (&self.backend, self.urgency) {
+            // What takes a minute to be served is seen soon enough within ten seconds, a rollback within three.
+            (Backend::Route53(_), Urgency::Rollback) => (self.propagation / 20).min(Duration::from_secs(3)),
+            (Backend::Route53(_), Urgency::Lowering | Urgency::Raising) => {
+                (self.propagation / 6).min(Duration::from_secs(10))
+            }
+            (Backend::Route53(_), Urgency::Monitoring) => Duration::from_mins(1),
+            (Backend::NameServers(_), Urgency::Rollback | Urgency::Lowering | Urgency::Raising) => {
+                Duration::from_secs(1)
+            }
+            (Backend::NameServers(_), Urgency::Monitoring) => Duration::from_secs(30),
         };
-        Wanted { urgency: self.urgency, interval: Duration::from_secs(seconds) }
+        Wanted { urgency: self.urgency, interval: interval.max(SHORTEST) }
     }
 }
 

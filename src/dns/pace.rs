@@ -4,10 +4,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Time between two requests to one account: under 2 per second of the 5 that all its users share.
-/// <https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/DNSLimitations.html>
-pub const ROUTE53_GAP: Duration = Duration::from_millis(550);
-
 /// The longest time between two requests to a throttled account.
 const LONGEST_GAP: Duration = Duration::from_secs(15);
 
@@ -56,6 +52,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Under 2 per second of the 5 that all users of an account share.
+    /// <https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/DNSLimitations.html>
+    const ROUTE53_GAP: Duration = Duration::from_millis(550);
 
     #[test]
     fn a_throttled_account_is_asked_more_and_more_slowly_and_then_faster_again() {

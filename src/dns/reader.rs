@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use super::account::Account;
 use super::asks::Asks;
@@ -14,6 +15,7 @@ use crate::site::Wake;
 /// Reads DNS in the background for every migration that asks.
 pub struct DnsReader {
     home: HomeAccess,
+    route53_gap: Duration,
     accounts: Mutex<HashMap<Backend, Weak<Account>>>,
 }
 
@@ -26,8 +28,8 @@ pub struct Asking {
 
 impl DnsReader {
     /// A reader that nobody asks yet: it makes no request.
-    pub fn new(home: HomeAccess) -> Self {
-        Self { home, accounts: Mutex::default() }
+    pub fn new(home: HomeAccess, route53_gap: Duration) -> Self {
+        Self { home, route53_gap, accounts: Mutex::default() }
     }
 
     /// Begins to read what the migration wants to know. `wake` is called when there is news; while something is waited for, also
@@ -43,7 +45,8 @@ impl DnsReader {
         accounts.retain(|_, known| known.strong_count() > 0);
         let known = accounts.get(backend).and_then(Weak::upgrade).filter(|known| !known.is_broken());
         known.unwrap_or_else(|| {
-            let account = Arc::new(Account::start(Asks::new(backend, &self.home), self.home.metrics.clone()));
+            let account =
+                Arc::new(Account::start(Asks::new(backend, &self.home, self.route53_gap), self.home.metrics.clone()));
             accounts.insert(backend.clone(), Arc::downgrade(&account));
             account
         })

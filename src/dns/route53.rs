@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::book::Reading;
 use super::interest::Account;
-use super::pace::{Pace, ROUTE53_GAP};
+use super::pace::Pace;
 use super::schedule::{Place, Within};
 use super::trouble::ReadError;
 use super::zones::{Zone, zone_of};
@@ -51,8 +51,8 @@ pub(super) struct Route53 {
 }
 
 impl Route53 {
-    pub(super) fn new(account: Account, home: HomeAccess) -> Self {
-        let pace = Mutex::new(Pace::new(ROUTE53_GAP, Instant::now()));
+    pub(super) fn new(account: Account, home: HomeAccess, gap: Duration) -> Self {
+        let pace = Mutex::new(Pace::new(gap, Instant::now()));
         Self { account, home, pace, client: tokio::sync::Mutex::default(), zones: Mutex::default() }
     }
 

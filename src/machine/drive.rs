@@ -321,6 +321,10 @@ fn roll_back(run: &mut Run<'_>, reason: Reason, message: String) {
         summary::fail_stage(run, &message);
     }
     let untouched = nothing_was_changed(run);
+    if let Some(memo) = stages::stopped_clock(run) {
+        // No hold goes on: a clock that is seen to run would say so.
+        remember(run, memo);
+    }
     run.status.pause = None;
     run.status.cause = Some(Cause { reason: reason.as_str().to_owned(), message, at: seconds(run.now) });
     requests::accept(run, RequestKind::Rollback);
@@ -361,7 +365,8 @@ fn block_late_rollback(run: &mut Run<'_>) {
     let late =
         run.status.stage == Stage::RollingBack && deadline::deadline(run).is_some_and(|deadline| run.now >= deadline);
     if late {
-        let note = format!("The rollback is not over yet and is still being tried. {}", run.status.message);
+        let known = format!("{} {}", run.status.message, run.status.unblock);
+        let note = format!("The rollback is not over yet and is still being tried. {}", known.trim_end());
         run.status.stage = Stage::RollbackBlocked;
         run.events.push(Event { reason: Reason::DeadlineExceeded, note, warning: true });
     }

@@ -42,7 +42,6 @@ pub fn tell(decision: &mut Decision, before: &NamespaceMigrationStatus, failures
     decision.status.reason.clone_from(&before.reason);
     decision.status.waiting_since.clone_from(&before.waiting_since);
     summary::write_wait(&mut decision.status, &wait, now);
-    summary::note_in_pipeline(&mut decision.status, &wait);
 }
 
 fn wait(decided: &NamespaceMigrationStatus, before: &NamespaceMigrationStatus, failure: &Failure) -> Wait {

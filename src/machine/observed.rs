@@ -23,6 +23,8 @@ pub struct Observed {
     pub target: ClusterView,
     /// The Secrets of the plan on both sides. Read only in the stage that copies them.
     pub secrets: Option<BTreeMap<String, SecretView>>,
+    /// What the operator may do on its home cluster, asked before the move.
+    pub home_rights: Rights,
     /// The verdicts of the probes.
     pub health: HealthView,
     /// What DNS was seen to serve.

@@ -85,7 +85,7 @@ fn waits(run: &Run<'_>, pause: &Pause, overruled: Option<&Move>) -> Wait {
     let state = if is_stamped(run.status.stage) {
         "weights stay as they are, checks go on, and a rollback stays armed"
     } else {
-        "nothing was written yet, and nothing is"
+        "nothing has been written, and nothing will be"
     };
     let mut message = format!("It is paused by {} since {}: {state}.", pause.by, pause.since.0);
     for side in [Side::Source, Side::Target] {
@@ -127,9 +127,9 @@ pub fn beside_rollback(run: &Run<'_>, answer: Move) -> Move {
     }
 }
 
-/// Whether a pause that was just asked for is told before it is fenced: a person must read of it although a cluster hangs. The
-/// fences come with the next pass, as after a crash between the two.
-pub fn is_told_first(before: &NamespaceMigrationStatus, decision: &Decision) -> bool {
+/// Whether a pause that was just asked for must be told soon: a person must read of it although a cluster hangs. Fences that are
+/// not written by then come with the next pass, as after a crash between the two.
+pub fn must_be_told_soon(before: &NamespaceMigrationStatus, decision: &Decision) -> bool {
     before.pause.is_none() && decision.status.pause.is_some() && !decision.effects.is_empty()
 }
 

@@ -7,7 +7,7 @@ use crate::api::status::{Finding, Severity};
 use crate::machine::observed::{IngressFacts, Observed, Side};
 use crate::machine::order::Order;
 
-pub use permissions::lacks_rights;
+pub use permissions::{home_gap, lacks_rights};
 
 /// The name of the check of the operator's rights.
 pub const PERMISSIONS: &str = "Permissions";

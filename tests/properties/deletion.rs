@@ -137,7 +137,9 @@ fn a_deletion_says_what_it_waits_for_until_when_and_the_way_out() {
          The migration was deleted in ShiftTraffic, and spec.deletionPolicy is Rollback."
     );
     assert_eq!(message, said);
-    let unblock = format!("Bring the target's API server back; the write is tried again by itself. {OVERRIDE}");
+    let bring = "Bring the target's API server back; the write is tried again by itself. If it is lost, delete the DNS records with the \
+                 set identifier web-shop-green by hand.";
+    let unblock = format!("{bring} {OVERRIDE}");
     assert_eq!(world.status.unblock, unblock);
     assert_eq!(world.look().wake_at, Some(deadline));
 }

@@ -106,6 +106,8 @@ pub struct World {
     pub order: Order,
     pub source: Cluster,
     pub target: Cluster,
+    /// What the home cluster says of the operator's rights.
+    pub home_rights: Rights,
     /// What the probes of each side say.
     pub verdicts: BTreeMap<Side, Verdict>,
     /// The status as the home cluster has it.
@@ -144,6 +146,7 @@ impl World {
             annotations: BTreeMap::new(),
             source: Cluster::new(SOURCE),
             target: Cluster::new(TARGET),
+            home_rights: Rights::Known { refused: BTreeSet::new(), account: "home".into() },
             verdicts: [(Side::Source, Verdict::Pass), (Side::Target, Verdict::Pass)].into(),
             status: NamespaceMigrationStatus::default(),
             writes: vec![],
@@ -269,10 +272,12 @@ impl World {
             (source.rights, target.rights) = (Rights::NotAsked, Rights::NotAsked);
         }
         let secrets = (!needs.secrets.is_empty()).then(|| self.secret_views(&needs.secrets));
+        let home_rights = if needs.rights { self.home_rights.clone() } else { Rights::NotAsked };
         Observed {
             source,
             target,
             secrets,
+            home_rights,
             health: self.health(needs.probes),
             dns: self.dns_view(needs),
             in_front: None,

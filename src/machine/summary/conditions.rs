@@ -26,6 +26,9 @@ pub const CONDITIONS: [(&str, &str); 16] = [
     ("SourceSilent", "The source was measured to get no requests. Unknown: nobody measured."),
 ];
 
+/// What the part under way says: what it waits for is said once, by `Ready`.
+const UNDER_WAY: &str = "It is under way; the condition Ready says what it waits for.";
+
 struct Draft {
     kind: &'static str,
     status: &'static str,
@@ -65,7 +68,8 @@ fn truth(value: bool) -> &'static str {
     if value { "True" } else { "False" }
 }
 
-/// What kstatus, Argo CD and `kubectl wait` read. `Ready` says it all, so that the others can be short.
+/// What kstatus, Argo CD and `kubectl wait` read. `Ready` says it all, with what unblocks it, so that the others can be short;
+/// Stalled says it too, because tools show that one where something is wrong.
 fn summaries(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
     let stage = status.stage;
     let finished = is_terminal(stage);
@@ -87,7 +91,7 @@ fn summaries(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
         draft(
             "Ready",
             if stage == Stage::Pending { "Unknown" } else { truth(stage == Stage::Completed) },
-            &wait.message,
+            needed.trim_end(),
         ),
         draft(
             "Reconciling",
@@ -104,7 +108,7 @@ fn summaries(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
 fn parts(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
     let rolled_back = match status.stage {
         Stage::RolledBack => ("True", Reason::RolledBack, "The source serves everything again.".to_owned()),
-        stage if is_rollback(stage) => ("False", wait.reason, wait.message.clone()),
+        stage if is_rollback(stage) => ("False", wait.reason, UNDER_WAY.to_owned()),
         _ => ("False", Reason::NotYet, "No rollback was needed.".to_owned()),
     };
     let mut drafts = vec![
@@ -131,7 +135,7 @@ fn part(status: &NamespaceMigrationStatus, kind: &'static str, stage: Stage, wai
             Draft { kind, status: "True", reason: Reason::Passed, message }
         }
         Some(PipelineState::Running) => {
-            Draft { kind, status: "False", reason: wait.reason, message: wait.message.clone() }
+            Draft { kind, status: "False", reason: wait.reason, message: UNDER_WAY.to_owned() }
         }
         Some(PipelineState::Failed) => {
             let reason = if back { Reason::RollingBack } else { Reason::Failed };

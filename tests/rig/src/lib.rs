@@ -1,5 +1,6 @@
 //! Two real Kubernetes control planes on one machine, and the world around them, for tests and the demo.
 
+pub mod audit;
 pub mod background;
 pub mod certificate_authority;
 pub mod child;
@@ -15,6 +16,7 @@ pub mod kubeconfig;
 pub mod kubectl;
 pub mod load_balancer;
 pub mod operator;
+pub mod past;
 pub mod population;
 pub mod ports;
 pub mod progress;

@@ -8,7 +8,7 @@ mod report;
 mod resolver;
 mod visit;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -125,6 +125,7 @@ impl Counts {
 
 /// The users of one service. Dropping it sends them home.
 pub struct Population {
+    number: usize,
     journal: Journal,
     _clients: JoinSet<()>,
 }
@@ -160,7 +161,7 @@ impl Population {
             let first = start + options.pace.mul_f64(ratio(number, options.clients));
             clients.spawn(live(client, first, options.pace, journal.clone()));
         }
-        Ok(Self { journal, _clients: clients })
+        Ok(Self { number: options.clients, journal, _clients: clients })
     }
 
     /// How the requests ended so far.
@@ -199,6 +200,15 @@ impl Population {
         Report::of(&self.journal.lock().0, sick, piece)
     }
 
+    /// Waits until the last request of each user was at this side. Fails after `limit`.
+    pub async fn wait_until_all_are_at(&self, side: Side, limit: Duration) -> Result<()> {
+        let all_are_there = |visits: &[Visit]| {
+            let last = last_sides(visits);
+            last.len() == self.number && last.values().all(|last| *last == Some(side))
+        };
+        self.wait_until(&format!("all are at the {}", side.name()), limit, all_are_there).await
+    }
+
     /// Waits until this is true of all requests so far; looked at after each request. Fails after `limit`.
     pub async fn wait_until(&self, what: &str, limit: Duration, reached: impl Fn(&[Visit]) -> bool) -> Result<()> {
         let mut count = self.journal.count.subscribe();
@@ -208,6 +218,11 @@ impl Population {
             Err(_) => bail!("after {} s not yet true of the users: {what}; {:?}", limit.as_secs(), self.counts()),
         }
     }
+}
+
+/// Who was where last.
+fn last_sides(visits: &[Visit]) -> BTreeMap<usize, Option<Side>> {
+    visits.iter().map(|visit| (visit.client, visit.side)).collect()
 }
 
 impl Journal {

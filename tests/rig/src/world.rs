@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 
 use crate::control_plane::ControlPlane;
 use crate::deploy::checkout;
-use crate::dns_server::{self, DnsServer, Surroundings};
+use crate::dns_server::{self, DnsServer};
 use crate::external_dns::{self, ExternalDns, Pair};
 use crate::progress::say;
 use crate::recording;
@@ -49,8 +49,8 @@ pub struct World {
     target: ControlPlane,
     home: OnceCell<ControlPlane>,
     route53: Route53,
-    zone: Zone,
     name_server: DnsServer,
+    zone: Zone,
     external_dns: OnceCell<Pair>,
     /// Tells other runs that this folder is in use, for as long as this process lives.
     _lock: File,
@@ -79,7 +79,11 @@ impl World {
         say(format!("source and target ready in {:.1} s; logs in {}", started_in.as_secs_f32(), folder.display()));
         // Many tests share this account; one that is about its quota starts a Route 53 of its own.
         let route53 = Route53::start(route53::Options { requests_per_second: None, ..Default::default() }).await?;
+        let surroundings = route53.surroundings().clone();
+        let options = dns_server::Options { surroundings, alias_ttl: QUICK_TTL, ..dns_server::Options::default() };
+        let name_server = DnsServer::start(options).await?;
         let zone = route53.create_zone(DOMAIN);
+        name_server.serve(Arc::new(zone.clone()));
         Ok(Self {
             folder,
             tools,
@@ -88,9 +92,9 @@ impl World {
             source,
             target,
             home: OnceCell::new(),
-            name_server: name_server(&route53, &zone).await?,
             zone,
             route53,
+            name_server,
             external_dns: OnceCell::new(),
             _lock: lock,
         })
@@ -132,14 +136,21 @@ impl World {
         &self.route53
     }
 
+    /// A further zone, which the world's name server answers.
+    pub fn create_zone(&self, origin: &str) -> Zone {
+        let zone = self.route53.create_zone(origin);
+        self.name_server.serve(Arc::new(zone.clone()));
+        zone
+    }
+
+    /// Answers every zone of this world.
+    pub fn name_server(&self) -> &DnsServer {
+        &self.name_server
+    }
+
     /// The zone of the hosts of sample namespaces, `example.com.`
     pub fn zone(&self) -> &Zone {
         &self.zone
-    }
-
-    /// The name server that users ask. It answers from [`Self::zone`]; a test tells it to serve others that it created.
-    pub fn name_server(&self) -> &DnsServer {
-        &self.name_server
     }
 
     /// The two external-dns that publish every Ingress of source and target in [`Self::zone`], as `source` and `target`;
@@ -199,14 +210,6 @@ impl World {
         let clusters = [Some(self.source), Some(self.target), self.home.into_inner()];
         futures::future::try_join_all(clusters.into_iter().flatten().map(ControlPlane::stop)).await.map(|_| ())
     }
-}
-
-async fn name_server(route53: &Route53, zone: &Zone) -> Result<DnsServer> {
-    let surroundings = Surroundings::of(route53.balancers().clone());
-    let options = dns_server::Options { alias_ttl: QUICK_TTL, surroundings, ..dns_server::Options::default() };
-    let server = DnsServer::start(options).await?;
-    server.serve(Arc::new(zone.clone()));
-    Ok(server)
 }
 
 fn shared_runtime() -> Result<&'static Runtime> {

@@ -1,14 +1,13 @@
 //! What answers depend on besides the zones: load balancers' addresses, and what is healthy. Settable while it serves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::route53::balancers::Balancers;
 use crate::route53::record::absolute;
 
 /// Below it are the names of AWS's load balancers: `<name>.elb.<region>.amazonaws.com`, and `<name>.<region>.elb.amazonaws.com`
-/// of the newer ones.
+/// of the older ones.
 const AMAZON: &str = ".amazonaws.com.";
 /// What AWS's console puts before a load balancer's name in an alias; it answers as the name itself.
 const DUAL_STACK: &str = "dualstack.";
@@ -16,60 +15,70 @@ const DUAL_STACK: &str = "dualstack.";
 /// A handle on the surroundings; clones share everything.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
-    balancers: Balancers,
-    ill: Arc<Mutex<Ill>>,
+    shared: Arc<Mutex<Shared>>,
 }
 
 #[derive(Debug, Default)]
-struct Ill {
-    balancers: BTreeSet<String>,
-    checks: BTreeSet<String>,
+struct Shared {
+    balancers: BTreeMap<String, Balancer>,
+    failing_checks: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct Balancer {
+    addresses: Vec<IpAddr>,
+    healthy: bool,
 }
 
 impl Surroundings {
-    /// These load balancers, all healthy.
-    pub fn of(balancers: Balancers) -> Self {
-        Self { balancers, ill: Arc::default() }
+    /// Nothing is known yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A load balancer has a name: what it answers from now on. It is healthy until somebody says otherwise.
+    pub fn name_balancer(&self, name: &str, addresses: impl IntoIterator<Item = IpAddr>) {
+        let addresses = addresses.into_iter().collect();
+        let mut shared = self.lock();
+        let healthy = shared.balancers.get(&absolute(name)).is_none_or(|known| known.healthy);
+        shared.balancers.insert(absolute(name), Balancer { addresses, healthy });
     }
 
     /// Whether the load balancer has a healthy target, as Route 53 sees it. Aliases that evaluate their target's health follow.
     pub fn set_balancer_health(&self, name: &str, healthy: bool) {
-        let name = absolute(name);
-        let mut ill = self.lock();
-        if healthy {
-            ill.balancers.remove(&name)
-        } else {
-            ill.balancers.insert(name)
-        };
+        if let Some(balancer) = self.lock().balancers.get_mut(&absolute(name)) {
+            balancer.healthy = healthy;
+        }
     }
 
     /// Whether a health check, by its id, passes. Each one does until somebody says otherwise.
     pub fn set_health_check(&self, id: &str, passes: bool) {
-        let mut ill = self.lock();
+        let mut shared = self.lock();
         if passes {
-            ill.checks.remove(id)
+            shared.failing_checks.remove(id);
         } else {
-            ill.checks.insert(id.to_owned())
-        };
+            shared.failing_checks.insert(id.to_owned());
+        }
     }
 
     /// The addresses of a load balancer, by its name. None: there is no such load balancer.
-    pub(super) fn addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
-        self.balancers.addresses(balancer_name(name))
+    pub fn addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
+        let shared = self.lock();
+        shared.balancers.get(balancer_name(name)).map(|balancer| balancer.addresses.clone())
     }
 
     /// Whether what an alias points to is healthy; a load balancer that does not exist is not.
     pub(super) fn is_balancer_healthy(&self, name: &str) -> bool {
-        self.addresses(name).is_some() && !self.lock().balancers.contains(balancer_name(name))
+        self.lock().balancers.get(balancer_name(name)).is_some_and(|balancer| balancer.healthy)
     }
 
     pub(super) fn does_check_pass(&self, id: &str) -> bool {
-        !self.lock().checks.contains(id)
+        !self.lock().failing_checks.contains(id)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Ill> {
+    fn lock(&self) -> MutexGuard<'_, Shared> {
         // Each change is a single step, so that a panic elsewhere leaves nothing half done.
-        self.ill.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -94,17 +103,13 @@ mod tests {
     }
 
     #[test]
-    fn a_load_balancer_is_found_with_and_without_dualstack() {
-        let balancers = Balancers::default();
-        let surroundings = Surroundings::of(balancers.clone());
+    fn a_named_load_balancer_is_found_with_and_without_dualstack() {
+        let surroundings = Surroundings::new();
         let address: IpAddr = "127.0.1.1".parse().unwrap();
-        balancers.set("A1.elb.eu-west-2.amazonaws.com", vec![address]);
-        for name in ["a1.elb.eu-west-2.amazonaws.com.", "dualstack.a1.elb.eu-west-2.amazonaws.com."] {
-            assert_eq!(surroundings.addresses(name), Some(vec![address]));
-            assert!(surroundings.is_balancer_healthy(name));
-        }
-        surroundings.set_balancer_health("a1.elb.eu-west-2.amazonaws.com", false);
-        assert!(!surroundings.is_balancer_healthy("dualstack.a1.elb.eu-west-2.amazonaws.com."));
+        surroundings.name_balancer("A1.elb.eu-west-2.amazonaws.com", [address]);
+        assert_eq!(surroundings.addresses("a1.elb.eu-west-2.amazonaws.com."), Some(vec![address]));
+        assert_eq!(surroundings.addresses("dualstack.a1.elb.eu-west-2.amazonaws.com."), Some(vec![address]));
+        assert_eq!(surroundings.addresses("b1.elb.eu-west-2.amazonaws.com."), None);
         assert!(!surroundings.is_balancer_healthy("b1.elb.eu-west-2.amazonaws.com."));
     }
 }

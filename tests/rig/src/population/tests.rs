@@ -117,26 +117,18 @@ fn ten(habit: Habit) -> Options {
     Options { clients: 10, pace, habits: vec![(habit, 100)], ..Options::new(HOST) }
 }
 
-/// Whether everybody's last visit was at this side.
-fn everybody_is_at(side: Side) -> impl Fn(&[Visit]) -> bool {
-    move |visits| {
-        let last: BTreeMap<usize, Option<Side>> = visits.iter().map(|visit| (visit.client, visit.side)).collect();
-        last.len() == 10 && last.values().all(|last| *last == Some(side))
-    }
-}
-
 #[tokio::test]
 async fn users_follow_dns_from_one_side_to_the_other_and_nobody_is_lost() {
     let town = Town::build().await;
     let people = town.people(&ten(Habit::HonoursTtl));
-    people.wait_until("all are on the source", LIMIT, everybody_is_at(Side::Source)).await.unwrap();
+    people.wait_until_all_are_at(Side::Source, LIMIT).await.unwrap();
     town.zone.weights(50, 50);
     people
         .wait_until("some are on the target", LIMIT, |visits| visits.last().unwrap().side == Some(Side::Target))
         .await
         .unwrap();
     town.zone.weights(0, 100);
-    people.wait_until("all are on the target", LIMIT, everybody_is_at(Side::Target)).await.unwrap();
+    people.wait_until_all_are_at(Side::Target, LIMIT).await.unwrap();
     let report = people.report(&[], Duration::from_millis(100));
     assert_eq!((report.lost(), report.badly_answered()), (0, 0), "{report}");
     assert_eq!(people.counts().failed(), 0);
@@ -157,7 +149,7 @@ async fn who_keeps_a_connection_or_never_forgets_stays_where_he_is() {
     for habit in [Habit::KeepsConnection, Habit::NeverForgets] {
         let town = Town::build().await;
         let people = town.people(&ten(habit));
-        people.wait_until("all are on the source", LIMIT, everybody_is_at(Side::Source)).await.unwrap();
+        people.wait_until_all_are_at(Side::Source, LIMIT).await.unwrap();
         town.zone.weights(0, 100);
         let changed = SystemTime::now();
         // Twice the time that the answers may be remembered.
@@ -171,7 +163,7 @@ async fn who_keeps_a_connection_or_never_forgets_stays_where_he_is() {
 async fn a_kept_connection_that_breaks_leads_back_to_dns() {
     let mut town = Town::build().await;
     let people = town.people(&ten(Habit::KeepsConnection));
-    people.wait_until("all are on the source", LIMIT, everybody_is_at(Side::Source)).await.unwrap();
+    people.wait_until_all_are_at(Side::Source, LIMIT).await.unwrap();
     town.zone.weights(0, 100);
     // TTLs are over, and the source closes what is open.
     let later = SystemTime::now() + Duration::from_secs(1);
@@ -179,7 +171,7 @@ async fn a_kept_connection_that_breaks_leads_back_to_dns() {
     let port = town.balancers[0].address().port();
     town.balancers[0] = balancer("127.0.1.1", "source", &town.authority, Arc::new(AtomicU16::new(200))).await;
     assert_ne!(town.balancers[0].address().port(), port, "the old connections are gone with the old server");
-    people.wait_until("all are on the target", LIMIT, everybody_is_at(Side::Target)).await.unwrap();
+    people.wait_until_all_are_at(Side::Target, LIMIT).await.unwrap();
 }
 
 #[tokio::test]
@@ -239,7 +231,7 @@ async fn a_closed_port_a_wrong_certificate_and_a_silent_name_server_are_told_apa
 async fn users_with_ipv6_take_ipv4_where_there_is_nothing_else() {
     let town = Town::build().await;
     let people = town.people(&Options { family: Family::Both, ..ten(Habit::HonoursTtl) });
-    people.wait_until("all are on the source", LIMIT, everybody_is_at(Side::Source)).await.unwrap();
+    people.wait_until_all_are_at(Side::Source, LIMIT).await.unwrap();
     let counts = town.dns.journal().counts(HOST);
     assert!(counts[&(Some(Kind::Aaaa), Outcome::NoData)] >= 10, "{counts:?}");
     assert_eq!(people.counts().failed(), 0);

@@ -16,6 +16,15 @@ pub enum Side {
 }
 
 impl Side {
+    /// The one that it is not.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Source => Self::Target,
+            Self::Target => Self::Source,
+        }
+    }
+
     /// The name of its cluster, as the sample application says it.
     pub fn name(self) -> &'static str {
         match self {

@@ -2,7 +2,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::*;
-use crate::route53::balancers::Balancers;
 
 const BLUE: &str = "blue.elb.eu-west-2.amazonaws.com";
 const GREEN: &str = "green.elb.eu-west-2.amazonaws.com";
@@ -26,10 +25,10 @@ impl ServedZone for Zone {
 }
 
 fn answers(sets: impl Into<Vec<RecordSet>>) -> Answers {
-    let balancers = Balancers::default();
-    balancers.set(BLUE, vec![ip("127.0.1.1")]);
-    balancers.set(GREEN, vec![ip("127.0.1.2"), ip("::1")]);
-    let answers = Answers::new(Surroundings::of(balancers), 7, 60);
+    let surroundings = Surroundings::new();
+    surroundings.name_balancer(BLUE, [ip("127.0.1.1")]);
+    surroundings.name_balancer(GREEN, [ip("127.0.1.2"), ip("::1")]);
+    let answers = Answers::new(surroundings, 7, 60);
     answers.serve(Arc::new(Zone(sets.into())));
     answers
 }
