@@ -68,7 +68,7 @@ prints the commands; `make down` ends it.";
 async fn play(world: &World, screen: &Screen) -> Result<()> {
     let external_dns = world.external_dns();
     let setup = Setup::start(world, Options { dns: FOLLOWS, ..Options::new(PAIR) });
-    let (_, setup) = futures::future::try_join(external_dns, setup).await?;
+    let (_, setup) = Box::pin(futures::future::try_join(external_dns, setup)).await?;
     Box::pin(futures::future::try_join(deploy(world, &setup, SHOP), deploy(world, &setup, BOOKS))).await?;
     let operator = Operator::start(world.folder(), &setup.operator_options(None)).await?;
 
