@@ -234,7 +234,7 @@ mod tests {
 
     fn interest() -> Interest {
         Interest {
-            propagation: std::time::Duration::from_mins(1),
+            propagation: std::time::Duration::from_secs(60),
             pair: "old-to-new".to_owned(),
             backend: Backend::Route53(Account::default()),
             zone: None,

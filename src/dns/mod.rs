@@ -31,9 +31,11 @@ pub mod history;
 pub mod interest;
 pub mod pace;
 pub mod reader;
-#[cfg(feature = "route53")]
+#[cfg_attr(not(feature = "route53"), path = "no_route53.rs")]
 mod route53;
 pub mod schedule;
+#[cfg(test)]
+mod tests;
 pub mod trouble;
 pub mod zones;
 

@@ -40,6 +40,12 @@ impl DnsReader {
         Asking { account, backend, number }
     }
 
+    /// How many readers there are.
+    #[cfg(test)]
+    pub(super) fn accounts(&self) -> usize {
+        locked(&self.accounts).values().filter(|known| known.strong_count() > 0).count()
+    }
+
     fn account(&self, backend: &Backend) -> Arc<Account> {
         let mut accounts = locked(&self.accounts);
         accounts.retain(|_, known| known.strong_count() > 0);
