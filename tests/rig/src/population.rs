@@ -20,9 +20,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 pub use client::{Door, Streets};
-pub use memory::Habit;
+pub use memory::{Found, Habit, Missing};
 pub use report::{Bucket, Report, Sickness, Stay, share};
-pub use resolver::Family;
+pub use resolver::{Family, resolve};
 pub use visit::{BySide, Cause, Side, Visit};
 
 use self::browser::Browser;
