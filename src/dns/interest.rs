@@ -112,7 +112,7 @@ impl Interest {
             (Backend::Route53(_), Urgency::Lowering | Urgency::Raising) => {
                 (self.propagation / 6).min(Duration::from_secs(10))
             }
-            (Backend::Route53(_), Urgency::Monitoring) => Duration::from_mins(1),
+            (Backend::Route53(_), Urgency::Monitoring) => Duration::from_secs(60),
             (Backend::NameServers(_), Urgency::Rollback | Urgency::Lowering | Urgency::Raising) => {
                 Duration::from_secs(1)
             }
