@@ -122,7 +122,8 @@ pub struct Setup {
     source_proxy: Option<Proxy>,
     target_proxy: Option<Proxy>,
     home_proxy: Option<Proxy>,
-    own_dns: Option<OwnDns>,
+    /// Boxed: most setups have none.
+    own_dns: Option<Box<OwnDns>>,
 }
 
 impl Setup {
@@ -237,7 +238,7 @@ impl Setup {
 
     /// The zone and the external-dns that belong to this setup alone, where the options want them.
     pub fn own_dns(&self) -> Option<&OwnDns> {
-        self.own_dns.as_ref()
+        self.own_dns.as_deref()
     }
 
     /// Hands the operator its connections: tokens of the accounts that `deploy/` created, through proxies if wanted.

@@ -48,11 +48,11 @@ pub struct OwnDns {
 
 impl OwnDns {
     /// None when the setup uses the world's.
-    pub(super) async fn start(world: &World, options: &Options) -> Result<Option<Self>> {
+    pub(super) async fn start(world: &World, options: &Options) -> Result<Option<Box<Self>>> {
         let Dns::Own(tune) = options.own_dns else { return Ok(None) };
         let zone = world.create_zone(&options.own_dns.domain(&options.name));
         let external_dns = Box::pin(world.start_external_dns(tune(sides(options, &zone)))).await?;
-        Ok(Some(Self { zone, external_dns }))
+        Ok(Some(Box::new(Self { zone, external_dns })))
     }
 
     /// The zone of the setup's hosts, which nobody else writes to.
