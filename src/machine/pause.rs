@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use super::effect::{Effect, WeightWrite};
 use super::observed::{IngressFacts, Side};
 use super::reason::Reason;
+use super::replace;
 use super::resume::highest_epoch;
 use super::run::{Event, Memo, Move, Run, Wait, micro, seconds};
 use super::stages;
@@ -136,6 +137,7 @@ pub(super) fn end(run: &mut Run<'_>) {
     if let Some(step) = &mut run.status.step {
         step.since = micro(later(step.since.0));
     }
+    replace::try_again(&mut run.status);
     let note = "The pause is over; it goes on where it was.".to_owned();
     run.events.push(Event { reason: Reason::Resumed, note, warning: false });
 }

@@ -33,6 +33,7 @@ pub enum Reason {
     HoldingStep,
     Baking,
     WeightContested,
+    ReplacingWeight,
     UnplannedIngress,
     Terminating,
     WriteRefused,
@@ -77,7 +78,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for the documentation and for tests.
-    pub const ALL: [Self; 69] = [
+    pub const ALL: [Self; 70] = [
         Self::InvalidSpec,
         Self::NoClusterPair,
         Self::NotAllowed,
@@ -107,6 +108,7 @@ impl Reason {
         Self::HoldingStep,
         Self::Baking,
         Self::WeightContested,
+        Self::ReplacingWeight,
         Self::UnplannedIngress,
         Self::Terminating,
         Self::WriteRefused,
@@ -196,6 +198,7 @@ impl Reason {
             Self::HoldingStep => ("HoldingStep", "The step is served; the target must stay healthy until the hold is over."),
             Self::Baking => ("Baking", "The target has all traffic; a rollback is still automatic."),
             Self::WeightContested => ("WeightContested", "Somebody else changed an Ingress that we move; the clock stands still."),
+            Self::ReplacingWeight => ("ReplacingWeight", "A foreign weight stayed unchanged for as long as DNS takes to follow; it is replaced once, receiver first."),
             Self::UnplannedIngress => ("UnplannedIngress", "An Ingress that is not part of the plan has appeared on the source; the clock stands still."),
             Self::Terminating => ("Terminating", "A namespace or Ingress is being deleted; it is never given users."),
             Self::WriteRefused => ("WriteRefused", "An API server refuses a write; its words are in the message. It is tried again."),

@@ -7,6 +7,7 @@ use super::health::Verdict;
 use super::observed::{Reach, Side};
 use super::order::Order;
 use super::reason::Reason;
+use super::replace;
 use super::run::{Event, Memo, Move, Run, seconds, words};
 use super::stages::{is_rollback, is_terminal};
 use super::{deadline, drive};
@@ -106,6 +107,7 @@ fn try_again(run: &mut Run<'_>) {
         run.status.stage = Stage::RollingBack;
     }
     drive::restart_deadline(run);
+    replace::try_again(&mut run.status);
     let said = match deadline::allowed(run) {
         Some(time) => {
             format!("Everything is looked at again, and {} has {} from now on.", run.status.stage, words(time))

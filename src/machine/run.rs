@@ -9,8 +9,10 @@ use super::observed::{ClusterView, IngressFacts, Observed, Reach, Side};
 use super::order::Order;
 use super::permit;
 use super::reason::Reason;
+use super::replace;
 use super::stamp::{Direction, Stamp};
 use super::traffic::Weight;
+use crate::api::foreign::PutBack;
 use crate::api::status::{NamespaceMigrationStatus, Pause, Plan, PlannedIngress, Rehearsal, RequestKind, StepProgress};
 
 /// One pass over one migration.
@@ -87,6 +89,10 @@ pub enum Memo {
     WrittenNow,
     /// Where the rehearsal is.
     Rehearsal(Rehearsal),
+    /// Foreign weights have stood long enough: they are replaced.
+    Replace,
+    /// What is put back first while they are.
+    PutBack(Option<PutBack>),
     /// Somebody undid what a rollback had written.
     Undone,
     /// What kept it from going on is over: its deadline starts anew.
@@ -203,6 +209,7 @@ impl Run<'_> {
             stamp,
             after_source: false,
             keeps_weight: false,
+            replaces: replace::permitted(self, planned),
         }
     }
 

@@ -18,6 +18,7 @@ fn write(weight: i32, stamp: Stamp) -> WeightWrite {
         stamp,
         after_source: false,
         keeps_weight: false,
+        replaces: None,
     }
 }
 
