@@ -105,7 +105,9 @@ pub enum Refusal {
         writer: String,
     },
     /// Beside what somebody else wrote, the target would get more users than the step allows.
-    #[error("weight {weight} for Ingress {ingress} on the {side} would send {share} percent of users to the target, where {allowed} are allowed")]
+    #[error(
+        "weight {weight} for Ingress {ingress} on the {side} would send {share} percent of users to the target, where {allowed} are allowed"
+    )]
     TooMany {
         /// The side.
         side: Side,
