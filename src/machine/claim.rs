@@ -25,7 +25,7 @@ pub fn missing(run: &Run<'_>) -> Option<Move> {
 
 /// Ingresses that carry what we wrote, but not by us.
 fn given_back(run: &Run<'_>, side: Side) -> Vec<Effect> {
-    if !is_ours_by_now(run.status.stage, side) || !run.view(side).synced {
+    if !is_ours_by_now(run, side) || !run.view(side).synced {
         return vec![];
     }
     let planned = run.ingresses().iter().filter_map(|planned| Some((planned, run.ingress(side, planned)?)));

@@ -124,16 +124,18 @@ pub(super) fn replaceable<'a>(run: &'a Run<'_>, side: Side, planned: &PlannedIng
     (ours && foreign && facts.identifier.as_ref() == Some(planned.identifier(side))).then_some(facts)
 }
 
-/// Whether every Ingress of a side must carry our stamp after this stage has begun.
-pub(super) fn is_ours_by_now(stage: Stage, side: Side) -> bool {
+/// Whether every Ingress of a side must carry our stamp by now.
+pub(super) fn is_ours_by_now(run: &Run<'_>, side: Side) -> bool {
+    let stage = run.status.stage;
     match side {
-        Side::Source => (Stage::PrepareTarget..=Stage::Bake).contains(&stage),
+        // The rehearsal begins when the source has been taken over.
+        Side::Source => (Stage::PrepareTarget..=Stage::Bake).contains(&stage) || rehearsal::has_begun(run),
         Side::Target => (Stage::SmokeTest..=Stage::Bake).contains(&stage),
     }
 }
 
 fn gone(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<String> {
-    let gone = is_ours_by_now(run.status.stage, side) && run.ingress(side, planned).is_none();
+    let gone = is_ours_by_now(run, side) && run.ingress(side, planned).is_none();
     // An Ingress that is gone takes its record with it.
     let alone = "Only the target is left to serve its hosts: every user may be there, and nothing can go back before it is here again.";
     let everybody = if side == Side::Source && has_record(run, planned) { format!(" {alone}") } else { String::new() };
@@ -146,7 +148,7 @@ fn has_record(run: &Run<'_>, planned: &PlannedIngress) -> bool {
 
 fn changed(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<String> {
     let (name, facts) = (&planned.name, run.ingress(side, planned)?);
-    let ours_by_now = is_ours_by_now(run.status.stage, side);
+    let ours_by_now = is_ours_by_now(run, side);
     let stamp = facts.stamp_of(&run.order.owner);
     let is_running = stamp.is_some_and(|stamp| !stamp.direction.is_final());
     if is_given_back(run, side, planned, facts) || (!ours_by_now && (!is_running || facts.weight_is_ours())) {

@@ -271,13 +271,17 @@ fn before_the_shift_the_source_gets_100_again() {
 
 #[test]
 fn in_the_rehearsal_it_begins_anew() {
-    let mut world = World::with_dns();
-    world.run_while(|status| status.rehearsal.is_none());
-    world.settle();
-    assert_eq!(world.source.weight("web"), Some(99));
-    world.foreign_weight(Side::Source, "web", 100, false);
-    world.run_until(Stage::Completed);
-    assert_eq!(broken_promise(&world.writes), None);
+    for settles in [false, true] {
+        let mut world = World::with_dns();
+        world.run_while(|status| status.rehearsal.is_none());
+        if settles {
+            world.settle();
+        }
+        assert_eq!(world.source.weight("web"), Some(99));
+        world.foreign_weight(Side::Source, "web", 100, false);
+        world.run_until(Stage::Completed);
+        assert_eq!(broken_promise(&world.writes), None);
+    }
 }
 
 #[test]
