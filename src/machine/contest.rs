@@ -115,12 +115,12 @@ fn contested(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<Cont
 }
 
 /// The Ingress, if somebody else wrote its weight and nothing else that matters: what stands there may be replaced once. An
-/// identifier that is not ours is never replaced, and neither is what another migration has stamped.
+/// identifier that is not ours is never replaced, neither is what another migration has stamped, and nothing is before the first write.
 pub(super) fn replaceable<'a>(run: &'a Run<'_>, side: Side, planned: &PlannedIngress) -> Option<&'a IngressFacts> {
     let facts = run.ingress(side, planned)?;
     changed(run, side, planned)?;
     let ours = facts.stamp.as_ref().is_none_or(|stamp| stamp.owner == run.order.owner && !stamp.direction.is_final());
-    let foreign = facts.weight().is_some() && !facts.weight_is_ours();
+    let foreign = facts.weight().is_some() && !facts.weight_is_ours() && run.status.stage >= Stage::WeightSource;
     (ours && foreign && facts.identifier.as_ref() == Some(planned.identifier(side))).then_some(facts)
 }
 

@@ -254,7 +254,7 @@ fn remember(run: &mut Run<'_>, memo: Memo) {
         Memo::WrittenNow => run.status.written_since = Some(micro(run.now)),
         Memo::Rehearsal(rehearsal) => run.status.rehearsal = Some(rehearsal),
         Memo::Undone => undone(run),
-        Memo::Replace => replace_foreign(run),
+        Memo::StepAnew => step_anew(run),
         Memo::PutBack(put_back) => run.status.put_back = put_back,
         Memo::DeadlineAnew => restart_deadline(run),
         Memo::Frozen => {
@@ -384,8 +384,8 @@ fn step_down(run: &mut Run<'_>, index: i32) {
     run.status.step = Some(stages::leaving(run, index, StepPhase::RaiseSource));
 }
 
-/// Foreign weights are replaced from the beginning of a step, also from the bake, which then begins anew.
-fn replace_foreign(run: &mut Run<'_>) {
+/// The step is written from its beginning, also from the bake, which then begins anew.
+fn step_anew(run: &mut Run<'_>) {
     if run.status.stage == Stage::Bake {
         summary::reopen_shift(run);
         enter(run, Stage::ShiftTraffic);

@@ -229,9 +229,10 @@ fn forward(write: &WeightWrite, found: &IngressFacts, other: Option<&IngressFact
             uncontested(write, write.side.other(), other)?;
         }
     }
-    // Without a weight the other side is a simple record, or not there: it serves, or it never did.
-    let other_is_zero = other.and_then(IngressFacts::weight) == Some(Weight::ZERO);
-    let other_serves = other.and_then(IngressFacts::weight).is_some_and(|weight| weight > Weight::ZERO);
+    // Without a weight and an identifier the other side is a simple record, or not there: it serves, or it never did.
+    let weight = other.filter(|other| other.identifier.is_some()).and_then(IngressFacts::weight);
+    let (other_is_zero, other_serves) =
+        (weight == Some(Weight::ZERO), weight.is_some_and(|weight| weight > Weight::ZERO));
     let allowed = if write.is_claim() { !other_is_zero } else { other_serves };
     if write.weight == Weight::ZERO && !allowed {
         return Err(Refusal::BothZero { side: write.side, ingress: write.ingress.clone() });

@@ -3,6 +3,7 @@
 //!
 //! A weight is another one when its value, its writer or the time of its writing is. Identifiers are never replaced.
 
+use super::claim;
 use super::contest::{self, Contest};
 use super::effect::{Effect, Foreign, Replaces};
 use super::gate::{self, Goal};
@@ -143,8 +144,8 @@ pub(super) fn respond(run: &Run<'_>, contests: &[Contest]) -> Option<Move> {
     }
     let settle = run.order.dns.settle_time();
     let until = since(run, last).saturating_add(settle).unwrap_or(jiff::Timestamp::MAX);
-    if run.now >= until {
-        return Some(Move::Remember(Memo::Replace));
+    if run.now >= until && run.order.controls.pauses.is_empty() {
+        return Some(Move::Remember(Memo::StepAnew));
     }
     let message = format!("{} If it then stays unchanged for {}, it is replaced once.", wait.message, words(settle));
     Some(Wait { message, ..wait }.until(until).into())
@@ -251,6 +252,10 @@ fn first_side(run: &Run<'_>) -> Option<Side> {
 /// Carries on with what is put back first. None when the stage itself goes on.
 pub(super) fn go_on(run: &Run<'_>) -> Option<Move> {
     let put = run.status.put_back.as_ref()?;
+    if let Some(claims) = claim::missing(run) {
+        // What a person gave back meanwhile is ours again before anything else is written.
+        return Some(claims);
+    }
     let (side, weight) = match put.side {
         LeftoverSide::Source => (Side::Source, contest::source_before(run)),
         LeftoverSide::Target => (Side::Target, contest::weight_below(run)),

@@ -89,8 +89,8 @@ pub enum Memo {
     WrittenNow,
     /// Where the rehearsal is.
     Rehearsal(Rehearsal),
-    /// Foreign weights have stood long enough: they are replaced.
-    Replace,
+    /// The step is written again from its beginning: foreign weights have stood long enough to be replaced, if there are any.
+    StepAnew,
     /// What is put back first while they are.
     PutBack(Option<PutBack>),
     /// Somebody undid what a rollback had written.
