@@ -283,7 +283,7 @@ impl World {
     }
 
     /// To be called after the change, which was preceded by a snapshot.
-    fn record(&mut self, name: &str, change: Change, ours: bool, allowed: Allowed) {
+    pub fn record(&mut self, name: &str, change: Change, ours: bool, allowed: Allowed) {
         let weights = (self.source.weight(name), self.target.weight(name));
         let before = self.weights_before(name);
         let receiver_served = match &change {

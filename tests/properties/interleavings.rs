@@ -195,7 +195,7 @@ pub fn happen(world: &mut World, happening: &Happening) -> Option<String> {
             let uid = world.side(*side).identity.clone();
             world.side_mut(*side).namespace = Some(NamespaceFacts { uid, terminating: *terminating });
         }
-        Happening::LoseStatus => world.status = namespace_migration::api::NamespaceMigrationStatus::default(),
+        Happening::LoseStatus => world.lose_status(),
         Happening::Delete(policy) => {
             world.edit(&json!({"deletionPolicy": policy}));
             world.delete();
