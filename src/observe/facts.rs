@@ -126,6 +126,7 @@ mod tests {
         );
         assert_eq!(facts.weight().map(Weight::get), Some(10));
         assert!(facts.weight_is_ours());
+        assert_eq!(facts.weight_written.map(|at| at.to_string()).as_deref(), Some("2026-11-21T08:00:00Z"));
         assert_eq!(facts.stamp.map(|stamp| stamp.epoch), Some(2));
         assert_eq!(facts.hosts, ["a.example".to_owned()].into());
         assert_eq!(facts.services, ["fallback".to_owned(), "web".to_owned()].into());

@@ -284,7 +284,7 @@ impl World {
 
     /// To be called after the change, which was preceded by a snapshot.
     pub fn record(&mut self, name: &str, change: Change, ours: bool, allowed: Allowed) {
-        let weights = (self.source.weight(name), self.target.weight(name));
+        let weights = (self.source.weighted(name), self.target.weighted(name));
         let before = self.weights_before(name);
         let receiver_served = match &change {
             Change::Weight { side, .. } => self.receiver_is_served(*side, name),

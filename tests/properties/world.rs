@@ -79,6 +79,12 @@ impl Cluster {
         }
     }
 
+    /// The weight of an Ingress in DNS: without an identifier its record is a simple one, whatever the annotation says.
+    pub fn weighted(&self, ingress: &str) -> Option<i32> {
+        self.ingresses.get(ingress)?.identifier.as_ref()?;
+        self.weight(ingress)
+    }
+
     /// The weight on an Ingress.
     pub fn weight(&self, ingress: &str) -> Option<i32> {
         self.ingresses.get(ingress)?.weight().map(Weight::get)
@@ -336,7 +342,7 @@ impl World {
     /// The weights of an Ingress before the last change.
     pub fn weights_before(&self, name: &str) -> Weights {
         let last = self.snapshots.last();
-        last.map_or((None, None), |(source, target)| (source.weight(name), target.weight(name)))
+        last.map_or((None, None), |(source, target)| (source.weighted(name), target.weighted(name)))
     }
 
     /// One pass without any trouble.
