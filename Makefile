@@ -17,7 +17,7 @@ up: tools ## Leave two control planes, the operator and two sample namespaces ru
 down: ## End what `make up` started
 	cargo run -q -p rig --locked -- down
 
-tools: build ## Build etcd, the Kubernetes programs and kwok for tests and demo; once, then kept in the user's cache
+tools: build ## Build etcd, the Kubernetes programs, kwok and external-dns for tests and demo; once, then kept in the user's cache
 	cargo run -q -p rig --locked -- tools
 
 build: ## Build the operator and the programs of the tests

@@ -58,6 +58,9 @@ pub struct RunArgs {
     /// Form of the log lines
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
+    /// Shortest time between two requests to Route 53 with the same credentials: an account has 5 requests a second for all its users
+    #[arg(long, value_name = "DURATION", default_value = "550ms", value_parser = route53_gap)]
+    pub route53_gap: Duration,
     /// How one of several operators is chosen.
     #[command(flatten)]
     pub lease: LeaseArgs,
@@ -78,6 +81,15 @@ pub struct LeaseArgs {
     /// Work without a Lease, beside whatever other operators there are: safe, but everything is done twice
     #[arg(long)]
     pub no_lease: bool,
+}
+
+fn route53_gap(text: &str) -> Result<Duration, String> {
+    let span = DurationText::from(text).span().map_err(|error| error.to_string())?;
+    let gap = span.unsigned_abs();
+    if gap < Duration::from_millis(10) || gap > Duration::from_mins(1) {
+        return Err(format!("{text} is not between 10ms and 1m"));
+    }
+    Ok(gap)
 }
 
 fn lease_duration(text: &str) -> Result<Duration, String> {
@@ -147,6 +159,7 @@ mod tests {
             selector: None,
             listen: "0.0.0.0:8080".parse().unwrap(),
             log_format: LogFormat::Text,
+            route53_gap: Duration::from_millis(550),
             lease: LeaseArgs {
                 lease_name: "namespace-migration".into(),
                 lease_duration: Duration::from_secs(15),

@@ -12,11 +12,15 @@ pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item 
     std::iter::successors(Some(error), |error| (*error).source()).take(MAX_DEPTH)
 }
 
+/// How the HTTP client's layer names itself (`hyper_util::client::legacy::Error`): what failed is below it.
+const HTTP_LAYER: &str = "client error (";
+
 /// The causes below the outermost error, which only says that something failed; each once, because libraries repeat
 /// what they wrap.
 pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
-    for cause in chain(error).skip(1).map(ToString::to_string) {
+    let is_layer = |error: &dyn Error| error.source().is_some() && error.to_string().starts_with(HTTP_LAYER);
+    for cause in chain(error).skip(1).filter(|cause| !is_layer(*cause)).map(ToString::to_string) {
         if text.is_empty() {
             text = cause;
         } else if !text.contains(&cause) {
@@ -64,6 +68,8 @@ mod tests {
         assert_eq!(causes(&layers(&["request failed", "connect: refused", "refused"])), "connect: refused");
         assert_eq!(causes(&layers(&["outer", "connect", "refused\n(111)"])), "connect: refused (111)");
         assert_eq!(causes(&layers(&["alone"])), "alone");
+        assert_eq!(causes(&layers(&["outer", "client error (Connect)", "refused"])), "refused");
+        assert_eq!(causes(&layers(&["outer", "client error (Connect)"])), "client error (Connect)");
         assert_eq!(whole(&layers(&["outer", "connect", "refused\n(111)"])), "outer: connect: refused (111)");
         assert_eq!(whole(&layers(&["alone"])), "alone");
     }

@@ -7,19 +7,24 @@ mod conclude;
 mod forged;
 mod hurry;
 mod memory;
+mod own_rights;
 mod pair_pass;
 mod pairs;
 mod pass;
+mod pay;
 mod readable;
 mod rest;
 mod sites;
 mod waits;
+mod watches;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
 use futures::{StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt as _};
 use kube_runtime::controller::Controller;
@@ -31,6 +36,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{ClusterPair, NamespaceMigration};
 use crate::cluster::connection::HomeAccess;
+use crate::cluster::home_rights::HomeRights;
+use crate::dns::DnsReader;
 use crate::events::Teller;
 use crate::lease::Leadership;
 use crate::machine::order::Home;
@@ -42,6 +49,7 @@ use memory::Memory;
 use pairs::Pairs;
 use pass::{ReconcileError, caught, retry};
 use waits::Waits;
+use watches::Watches;
 
 /// A part of the process that `/readyz` waits for.
 pub const MIGRATIONS_LISTED: &str = "migrations listed";
@@ -54,7 +62,11 @@ pub struct Operator {
     identity: Home,
     pairs: Pairs,
     sites: Mutex<HashMap<ObjectRef<NamespaceMigration>, Arc<Site>>>,
+    watches: Watches,
+    home_rights: HomeRights,
     memory: Memory,
+    /// Reads DNS for every migration that asks.
+    dns: DnsReader,
     waits: Waits,
     leadership: Leadership,
     hurry: Hurry,
@@ -77,6 +89,12 @@ pub struct Setting {
     pub selector: Option<String>,
     /// Who may go forward.
     pub leadership: Leadership,
+    /// The Lease that it is kept by, if there is one.
+    pub lease: Option<String>,
+    /// Until when the leader before this process watched; None when nobody knows.
+    pub watched_before: Option<Timestamp>,
+    /// Shortest time between two requests to one Route 53 account.
+    pub route53_gap: Duration,
 }
 
 /// Why the controller ended without being asked to.
@@ -98,6 +116,7 @@ pub async fn run(setting: Setting, health: Health, stop: CancellationToken) -> R
     let config = labels.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(&labels));
     let (migrations, writer) = reflector::store();
     let operator = Arc::new(Operator::new(setting, trigger, pair_trigger));
+    let rights = tokio::spawn(stop.clone().run_until_cancelled_owned(own_rights::tell(Arc::clone(&operator))));
     let (listed, store) = (Arc::clone(&operator), migrations.clone());
     let pairs =
         pairs::follow(Arc::clone(&listed), config.clone(), store.clone(), pair_triggers, health.clone(), stop.clone());
@@ -124,6 +143,7 @@ pub async fn run(setting: Setting, health: Health, stop: CancellationToken) -> R
             std::future::ready(())
         });
     let ((), pairs) = futures::join!(controller, pairs);
+    rights.abort();
     rest::stop_clocks(&operator, &migrations).await;
     pairs
 }
@@ -145,12 +165,15 @@ impl Operator {
         trigger: UnboundedSender<ObjectRef<NamespaceMigration>>,
         pair_trigger: UnboundedSender<ObjectRef<ClusterPair>>,
     ) -> Self {
-        let Setting { home, identity, leadership, .. } = setting;
+        let Setting { home, identity, leadership, lease, watched_before, route53_gap, .. } = setting;
         let teller = Teller::new(home.clients.requests.clone());
         Self {
             pairs: Pairs::new(pair_trigger),
             sites: Mutex::default(),
+            watches: Watches::new(watched_before),
+            home_rights: HomeRights::new(home.clients.requests.clone(), home.namespace.clone(), lease),
             memory: Memory::new(home.metrics.clone()),
+            dns: DnsReader::new(home.clone(), route53_gap),
             waits: Waits::default(),
             leadership,
             hurry: Hurry::default(),
@@ -186,6 +209,7 @@ impl Operator {
 
     fn forget(&self, gone: &ObjectRef<NamespaceMigration>) {
         self.close_site(gone);
+        self.watches.forget(gone);
         self.hurry.forget(gone);
         self.release_claim(gone);
         let uid = self.memory.forget(gone);

@@ -15,6 +15,7 @@ mod tests;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::PostParams;
 use kube::{Api, Client};
@@ -110,11 +111,19 @@ impl Leadership {
     }
 }
 
+/// What the Lease said of its last holder when this process took it.
+struct Predecessor {
+    /// When it was last renewed. None when nobody held it.
+    renewed_at: Option<Timestamp>,
+}
+
 /// A candidate for the Lease, and its holder once it has it.
 pub struct Election {
     leases: Api<Lease>,
     candidacy: Candidacy,
     seen: Option<Seen>,
+    /// Whom this process took the Lease from; None before it has it.
+    predecessor: Option<Predecessor>,
     leadership: Leadership,
     metrics: Metrics,
 }
@@ -129,7 +138,12 @@ impl Election {
     pub fn new(home: Client, candidacy: Candidacy, metrics: Metrics) -> Self {
         let leases = Api::namespaced(home, &candidacy.namespace);
         let leadership = Leadership { proved_until: Some(Arc::new(Mutex::new(Instant::now()))) };
-        Self { leases, candidacy, seen: None, leadership, metrics }
+        Self { leases, candidacy, seen: None, predecessor: None, leadership, metrics }
+    }
+
+    /// Until when the leader before this process is known to have lived, by that one's clock. None when there was none.
+    pub fn predecessor_lived_until(&self) -> Option<Timestamp> {
+        self.predecessor.as_ref()?.renewed_at
     }
 
     /// What those who write ask.
@@ -261,6 +275,8 @@ impl Election {
         if *action != Action::Renew {
             tracing::info!(lease = self.name(), identity, "this operator leads");
         }
+        let renewed_at = self.seen.as_ref().and_then(Seen::renewed_at);
+        self.predecessor.get_or_insert(Predecessor { renewed_at });
         self.leadership.prove(began + times.renew_deadline);
         self.seen = Some(Seen::after_look(self.seen.as_ref(), written, Instant::now()));
         self.metrics.leader.set(1);

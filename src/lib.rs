@@ -6,6 +6,7 @@
 //! | What is to be done, given what is known? | [`machine`], with [`preflight`] and [`replicate`]: pure |
 //! | How are clusters reached and watched? | [`cluster`] |
 //! | Is a side healthy? | [`probe`] |
+//! | What does DNS serve? | [`dns`] |
 //! | What is known now? | [`observe`], of a [`site`] |
 //! | How is a change carried out? | [`execute`] |
 //! | Who calls whom? | [`controller`] |
@@ -18,6 +19,7 @@ pub mod backoff;
 mod causes;
 pub mod cluster;
 pub mod controller;
+pub mod dns;
 pub mod events;
 pub mod execute;
 pub mod lease;

@@ -81,10 +81,19 @@ async fn run(args: RunArgs) -> Result<()> {
     let (draining, mut ended) = (CancellationToken::new(), Ok(()));
     tokio::spawn(drain_on_signal(draining.clone())?);
     if let Some(identity) = home_identity(&home, &draining).await {
+        let lease = candidacy.as_ref().map(|own| own.name.clone());
         let election = candidacy.map(|own| Election::new(home.clients.requests.clone(), own, home.metrics.clone()));
         let leadership = election.as_ref().map_or_else(Leadership::without_lease, Election::leadership);
         let identity = Home { identity, operator_namespace: args.namespace };
-        let setting = Setting { home, identity, selector: args.selector, leadership };
+        let setting = Setting {
+            home,
+            identity,
+            selector: args.selector,
+            leadership,
+            lease,
+            watched_before: None,
+            route53_gap: args.route53_gap,
+        };
         ended = match election {
             Some(election) => Box::pin(lead(election, setting, health, draining)).await,
             None => work(setting, &health, draining).await,
@@ -107,10 +116,11 @@ async fn beat(health: Health) {
 }
 
 /// Stands by until it holds the Lease, works while it does, and hands it over after the last write.
-async fn lead(mut election: Election, setting: Setting, health: Health, draining: CancellationToken) -> Result<()> {
+async fn lead(mut election: Election, mut setting: Setting, health: Health, draining: CancellationToken) -> Result<()> {
     let standing_by = || health.beat(LEASE_SEEN);
     let mut ended = Ok(());
     if draining.run_until_cancelled(election.acquire(standing_by)).await.is_some() {
+        setting.watched_before = election.predecessor_lived_until();
         tokio::select! {
             worked = work(setting, &health, draining) => ended = worked,
             // At once, with whatever is on the wire: another one works already, and writes are fenced.

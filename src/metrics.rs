@@ -1,216 +1,21 @@
 //! What the operator counts. Every series is named `nsmig_*`; no label carries a host name, a Secret or a value
 //! that somebody outside can invent, so that the number of series stays bounded.
 
+#[macro_use]
+mod labels;
+mod dns;
+
 use std::fmt;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-/// Declares an enum whose variants are the only values that a label can have.
-macro_rules! label_values {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$variant_doc])* $variant),+ }
-
-        impl $name {
-            /// The label's value in the exposition.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),+ }
-            }
-        }
-
-        impl EncodeLabelValue for $name {
-            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-                EncodeLabelValue::encode(&self.as_str(), encoder)
-            }
-        }
-    };
-}
-
-label_values! {
-    /// The cluster that a call went to.
-    ClusterSide {
-        /// Where the operator's own objects live.
-        Home => "home",
-        /// The cluster that serves before the migration.
-        Source => "source",
-        /// The cluster that serves after it.
-        Target => "target",
-    }
-}
-
-label_values! {
-    /// How one pass over one object ended.
-    ReconcileResult {
-        /// The pass did what there was to do.
-        Success => "success",
-        /// The pass returned an error and is backed off.
-        Failure => "failure",
-        /// The pass panicked; the panic was caught.
-        Panic => "panic",
-    }
-}
-
-label_values! {
-    /// What a request asked of an API server.
-    Verb {
-        /// One object was read.
-        Get => "get",
-        /// A collection was read.
-        List => "list",
-        /// A watch was opened.
-        Watch => "watch",
-        /// An object was created by POST.
-        Create => "create",
-        /// Server-side apply.
-        Apply => "apply",
-        /// Any other PATCH.
-        Patch => "patch",
-        /// PUT.
-        Update => "update",
-        /// DELETE.
-        Delete => "delete",
-    }
-}
-
-label_values! {
-    /// How a request to an API server ended.
-    CallOutcome {
-        /// A 2xx or 3xx answer.
-        Success => "success",
-        /// 404.
-        NotFound => "not_found",
-        /// 409.
-        Conflict => "conflict",
-        /// 401 or 403.
-        Denied => "denied",
-        /// 429.
-        Throttled => "throttled",
-        /// Any other 4xx.
-        Rejected => "rejected",
-        /// 5xx.
-        ServerError => "server_error",
-        /// No answer: the connection failed.
-        Unreachable => "unreachable",
-        /// The caller stopped waiting before an answer came.
-        Abandoned => "abandoned",
-    }
-}
-
-label_values! {
-    /// What a probe of a load balancer found.
-    ProbeOutcome {
-        /// An HTTP answer, whatever its status.
-        Answered => "answered",
-        /// The connection was refused.
-        Refused => "refused",
-        /// No answer in time.
-        Timeout => "timeout",
-        /// The certificate or the handshake was not acceptable.
-        Tls => "tls",
-        /// The connection broke.
-        Reset => "reset",
-        /// Anything else.
-        Other => "other",
-    }
-}
-
-/// Labels of `nsmig_reconcile_total`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ReconcileLabels {
-    /// How the pass ended.
-    pub result: ReconcileResult,
-}
-
-/// Labels of series that are told apart by one static word, such as a stage, a cause or an error's category.
-macro_rules! word_labels {
-    ($(#[$doc:meta])* $name:ident { $field:ident }) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-        pub struct $name {
-            /// A word from the program's own code, never from outside.
-            pub $field: &'static str,
-        }
-    };
-}
-
-word_labels! {
-    /// Labels of `nsmig_reconcile_errors_total`.
-    ErrorLabels { reason }
-}
-word_labels! {
-    /// Labels of `nsmig_migrations`.
-    StageLabels { stage }
-}
-word_labels! {
-    /// Labels of `nsmig_leftovers_settled_total`.
-    LeftoverLabels { outcome }
-}
-word_labels! {
-    /// Labels of `nsmig_rollbacks_total`.
-    RollbackLabels { cause }
-}
-
-/// Names one `NamespaceMigration`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct MigrationLabels {
-    /// The object's namespace.
-    pub namespace: String,
-    /// The object's name.
-    pub name: String,
-}
-
-/// Labels of `nsmig_weight`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct WeightLabels {
-    /// The object's namespace.
-    pub namespace: String,
-    /// The object's name.
-    pub name: String,
-    /// Whose weight it is.
-    pub side: ClusterSide,
-}
-
-/// Labels of `nsmig_remote_calls_total`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct CallLabels {
-    /// The cluster that was called.
-    pub side: ClusterSide,
-    /// What was asked.
-    pub verb: Verb,
-    /// How it ended.
-    pub outcome: CallOutcome,
-}
-
-/// Labels of `nsmig_cluster_reachable`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ReachableLabels {
-    /// The `ClusterPair`'s name.
-    pub pair: String,
-    /// Which of its clusters.
-    pub side: ClusterSide,
-}
-
-/// Labels of `nsmig_leftovers`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct PairLabels {
-    /// The `ClusterPair`'s name.
-    pub pair: String,
-}
-
-/// Labels of `nsmig_probes_total`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ProbeLabels {
-    /// The cluster whose load balancer was probed.
-    pub side: ClusterSide,
-    /// What the probe found.
-    pub outcome: ProbeOutcome,
-}
+pub use dns::{DnsAction, DnsBackend, DnsMetrics, DnsOutcome, DnsQueueLabels, DnsRequestLabels};
+pub use labels::*;
 
 /// Every series of the operator. Clones share their values.
 #[derive(Clone, Debug)]
@@ -235,7 +40,9 @@ pub struct Metrics {
     pub cluster_reachable: Family<ReachableLabels, Gauge>,
     /// Probes of load balancers.
     pub probes: Family<ProbeLabels, Counter>,
-    /// Weights that deleted migrations have left over.
+    /// The reading of DNS.
+    pub dns: DnsMetrics,
+    /// Weights and objects that deleted migrations have left over.
     pub leftovers: Family<PairLabels, Gauge>,
     /// Leftovers that are not owed any more.
     pub leftovers_settled: Family<LeftoverLabels, Counter>,
@@ -263,6 +70,7 @@ impl Default for Metrics {
             remote_calls: Family::default(),
             cluster_reachable: Family::default(),
             probes: Family::default(),
+            dns: DnsMetrics::default(),
             leftovers: Family::default(),
             leftovers_settled: Family::default(),
             panics: Counter::default(),
@@ -288,6 +96,7 @@ impl Metrics {
             self.cluster_reachable.remove(&ReachableLabels { pair: pair.into(), side });
         }
         self.leftovers.remove(&PairLabels { pair: pair.into() });
+        self.dns.last_reading.remove(&PairLabels { pair: pair.into() });
     }
 
     /// All series in the `OpenMetrics` text format, version 1.0.0.
@@ -303,6 +112,7 @@ impl Metrics {
         self.register_migrations(&mut registry);
         self.register_clusters(&mut registry);
         self.register_lease(&mut registry);
+        self.dns.register(&mut registry);
         registry
     }
 
@@ -333,7 +143,7 @@ impl Metrics {
         registry.register("remote_calls", "Requests to API servers, by how they ended", self.remote_calls.clone());
         let reachable = self.cluster_reachable.clone();
         registry.register("cluster_reachable", "1 while a pair's cluster answers, else 0", reachable);
-        registry.register("leftovers", "Weights that deleted migrations left over", self.leftovers.clone());
+        registry.register("leftovers", "Weights and objects that deleted migrations left over", self.leftovers.clone());
         let settled = self.leftovers_settled.clone();
         registry.register("leftovers_settled", "Leftovers that are not owed any more, by how they ended", settled);
         registry.register("probes", "Probes of load balancers, by what they found", self.probes.clone());
@@ -361,6 +171,10 @@ mod tests {
         metrics.cluster_reachable.get_or_create(&reachable).set(1);
         let probe = ProbeLabels { side: ClusterSide::Target, outcome: ProbeOutcome::Tls };
         metrics.probes.get_or_create(&probe).inc();
+        let request = DnsRequestLabels { action: DnsAction::ListRecords, outcome: DnsOutcome::Throttled };
+        metrics.dns.requests.get_or_create(&request).inc();
+        metrics.dns.queue.get_or_create(&DnsQueueLabels { backend: DnsBackend::Route53 }).set(7);
+        metrics.dns.last_reading.get_or_create(&PairLabels { pair: "live".into() }).set(1700);
         metrics.leader.set(1);
         metrics.leader_transitions.set(2);
         metrics.leftovers.get_or_create(&PairLabels { pair: "live".into() }).set(2);
@@ -382,6 +196,9 @@ mod tests {
             r#"nsmig_remote_calls_total{side="source",verb="apply",outcome="conflict"} 1"#,
             r#"nsmig_cluster_reachable{pair="live",side="target"} 1"#,
             r#"nsmig_probes_total{side="target",outcome="tls"} 1"#,
+            r#"nsmig_dns_requests_total{action="list_records",outcome="throttled"} 1"#,
+            r#"nsmig_dns_queue{backend="route53"} 7"#,
+            r#"nsmig_dns_last_reading_timestamp_seconds{pair="live"} 1700"#,
             r#"nsmig_leftovers{pair="live"} 2"#,
             r#"nsmig_leftovers_settled_total{outcome="paid"} 1"#,
             r"nsmig_panics_total 0",

@@ -1,13 +1,18 @@
-//! The site of one migration: its namespace watched in both clusters, and its prober. Ended migrations have none.
+//! The site of one migration: its namespace watched in both clusters, its prober, and what it asks of DNS. Ended migrations
+//! have none.
 
 use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
 
 use crate::cluster::connection::Connection;
 use crate::cluster::namespace_watch::{NamespaceWatch, Scope};
 use crate::cluster::rights::LastAnswer;
+use crate::dns::{Asking, DnsReader, Interest};
 use crate::machine::Side;
 use crate::machine::health::HealthView;
 use crate::machine::order::Order;
+use crate::machine::records::DnsView;
 use crate::metrics::Metrics;
 use crate::mutex::locked;
 use crate::probe::plan::ProbePlan;
@@ -26,13 +31,15 @@ pub struct Site {
     pub target: Arc<NamespaceWatch>,
     /// What both sides have last said of the operator's rights.
     pub rights: LastAnswer,
+    watched_before: Option<Timestamp>,
     prober: Mutex<Option<Prober>>,
+    dns: Mutex<Option<Asking>>,
     wake: Wake,
     metrics: Metrics,
 }
 
 impl Site {
-    /// Starts to watch the namespace in both clusters.
+    /// Starts to watch the namespace in both clusters. An earlier watch is known to have lasted until `watched_before`.
     pub fn open(
         uid: String,
         order: &Order,
@@ -40,6 +47,7 @@ impl Site {
         target: Arc<Connection>,
         wake: Wake,
         metrics: Metrics,
+        watched_before: Option<Timestamp>,
     ) -> Self {
         let watch = |side: Side, connection: Arc<Connection>| {
             let scope = scope(order, side);
@@ -47,7 +55,8 @@ impl Site {
             Arc::new(NamespaceWatch::start(connection, scope, &metrics, move || wake()))
         };
         let (source, target) = (watch(Side::Source, source), watch(Side::Target, target));
-        Self { uid, source, target, rights: LastAnswer::default(), prober: Mutex::default(), wake, metrics }
+        let (rights, prober, dns) = (LastAnswer::default(), Mutex::default(), Mutex::default());
+        Self { uid, source, target, rights, watched_before, prober, dns, wake, metrics }
     }
 
     /// Whether it is the site of this migration, watched through these connections and by these rules. The rules of a pair may
@@ -70,7 +79,8 @@ impl Site {
 
     /// What the prober says. Nothing, while there is none.
     pub fn health(&self) -> HealthView {
-        self.prober().as_ref().map(Prober::health).unwrap_or_default()
+        let health = self.prober().as_ref().map(Prober::health).unwrap_or_default();
+        HealthView { watched_before: self.watched_before, ..health }
     }
 
     /// Probes by this plan, or not at all.
@@ -87,6 +97,21 @@ impl Site {
     pub fn announce_next_round(&self) {
         if let Some(prober) = self.prober().as_ref() {
             prober.announce_next_round();
+        }
+    }
+
+    /// What DNS was last seen to serve. Nothing, while nobody asks.
+    pub fn dns(&self) -> DnsView {
+        locked(&self.dns).as_ref().map(Asking::view).unwrap_or_default()
+    }
+
+    /// Has DNS read for this interest, or not at all.
+    pub fn follow_dns(&self, reader: &DnsReader, interest: Option<Interest>) {
+        let mut dns = locked(&self.dns);
+        match (dns.as_ref(), interest) {
+            (Some(asking), Some(interest)) if asking.fits(&interest) => asking.change(interest),
+            (_, Some(interest)) => *dns = Some(reader.ask(interest, Arc::clone(&self.wake))),
+            (_, None) => *dns = None,
         }
     }
 

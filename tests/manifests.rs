@@ -185,6 +185,26 @@ fn the_roles_of_source_and_target_are_those_that_the_preflight_asks_for() {
 }
 
 #[test]
+fn the_roles_of_the_home_cluster_are_those_that_the_operator_asks_for_there() {
+    let manifests = manifests("deploy/base");
+    let of_operator: Vec<_> = manifests.into_iter().filter(|role| role.name() == "namespace-migration-home").collect();
+    let mut granted = BTreeSet::new();
+    for (_, rule) in rules(&of_operator) {
+        let group = list(&rule["apiGroups"])[0];
+        for resource in list(&rule["resources"]) {
+            granted.extend(list(&rule["verbs"]).into_iter().map(|verb| (group, resource, verb)));
+        }
+    }
+    assert!(
+        granted.remove(&("", "namespaces", "get")),
+        "who the home cluster is has been read before anything is asked"
+    );
+    let asked: BTreeSet<_> =
+        Right::at_home(true).into_iter().map(|right| (right.group, right.resource, right.verb)).collect();
+    assert_eq!(granted, asked, "deploy/base and src/machine/right.rs differ");
+}
+
+#[test]
 fn every_role_of_the_operator_is_bound_to_its_own_identity_alone() {
     let expected = [
         ("deploy/base", "namespace-migration-home", "namespace-migration"),

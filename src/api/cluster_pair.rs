@@ -94,8 +94,9 @@ pub struct ClusterPairSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["namespace".into()]))]
     pub delegates: Vec<Delegate>,
 
-    /// How long the deletion of a migration may wait for a cluster. Then what could not be written is noted in status.leftovers,
-    /// to be written when the cluster is back, and the object goes.
+    /// How long the deletion of a migration may wait for a cluster; as long again once the source has 100 and the target 0. Then
+    /// what could not be written or removed is noted in status.leftovers and status.leftoverObjects, to be done when the cluster
+    /// is back, and the object goes.
     #[serde(default = "a_quarter_of_an_hour")]
     pub deletion_deadline: DurationText,
 }
@@ -188,6 +189,66 @@ pub struct ExternalDns {
     /// Its --interval: how long it may take to notice a change.
     #[serde(default = "a_minute")]
     pub interval: DurationText,
+    /// Its --txt-owner-id, by which its records are told from others. Both clusters need one of their own.
+    #[serde(default, rename = "ownerID")]
+    #[schemars(length(max = 253))]
+    pub owner_id: String,
+    /// Its --policy. Only sync makes a record weighted that is simple.
+    #[serde(default)]
+    pub policy: ExternalDnsPolicy,
+    /// Its --txt-prefix: what stands before the names of its ownership records.
+    #[serde(default)]
+    #[schemars(length(max = 63), regex(pattern = "^[-a-z0-9._%{}]*$"))]
+    pub txt_prefix: String,
+    /// Its --txt-suffix: what stands after the first label of the names of its ownership records.
+    #[serde(default)]
+    #[schemars(length(max = 63), regex(pattern = "^[-a-z0-9._%{}]*$"))]
+    pub txt_suffix: String,
+    /// Where its metrics are read, such as http://external-dns.kube-system:7979/metrics, to name the cause of a stuck record.
+    #[serde(default, rename = "metricsURL")]
+    #[schemars(length(max = 2048), regex(pattern = "^(https?://[^ ]+)?$"))]
+    pub metrics_url: String,
+    /// Its Deployment in this cluster, whose arguments tell how it works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<DeploymentRef>,
+}
+
+/// What an external-dns may do with records, in the words of its --policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExternalDnsPolicy {
+    /// Not said.
+    #[default]
+    Unknown,
+    /// Create, change and delete.
+    Sync,
+    /// Create and change.
+    UpsertOnly,
+    /// Create.
+    CreateOnly,
+}
+
+impl ExternalDnsPolicy {
+    /// As the flag has it. None when it is not said.
+    pub fn flag(self) -> Option<&'static str> {
+        match self {
+            Self::Unknown => None,
+            Self::Sync => Some("sync"),
+            Self::UpsertOnly => Some("upsert-only"),
+            Self::CreateOnly => Some("create-only"),
+        }
+    }
+}
+
+/// A Deployment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DeploymentRef {
+    /// Its namespace.
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: String,
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
 }
 
 fn a_minute() -> DurationText {
@@ -223,12 +284,31 @@ impl Default for LoadBalancerPorts {
 }
 
 /// How long DNS takes to follow, and how that is verified.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(kube::KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.route53) || self.verification == 'Route53'")
+        .message("route53 is used by verification: Route53 only; set that, or remove route53"),
+    validation = Rule::new("!has(self.authoritative) || self.verification == 'AuthoritativeDNS'")
+        .message("authoritative is used by verification: AuthoritativeDNS only; set that, or remove authoritative")
+)]
 pub struct Dns {
-    /// How it is known that a weight is served. AnnotationOnly knows nothing and waits: interval, propagation and TTL.
+    /// How it is known that a weight is served. Route53 reads the record sets of the zone. AuthoritativeDNS asks the zone's
+    /// name servers, which shows who answers but no shares. AnnotationOnly knows nothing and waits: interval, propagation and TTL.
     #[serde(default)]
     pub verification: DnsVerification,
+    /// Where the zone is hosted. Only AWS is supported: other providers treat weights by other rules.
+    #[serde(default = "aws")]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = Rule::new("self == 'AWS'")
+        .message("only AWS (Route 53) is supported: other providers treat weights by other rules"))]
+    pub provider: String,
+    /// How Route 53 is read. By default with the credentials of the operator's Pod, in the zone that fits the host best.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route53: Option<Route53>,
+    /// Which name servers are asked. By default those of the zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authoritative: Option<AuthoritativeDns>,
     /// How long the DNS provider takes to serve a change everywhere.
     #[serde(default = "a_minute")]
     pub propagation: DurationText,
@@ -239,13 +319,74 @@ pub struct Dns {
 
 impl Default for Dns {
     fn default() -> Self {
-        Self { verification: DnsVerification::default(), propagation: a_minute(), record_ttl: a_minute() }
+        Self {
+            verification: DnsVerification::default(),
+            provider: aws(),
+            route53: None,
+            authoritative: None,
+            propagation: a_minute(),
+            record_ttl: a_minute(),
+        }
     }
+}
+
+fn aws() -> String {
+    "AWS".to_owned()
+}
+
+/// How Route 53 is read: two read-only actions, ListHostedZonesByName and ListResourceRecordSets.
+#[derive(kube::KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Route53 {
+    /// ID of the hosted zone. By default the public zone with the longest name that the host ends in; then the zones are listed.
+    #[serde(default, rename = "hostedZoneID")]
+    #[schemars(length(max = 32), regex(pattern = "^[A-Z0-9]*$"))]
+    pub hosted_zone_id: String,
+    /// Region by which requests are signed. By default AWS_REGION of the operator, else us-east-1.
+    #[serde(default)]
+    #[schemars(length(max = 64), regex(pattern = "^[-a-z0-9]*$"))]
+    pub region: String,
+    /// Another address of the API, such as that of a VPC endpoint.
+    #[serde(default)]
+    #[schemars(length(max = 2048))]
+    #[x_kube(validation = Rule::new("self == '' || self.startsWith('https://') || self.matches('^http://(127[.][0-9.]+|localhost)(:[0-9]+)?/?$')")
+        .message("endpoint must begin with https://; http:// is accepted for loopback addresses only"))]
+    pub endpoint: String,
+    /// Secret in the operator's namespace with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, where there is one, AWS_SESSION_TOKEN.
+    /// By default the credentials of the operator's Pod: EKS Pod Identity, IRSA, or what else the AWS SDK finds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret: Option<SecretRef>,
+}
+
+/// A Secret in the operator's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SecretRef {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// Which name servers are asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthoritativeDns {
+    /// Addresses of name servers with their ports, as 192.0.2.1:53 or [2001:db8::1]:53. By default those of the zone.
+    #[serde(default)]
+    #[schemars(
+        length(max = 16),
+        inner(length(min = 1, max = 64), regex(pattern = "^([0-9.]+|\\[[0-9a-f:.]+\\]):[0-9]{1,5}$"))
+    )]
+    pub name_servers: Vec<String>,
 }
 
 /// How it is known that a weight is served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DnsVerification {
+    /// By the record sets that Route 53 lists.
+    Route53,
+    /// By the answers of the zone's own name servers.
+    #[serde(rename = "AuthoritativeDNS")]
+    AuthoritativeDns,
     /// By waiting only. Each migration must acknowledge it by name.
     #[default]
     AnnotationOnly,

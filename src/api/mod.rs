@@ -3,11 +3,13 @@
 //! A field is in the schema only when it works. `crds/` is generated from here (`namespace-migration crds`).
 
 pub mod cluster_pair;
+pub mod controls;
 pub mod crds;
 pub mod duration;
 pub mod foreign;
 pub mod namespace_migration;
 pub mod pair_status;
+pub mod plan;
 pub mod stage;
 pub mod status;
 
@@ -17,7 +19,7 @@ mod rules;
 pub use cluster_pair::{ClusterPair, ClusterPairSpec, Connection, ExternalDns, KubeconfigRef, Side};
 pub use duration::DurationText;
 pub use namespace_migration::{DeletionPolicy, NamespaceMigration, NamespaceMigrationSpec, OnFailure, RemovalPolicy};
-pub use pair_status::{ClusterPairStatus, Leftover};
+pub use pair_status::{ClusterPairStatus, Leftover, LeftoverObject};
 pub use stage::Stage;
 pub use status::NamespaceMigrationStatus;
 

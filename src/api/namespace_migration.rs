@@ -83,6 +83,13 @@ use super::status::NamespaceMigrationStatus;
         json_path = ".status.message",
         description = "What it waits for, in a sentence",
         priority = 1
+    ),
+    printcolumn(
+        name = "Unblock",
+        type_ = "string",
+        json_path = ".status.unblock",
+        description = "What a person can do to make it go on",
+        priority = 1
     )
 )]
 #[serde(rename_all = "camelCase")]
@@ -358,8 +365,9 @@ pub enum RemovalPolicy {
 /// What deleting a migration in mid-way does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
-    /// Everything goes back: source 100, target 0; then the object goes. What a dead cluster keeps from being written within
-    /// spec.deletionDeadline of the ClusterPair is noted in its status.leftovers and written when the cluster is back.
+    /// Everything goes back: source 100, target 0; then the object goes. What a dead cluster keeps from being done within
+    /// spec.deletionDeadline of the ClusterPair (twice that once users are back) is noted in its status.leftovers and
+    /// status.leftoverObjects, and done when the cluster is back.
     #[default]
     Rollback,
     /// The weights stay. Both sides get a new stamp, so that older writes fail; then the object goes. A migration of the same

@@ -17,7 +17,7 @@ pub struct ClusterPairStatus {
     /// The target, as it was last reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<ClusterFacts>,
-    /// How many leftovers there are.
+    /// How many leftovers there are, weights and objects.
     #[serde(default)]
     pub leftover_count: i32,
     /// Weights that deleted migrations could not write in time. Each is written when its cluster is back, unless a newer
@@ -25,6 +25,12 @@ pub struct ClusterPairStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["namespace".into(), "ingress".into(), "side".into()]))]
     #[serde(default)]
     pub leftovers: Vec<Leftover>,
+    /// Objects that deleted migrations were to remove from the target (spec.rollback.objects Remove) and could not in time. Each is
+    /// removed when the cluster is back, after the weights of its migration, unless a newer migration has taken the Ingresses
+    /// over, and then leaves this list.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["namespace".into(), "kind".into(), "name".into()]))]
+    #[serde(default)]
+    pub leftover_objects: Vec<LeftoverObject>,
     /// SourceReachable, TargetReachable and Ready: Unknown while no migration uses the pair, because then it is not connected.
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[serde(default)]
@@ -60,7 +66,42 @@ pub struct Leftover {
     pub attempt: i32,
     /// The number in the stamp. An Ingress with a higher one, or with the running stamp of another migration, is left alone.
     pub epoch: i64,
-    /// Why it could not be written in time.
+    /// Why it is not written yet, in one word of the catalogue of reasons.
+    #[serde(default)]
+    pub reason: String,
+    /// The same in a sentence, as it was when the word last changed.
+    pub why: String,
+    /// Since when it has been left over.
+    pub since: Time,
+}
+
+/// An object that a deleted migration was to remove from the target, and could not in time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftoverObject {
+    /// The namespace that was moving.
+    pub namespace: String,
+    /// Its kind: Ingress or Secret.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID. Only this very object is removed, and only with our mark.
+    pub uid: String,
+    /// The migration that was deleted: UID of its home cluster, its namespace and its name.
+    pub owner: String,
+    /// The number in its last stamps. With a higher one, or another migration's stamp, on one of the Ingresses it is left alone.
+    pub epoch: i64,
+    /// The Ingresses that were moving.
+    pub ingresses: Vec<String>,
+    /// How long DNS may take to follow the last weight: the object stays as long.
+    pub settle: String,
+    /// From when it may be removed. Absent while weights of the same migration are still to be written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removable_from: Option<Time>,
+    /// Why it is not removed yet, in one word of the catalogue of reasons.
+    #[serde(default)]
+    pub reason: String,
+    /// The same in a sentence, as it was when the word last changed.
     pub why: String,
     /// Since when it has been left over.
     pub since: Time,

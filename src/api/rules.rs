@@ -96,6 +96,39 @@ fn an_identifier_template_that_could_repeat_itself_is_refused() {
 }
 
 #[test]
+fn a_dns_provider_that_is_not_supported_is_refused_in_words() {
+    let said = refusal_of_pair(|spec| spec["dns"] = json!({ "provider": "Google" }));
+    assert!(said.contains("only AWS (Route 53) is supported"), "{said}");
+}
+
+#[test]
+fn fields_of_a_dns_verification_that_is_not_used_are_refused() {
+    let said = refusal_of_pair(|spec| spec["dns"] = json!({ "route53": { "region": "eu-west-2" } }));
+    assert!(said.contains("route53 is used by verification: Route53 only"), "{said}");
+    let said = refusal_of_pair(|spec| spec["dns"] = json!({ "verification": "Route53", "authoritative": {} }));
+    assert!(said.contains("authoritative is used by verification: AuthoritativeDNS only"), "{said}");
+    let mut object = pair();
+    object["spec"]["dns"] = json!({ "verification": "Route53", "route53": { "hostedZoneID": "Z1" } });
+    validate_cel(&serde_json::from_value::<ClusterPair>(object).unwrap()).unwrap();
+}
+
+#[test]
+fn another_address_of_route_53_is_encrypted_or_on_this_machine() {
+    let dns = |endpoint: &str| json!({ "verification": "Route53", "route53": { "endpoint": endpoint } });
+    for endpoint in
+        ["http://route53.example", "ftp://127.0.0.1", "http://127.0.0.1.example", "http://localhost.example/"]
+    {
+        let said = refusal_of_pair(|spec| spec["dns"] = dns(endpoint));
+        assert!(said.contains("endpoint must begin with https://"), "{endpoint}: {said}");
+    }
+    for endpoint in ["", "https://vpce.example", "http://127.0.0.1:4566", "http://localhost:4566/"] {
+        let mut object = pair();
+        object["spec"]["dns"] = dns(endpoint);
+        validate_cel(&serde_json::from_value::<ClusterPair>(object).unwrap()).unwrap();
+    }
+}
+
+#[test]
 fn the_namespace_that_moves_is_given_once_and_is_none_of_the_clusters() {
     let (own, other) = (migration(&json!({})), migration(&json!({ "namespace": "team-a" })));
     validate_cel(&other).unwrap();

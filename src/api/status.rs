@@ -4,7 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time}
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::controls::{DeferredEdit, Pause, RequestKind, RequestOutcome, RequestStatus};
 use super::foreign::{ForeignWeight, PutBack};
+pub use super::plan::{Plan, PlannedIngress, PlannedStep, Rehearsal, RehearsalPhase, StepPhase, StepProgress};
 pub use super::stage::Stage;
 
 /// What the migration is doing, why it waits, and what it has seen.
@@ -58,11 +60,11 @@ pub struct NamespaceMigrationStatus {
     pub pause: Option<Pause>,
     /// What people asked for by annotation, and what became of it: the last of each kind.
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into()]))]
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<RequestStatus>,
     /// Edits of the spec that are not in force in this attempt, or not yet, and why.
     #[x_kube(merge_strategy = ListMerge::Map(vec!["field".into()]))]
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deferred_edits: Vec<DeferredEdit>,
     /// What was agreed when the checks had passed, with the edits that have been taken up since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,188 +133,8 @@ pub struct NamespaceMigrationStatus {
     #[serde(default)]
     pub conditions: Vec<Condition>,
     /// How earlier attempts ended, newest first, ten at most.
-    #[serde(default)]
-    pub history: Vec<HistoryEntry>,
-}
-
-/// What was agreed when the checks had passed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Plan {
-    /// The steps of the shift.
-    pub steps: Vec<PlannedStep>,
-    /// The Ingresses that move together.
-    pub ingresses: Vec<PlannedIngress>,
-    /// The Secrets that are copied.
-    pub secrets: Vec<String>,
-    /// How long the target is watched at 100 percent.
-    pub bake: String,
-    /// The Ingresses that were left out by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub excluded: Vec<String>,
-    /// The first half of the plan's SHA-256. Another plan has another one.
-    #[serde(default)]
-    pub hash: String,
-}
-
-/// The pause that is in force.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Pause {
-    /// What asks for it: spec.suspend, the annotation namespacemigration.io/paused, or both, with the field managers.
-    pub by: String,
-    /// Since when it has been in force.
-    pub since: Time,
-    /// The number in the stamps that was raised when it began, so that older writes in flight fail. 0 while no Ingress is stamped.
-    #[serde(default)]
-    pub epoch: i64,
-}
-
-/// What a person asked for by annotation, and what became of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct RequestStatus {
-    /// What was asked for.
-    pub kind: RequestKind,
-    /// The annotation's value. Each value is handled once.
-    pub token: String,
-    /// When it was asked for, as the annotation's field manager says, or when it was first seen.
-    pub at: Time,
-    /// The field manager that wrote the annotation. Empty when nobody is known to.
-    #[serde(default)]
-    pub by: String,
-    /// The stage in which it was first seen.
-    pub stage: Stage,
-    /// What became of it.
-    pub outcome: RequestOutcome,
-    /// What became of it, in a sentence.
-    pub message: String,
-}
-
-/// What can be asked for by annotation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum RequestKind {
-    /// namespacemigration.io/rollback-requested: everything goes back to the source.
-    Rollback,
-    /// namespacemigration.io/retry-requested: the next attempt begins, or the stage's deadline starts anew.
-    Retry,
-}
-
-/// What became of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum RequestOutcome {
-    /// It is being done.
-    Accepted,
-    /// It makes no sense here; the message says why.
-    Refused,
-    /// It has been done.
-    Done,
-}
-
-/// An edit of the spec that is not in force in this attempt, or not yet.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct DeferredEdit {
-    /// Path of the field.
-    pub field: String,
-    /// Why it is not in force, when it will be, and what to do.
-    pub message: String,
-}
-
-/// One step of the plan.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct PlannedStep {
-    /// The target's share in percent.
-    pub weight: i32,
-    /// How long it is held.
-    pub hold: String,
-}
-
-/// One Ingress of the plan.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct PlannedIngress {
-    /// Its name, on both sides.
-    pub name: String,
-    /// The source's DNS set identifier.
-    pub source_identifier: String,
-    /// The target's DNS set identifier.
-    pub target_identifier: String,
-}
-
-/// Where the shift is inside a step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct StepProgress {
-    /// Index of the step, from 0.
-    pub index: i32,
-    /// What is being done.
-    pub phase: StepPhase,
-    /// Since when this phase has been what it is.
-    pub since: MicroTime,
-    /// Healthy time of earlier stretches of this hold, in milliseconds.
-    #[serde(default)]
-    pub held_millis: i64,
-    /// Since when the hold's clock runs. Absent while it stands still.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub running_since: Option<MicroTime>,
-}
-
-/// What is being done inside a step: the receiver is raised, seen served, then the giver lowered, then it is held.
-/// On the way down to spec.traffic.upTo the source receives and the target gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum StepPhase {
-    /// The target's weight is being written.
-    RaiseTarget,
-    /// The target's weight is written; DNS follows.
-    TargetSettling,
-    /// The source's weight is being written.
-    LowerSource,
-    /// The source's weight is written; DNS follows.
-    SourceSettling,
-    /// Both are served; the target must stay healthy for the hold.
-    Holding,
-    /// On the way down: the source's weight of the step below is being written.
-    RaiseSource,
-    /// On the way down: the source's weight is written; DNS follows.
-    SourceRaised,
-    /// On the way down: the target's weight of the step below is being written.
-    LowerTarget,
-    /// On the way down: the target's weight is written; DNS follows. Then the step below is held.
-    TargetLowered,
-}
-
-impl StepPhase {
-    /// Whether the step is being left for the one below.
-    pub fn is_on_the_way_down(self) -> bool {
-        matches!(self, Self::RaiseSource | Self::SourceRaised | Self::LowerTarget | Self::TargetLowered)
-    }
-}
-
-/// The rehearsal: it shows that DNS follows, how long that takes, and who undoes what is written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Rehearsal {
-    /// What is being done.
-    pub phase: RehearsalPhase,
-    /// Since when.
-    pub since: MicroTime,
-    /// The longest time from written to served, in milliseconds, so far.
-    #[serde(default)]
-    pub lag_millis: i64,
-}
-
-/// What is being done in the rehearsal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum RehearsalPhase {
-    /// The source's weight 99 is being written.
-    Lower,
-    /// It is written; DNS follows.
-    Lowered,
-    /// The source's weight 100 is being written.
-    Raise,
-    /// It is written; DNS follows.
-    Raised,
-    /// DNS has followed both.
-    Done,
+    pub history: Vec<HistoryEntry>,
 }
 
 /// Somebody else undid what a rollback had written.
@@ -348,7 +170,7 @@ pub struct PipelineStage {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished: Option<Time>,
-    /// What it did or waits for, in a sentence.
+    /// What it did, in a sentence. What the current stage waits for is in status.message.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
 }

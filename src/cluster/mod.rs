@@ -3,6 +3,7 @@
 pub mod call;
 pub mod client;
 pub mod connection;
+pub mod home_rights;
 pub mod kubeconfig;
 mod limits;
 pub mod namespace_watch;

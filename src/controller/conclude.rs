@@ -12,10 +12,11 @@ use super::waits::until;
 use super::{Operator, uid};
 use crate::api::{NamespaceMigration, Stage};
 use crate::execute;
+use crate::machine::controls::Controls;
 use crate::machine::deletion::{self, Deletion};
 use crate::machine::drive::Decision;
 use crate::machine::order::{Order, OrderError};
-use crate::machine::{self, Effect, stages};
+use crate::machine::{self, Asked, Effect, stages};
 use crate::status;
 
 impl Operator {
@@ -32,11 +33,14 @@ impl Operator {
         }
         // What the pair allowed to watch and probe is not allowed any more.
         self.close_site(&key);
-        let asked = (migration.metadata.generation.unwrap_or_default(), migration.spec.attempt);
+        let generation = migration.metadata.generation.unwrap_or_default();
+        let asked = Asked { generation, attempt: migration.spec.attempt, controls: &Controls::of(migration) };
         let now = crate::cluster::now();
-        let decision = machine::reject(&known.status, asked, error, now);
+        let decision = machine::reject(&known.status, &asked, error, now);
         let owner = Order::owner_of(migration, &self.identity);
-        let decision = deletion::without_order(&Deletion::of(migration, deletion::ALLOWANCE), &owner, decision, now);
+        let pair = self.pairs.get(&migration.spec.cluster_pair);
+        let allowance = deletion::allowance(pair.as_deref());
+        let decision = deletion::without_order(&Deletion::of(migration, allowance), &owner, decision, now);
         self.finish(migration, known, decision).await
     }
 

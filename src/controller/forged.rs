@@ -1,10 +1,13 @@
 //! A status that somebody else wrote is not believed. In its place stands what this process wrote last; a new process, which has
 //! written nothing, takes it for lost, and the stamps on the Ingresses say where the migration is.
 //!
-//! Who wrote it is in `managedFields`. Only the operator is allowed to by the roles in `deploy/`; cluster administrators may as well.
+//! Who wrote it is in `managedFields`: the operator applies to the subresource `status` under its own name, and nothing else it
+//! does leaves fields of the status behind. What somebody applies there under that very name cannot be told apart, because the
+//! API server does not prove names of field managers: only the roles in `deploy/` keep others away, and an audit log tells.
 
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt as _;
 
 use super::Operator;
@@ -27,14 +30,28 @@ pub(super) fn trace(migration: &NamespaceMigration, written: Option<&NamespaceMi
 }
 
 /// The field manager that owns a part of the status without being this operator, if there is one.
-fn foreign_writer(migration: &NamespaceMigration) -> Option<&str> {
+fn foreign_writer(migration: &NamespaceMigration) -> Option<String> {
     let entries = migration.metadata.managed_fields.iter().flatten();
-    let foreign = entries.filter(|entry| entry.manager.as_deref() != Some(FIELD_MANAGER));
-    let mut of_status = foreign.filter(|entry| {
-        let fields = entry.fields_v1.as_ref().and_then(|fields| fields.0.get("f:status"));
-        fields.and_then(|fields| fields.as_object()).is_some_and(|fields| !fields.is_empty())
-    });
-    of_status.next().map(|entry| entry.manager.as_deref().unwrap_or("an unknown field manager"))
+    entries.filter(|entry| owns_status(entry) && !is_ours(entry)).map(in_words).next()
+}
+
+fn owns_status(entry: &ManagedFieldsEntry) -> bool {
+    let fields = entry.fields_v1.as_ref().and_then(|fields| fields.0.get("f:status"));
+    fields.and_then(|fields| fields.as_object()).is_some_and(|fields| !fields.is_empty())
+}
+
+/// As `status::publish` leaves it.
+fn is_ours(entry: &ManagedFieldsEntry) -> bool {
+    let way = (entry.operation.as_deref(), entry.subresource.as_deref());
+    entry.manager.as_deref() == Some(FIELD_MANAGER) && way == (Some("Apply"), Some("status"))
+}
+
+fn in_words(entry: &ManagedFieldsEntry) -> String {
+    match entry.manager.as_deref() {
+        Some(FIELD_MANAGER) => format!("somebody who calls themselves {FIELD_MANAGER}"),
+        Some(manager) => manager.to_owned(),
+        None => "an unknown field manager".to_owned(),
+    }
 }
 
 impl Operator {
@@ -73,16 +90,33 @@ mod tests {
             "metadata": {"name": "shop", "managedFields": managed_fields}, "spec": {"clusterPair": "p"},
         }))
         .unwrap();
-        foreign_writer(&migration).map(str::to_owned)
+        foreign_writer(&migration)
+    }
+
+    fn entry(manager: &str, operation: &str, subresource: &str, fields: Value) -> Value {
+        json!({"manager": manager, "operation": operation, "subresource": subresource, "fieldsV1": fields})
     }
 
     #[test]
     fn only_somebody_elses_fields_of_the_status_make_it_foreign() {
-        let of = |manager: &str, fields: Value| json!({"manager": manager, "operation": "Update", "fieldsV1": fields});
         let status = json!({"f:status": {"f:stage": {}}});
-        assert_eq!(written_by(&json!([of("kubectl", json!({"f:spec": {}})), of(FIELD_MANAGER, status.clone())])), None);
-        assert_eq!(written_by(&json!([of("kubectl-edit", status.clone())])).as_deref(), Some("kubectl-edit"));
-        assert_eq!(written_by(&json!([of("kubectl", json!({"f:status": {}}))])), None);
+        let ours = entry(FIELD_MANAGER, "Apply", "status", status.clone());
+        assert_eq!(written_by(&json!([entry("kubectl", "Update", "", json!({"f:spec": {}})), ours])), None);
+        let edited = entry("kubectl-edit", "Update", "status", status.clone());
+        assert_eq!(written_by(&json!([edited])).as_deref(), Some("kubectl-edit"));
+        assert_eq!(written_by(&json!([entry("kubectl", "Update", "", json!({"f:status": {}}))])), None);
         assert_eq!(written_by(&json!([{"fieldsV1": status}])).as_deref(), Some("an unknown field manager"));
+    }
+
+    #[test]
+    fn our_name_alone_proves_nothing() {
+        let status = json!({"f:status": {"f:stage": {}}});
+        for (operation, subresource) in [("Update", "status"), ("Apply", ""), ("Update", "")] {
+            let found = written_by(&json!([entry(FIELD_MANAGER, operation, subresource, status.clone())]));
+            let expected = format!("somebody who calls themselves {FIELD_MANAGER}");
+            assert_eq!(found, Some(expected), "{operation} {subresource:?}");
+        }
+        let finalizer = json!({"f:metadata": {"f:finalizers": {}}});
+        assert_eq!(written_by(&json!([entry(FIELD_MANAGER, "Update", "", finalizer)])), None, "how we hold the object");
     }
 }

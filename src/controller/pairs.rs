@@ -19,6 +19,7 @@ use super::{Operator, PAIRS_LISTED, locked, pair_pass, readable};
 use crate::api::{ClusterPair, ClusterPairStatus, NamespaceMigration};
 use crate::cluster::connection::{Address, Connection, HomeAccess, State};
 use crate::machine::Side;
+use crate::machine::debt::Debts;
 use crate::metrics::Metrics;
 use crate::server::Health;
 
@@ -218,13 +219,13 @@ impl Heard {
             }
             Event::Delete(pair) => {
                 pairs.forget_gone(&self.operator.home.metrics);
-                let owed = pair.status.as_ref().map_or(0, |status| status.leftovers.len());
+                let owed = pair.status.as_ref().map_or(0, |status| Debts::of(status).count());
                 if owed > 0 {
                     let pair = pair.name_any();
                     tracing::warn!(
                         pair,
                         owed,
-                        "the ClusterPair went with leftovers: nobody writes those weights any more"
+                        "the ClusterPair went with leftovers: nobody writes those weights or removes those objects any more"
                     );
                 }
                 self.specs.remove(&pair.name_any());

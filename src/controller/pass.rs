@@ -10,14 +10,16 @@ use kube::ResourceExt as _;
 use kube_runtime::controller::Action;
 use tracing::Instrument as _;
 
+use super::memory::Known;
 use super::{Operator, hurry, uid};
 use crate::api::{ClusterPair, NamespaceMigration, Stage};
 use crate::cluster::call::CallError;
+use crate::dns::Interest;
 use crate::events;
-use crate::execute::{ExecuteError, HomeObject, execute};
+use crate::execute::{ExecuteError, HomeObject, Report, execute};
 use crate::machine::drive::{Decision, Needs};
 use crate::machine::order::Order;
-use crate::machine::{self, Effect, Observed, Reason, stages};
+use crate::machine::{self, Effect, Observed, Reason, pause, stages};
 use crate::metrics::{ErrorLabels, ReconcileLabels, ReconcileResult};
 use crate::observe::observe;
 use crate::probe::plan::ProbePlan;
@@ -25,6 +27,9 @@ use crate::site::Site;
 
 /// The watch usually brings a newer object at once; should it not, a look is taken after this time.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// A pause is told after this time at the latest, whatever hangs.
+const TELL_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why a pass did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -95,71 +100,127 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     }
 
     // No request needed: what is remembered, what is asked for, what must be looked at.
-    let mut known = operator.memory.latest(migration);
+    let known = operator.memory.latest(migration);
     let (order, pair) = match operator.order(migration) {
         Ok(parsed) => parsed,
         Err(error) => return operator.reject(migration, &known, &error).await,
     };
     let needs = machine::needs(&order, &known.status);
     let site = operator.site(migration, &order, &pair, &needs);
+    let pass = Pass { operator, migration, order: &order, pair: &pair, site: site.as_deref(), known };
 
     // What goes forward ends here as soon as a person asks for a pause, a rollback or the end; what goes back does not.
     let hurried = operator.hurry.pass(migration);
 
     // Requests only where the stage needs Secrets or rights.
-    let observing = Box::pin(look(site.as_deref(), &order, &needs, operator));
-    let Some(mut observed) = hurried.unless_back(stages::is_rollback(known.status.stage), observing).await else {
+    let observing = Box::pin(pass.look(&needs));
+    let Some(observed) = hurried.unless_back(stages::is_rollback(pass.known.status.stage), observing).await else {
         return Ok(hurry::interrupted(&order));
     };
 
     // No request needed.
-    if site.is_some() {
-        // Without a site it has ended, or may not begin: it has given its claim up.
-        observed.in_front = operator.claim(migration, &order, &known.status, &observed);
-    }
-    let mut decision = machine::decide(&order, &known.status, &observed, crate::cluster::now());
-    if let Some(site) = &site {
-        watch_health(site, migration, &pair, &order, &decision, &observed);
-    }
-    let client = &operator.home.clients.requests;
-    let home = HomeObject { client, migration, version: &known.version, pair: &pair };
+    let decision = pass.decide(observed);
     let permitted = operator.leadership.permitted(&decision.effects);
     if permitted.len() < decision.effects.len() {
-        // Who may not be the leader any more takes users back, and neither does nor tells anything else.
-        Box::pin(execute(&order, &home, site.as_deref(), &permitted)).await;
-        return Ok(Action::requeue(LOOK_AGAIN));
+        return Ok(pass.not_leading(&permitted).await);
     }
-    events::log(migration, &known.status.reason, &decision);
+    events::log(migration, &pass.known.status.reason, &decision);
 
     // Requests needed: the world first, then what people read of it.
     let back = permitted.iter().any(Effect::is_rollback);
-    let execution = Box::pin(execute(&order, &home, site.as_deref(), &permitted));
-    let Some(report) = hurried.unless_back(back, execution).await else {
+    let Some(report) = hurried.unless_back(back, pass.execute_in_time(&decision, &permitted)).await else {
         return Ok(hurry::interrupted(&order));
     };
     drop(hurried);
-    let failures = report.to_tell(operator.waits.has_failed(&uid(migration)));
-    machine::failure::tell(&mut decision, &known.status, &failures, crate::cluster::now());
-    if !report.failures.is_empty() {
-        // What could not be noted must not be let go.
-        decision.effects.retain(|effect| *effect != Effect::Release);
+    match report {
+        Some(report) => pass.after_execution(decision, &report).await,
+        None => pass.tell_at_once(decision).await,
     }
-    known.version = report.version.clone().unwrap_or(known.version);
-    let (stage, wake_at) = (decision.status.stage, decision.wake_at);
-    if decision.events.iter().any(|event| event.reason == Reason::RetryRequested) {
-        operator.waits.reset(&uid(migration));
-    }
-    if !operator.conclude(migration, &known, decision).await? {
-        return Ok(Action::requeue(LOOK_AGAIN));
-    }
-    Ok(operator.next(migration, stage, wake_at, &report))
 }
 
-/// What is seen of both sides. Without a site nothing is, and nothing needs to be.
-async fn look(site: Option<&Site>, order: &Order, needs: &Needs, operator: &Operator) -> Observed {
-    match site {
-        Some(site) => observe(site, order, needs, &operator.digest_key).await,
-        None => Observed::default(),
+/// What one pass works with.
+struct Pass<'a> {
+    operator: &'a Operator,
+    migration: &'a Arc<NamespaceMigration>,
+    order: &'a Order,
+    pair: &'a ClusterPair,
+    /// Both clusters. Without them it has ended, or may not begin.
+    site: Option<&'a Site>,
+    known: Known,
+}
+
+impl Pass<'_> {
+    /// What is seen of both sides. Without a site nothing is, and nothing needs to be.
+    async fn look(&self, needs: &Needs) -> Observed {
+        match self.site {
+            Some(site) => observe(site, self.order, needs, &self.operator.digest_key, &self.operator.home_rights).await,
+            None => Observed::default(),
+        }
+    }
+
+    /// What is to be done; probed is from now on what that needs.
+    fn decide(&self, mut observed: Observed) -> Decision {
+        let (order, status) = (self.order, &self.known.status);
+        if self.site.is_some() {
+            // Without a site it has given its claim up.
+            observed.in_front = self.operator.claim(self.migration, order, status, &observed);
+        }
+        let decision = machine::decide(order, status, &observed, crate::cluster::now());
+        if let Some(site) = self.site {
+            watch_health(site, self.migration, self.pair, order, &decision, &observed);
+            let urgency = machine::needs(order, &decision.status).dns;
+            let interest = urgency.and_then(|urgency| Interest::of(self.pair, &decision.status, &observed, urgency));
+            site.follow_dns(&self.operator.dns, interest);
+        }
+        decision
+    }
+
+    /// Who may not be the leader any more takes users back, and neither does nor tells anything else.
+    async fn not_leading(&self, permitted: &[Effect]) -> Action {
+        Box::pin(self.execute(permitted)).await;
+        Action::requeue(LOOK_AGAIN)
+    }
+
+    /// None when people have to read of the decision before it is carried out: a cluster hangs.
+    async fn execute_in_time(&self, decision: &Decision, permitted: &[Effect]) -> Option<Report> {
+        let execution = Box::pin(self.execute(permitted));
+        if pause::must_be_told_soon(&self.known.status, decision) {
+            return tokio::time::timeout(TELL_WITHIN, execution).await.ok();
+        }
+        Some(execution.await)
+    }
+
+    /// The status is written although not everything is done: the next pass, which begins at once, goes on with that.
+    async fn tell_at_once(&self, decision: Decision) -> Result<Action, ReconcileError> {
+        let told = Decision { effects: vec![], ..decision };
+        let stands = self.operator.conclude(self.migration, &self.known, told).await?;
+        Ok(Action::requeue(if stands { Duration::ZERO } else { LOOK_AGAIN }))
+    }
+
+    async fn execute(&self, effects: &[Effect]) -> Report {
+        let client = &self.operator.home.clients.requests;
+        let home = HomeObject { client, migration: self.migration, version: &self.known.version, pair: self.pair };
+        execute(self.order, &home, self.site, effects).await
+    }
+
+    /// What people read: what failed, then the status; and when to look again.
+    async fn after_execution(mut self, mut decision: Decision, report: &Report) -> Result<Action, ReconcileError> {
+        let (operator, migration) = (self.operator, self.migration);
+        let failures = report.to_tell(operator.waits.has_failed(&uid(migration)));
+        machine::failure::tell(&mut decision, &self.known.status, &failures, crate::cluster::now());
+        if !report.failures.is_empty() {
+            // What could not be noted must not be let go.
+            decision.effects.retain(|effect| *effect != Effect::Release);
+        }
+        if decision.events.iter().any(|event| event.reason == Reason::RetryRequested) {
+            operator.waits.reset(&uid(migration));
+        }
+        self.known.version = report.version.clone().unwrap_or(self.known.version);
+        let (stage, wake_at) = (decision.status.stage, decision.wake_at);
+        if !operator.conclude(migration, &self.known, decision).await? {
+            return Ok(Action::requeue(LOOK_AGAIN));
+        }
+        Ok(operator.next(migration, stage, wake_at, report))
     }
 }
 

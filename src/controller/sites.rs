@@ -41,7 +41,11 @@ impl Operator {
         if let Some(site) = sites.get(&key).filter(|site| site.fits(&uid, order, &source, &target)) {
             return Some(Arc::clone(site));
         }
-        let site = Arc::new(Site::open(uid, order, source, target, wake, self.home.metrics.clone()));
+        if let Some(old) = sites.remove(&key) {
+            self.watches.ends(&key, &old.health(), crate::cluster::now());
+        }
+        let watched_before = self.watches.before(&key);
+        let site = Arc::new(Site::open(uid, order, source, target, wake, self.home.metrics.clone(), watched_before));
         sites.insert(key, Arc::clone(&site));
         self.pairs.wake(&order.pair);
         Some(site)
@@ -57,6 +61,7 @@ impl Operator {
     pub(super) fn close_site(&self, of: &ObjectRef<NamespaceMigration>) {
         let closed = locked(&self.sites).remove(of);
         if let Some(site) = closed {
+            self.watches.ends(of, &site.health(), crate::cluster::now());
             self.pairs.wake(&site.source.connection().address.pair);
         }
     }

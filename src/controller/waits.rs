@@ -65,7 +65,10 @@ impl Operator {
             return Action::requeue(Duration::ZERO);
         }
         if !report.failures.is_empty() {
-            return Action::requeue(self.waits.failed(&uid, stage));
+            // What is due before the next try, as the deadline of a deletion, is not late because of it.
+            let (wait, now) = (self.waits.failed(&uid, stage), crate::cluster::now());
+            let due = wake_at.filter(|at| *at > now).and_then(|at| Duration::try_from(at.duration_since(now)).ok());
+            return Action::requeue(due.map_or(wait, |due| due.min(wait)));
         }
         self.waits.reset(&uid);
         if report.done > 0 {

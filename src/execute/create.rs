@@ -13,7 +13,7 @@ use crate::cluster::secret;
 use crate::machine::Side;
 use crate::machine::effect::IngressCreation;
 use crate::machine::order::Order;
-use crate::machine::permit::{Refusal, permit_creation};
+use crate::machine::permit::permit_creation;
 use crate::observe::facts;
 use crate::replicate::{self, IngressRules};
 use crate::site::Site;
@@ -85,11 +85,8 @@ pub(super) async fn secret(order: &Order, site: &Site, name: &str) -> Result<(),
 
 /// The target is the right cluster, and its namespace is not going away.
 async fn check(order: &Order, target: &Cluster<'_>) -> Result<(), ExecuteError> {
-    let (identity, namespace) = futures::join!(target.identity(), target.namespace());
-    let (found, expected) = (identity?, order.target.identity.clone());
-    if found != expected {
-        return Err(ExecuteError::Refused(Refusal::WrongCluster { side: Side::Target, found, expected }));
-    }
+    let (identity, namespace) = futures::join!(target.is_the_right_one(&order.target), target.namespace());
+    identity?;
     match namespace? {
         Some(facts) if !facts.terminating => Ok(()),
         _ => Err(ExecuteError::Changed(format!(

@@ -10,7 +10,8 @@ use crate::cluster::call::{CallError, timed};
 use crate::cluster::connection::Connection;
 use crate::machine::Side;
 use crate::machine::observed::NamespaceFacts;
-use crate::machine::order::Order;
+use crate::machine::order::{Order, SideRules};
+use crate::machine::permit::Refusal;
 use crate::observe::facts;
 use crate::site::Site;
 
@@ -51,6 +52,15 @@ impl<'a> Cluster<'a> {
     pub(super) async fn ingress(&self, name: &str) -> Result<Option<DynamicObject>, ExecuteError> {
         let found = timed(READ_TIMEOUT, self.ingresses().get_opt(name)).await;
         found.map_err(|source| self.failed(format!("read Ingress {name}"), source))
+    }
+
+    /// Fails unless it is the cluster that the pair names.
+    pub(super) async fn is_the_right_one(&self, rules: &SideRules) -> Result<(), ExecuteError> {
+        let (found, expected) = (self.identity().await?, rules.identity.clone());
+        if found == expected {
+            return Ok(());
+        }
+        Err(ExecuteError::Refused(Refusal::WrongCluster { side: self.side, found, expected }))
     }
 
     /// UID of `kube-system`.

@@ -20,7 +20,7 @@ use crate::machine::{Failure, Side};
 use crate::site::Site;
 
 pub use object::{HomeObject, release};
-pub use settle::{Clusters, settle};
+pub use settle::{Clusters, settle, settle_object};
 
 /// Why an effect was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +88,11 @@ impl ExecuteError {
         matches!(self, Self::Call { source, .. } | Self::Home { source, .. } if source.is_conflict())
     }
 
+    /// Whether the migration object is another by now, or gone: what was decided on it must not be done.
+    fn is_outdated(&self) -> bool {
+        matches!(self, Self::Home { source, .. } if source.is_conflict() || source.not_found())
+    }
+
     /// Whether others say it already: the connection that the cluster is away, or the source's failure why the target waits.
     fn is_told_elsewhere(&self) -> bool {
         matches!(self, Self::OutOfReach { .. } | Self::WaitsForSource) || self.is_conflict()
@@ -145,23 +150,26 @@ impl Report {
     }
 }
 
-/// Carries out effects: the object is held before what goes forward and after what goes back, and what is left over is noted after it. It is released by
-/// [`release`], when its status is written.
+/// Carries out effects: the object is held where that stands among them, at the beginning or at the end, and what is left over is noted after it. It is
+/// released by [`release`], when its status is written.
+///
+/// An object that cannot be held is not moved forward; users are taken back all the same, unless it has changed or is gone.
 pub async fn execute(order: &Order, home: &HomeObject<'_>, site: Option<&Site>, effects: &[Effect]) -> Report {
     let mut report = Report::default();
     let hold_first = effects.first() == Some(&Effect::Hold);
     if hold_first {
         hold(order, home, &mut report).await;
     }
-    if let Some(site) = site.filter(|_| report.failures.is_empty()) {
+    let back = effects.iter().any(Effect::is_rollback);
+    if let Some(site) = site.filter(|_| report.failures.iter().all(|error| back && !error.is_outdated())) {
         remote(order, site, effects, &mut report).await;
     }
     if !hold_first && effects.contains(&Effect::Hold) {
         hold(order, home, &mut report).await;
     }
     for effect in effects {
-        let Effect::Owe(leftovers) = effect else { continue };
-        match object::owe(home, leftovers).await {
+        let Effect::Owe(debts) = effect else { continue };
+        match object::owe(home, debts).await {
             Ok(()) => report.done += 1,
             Err(error) => report.failures.push(noted_at_home(order, error)),
         }

@@ -5,10 +5,10 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 
 use super::ExecuteError;
-use crate::api::{ClusterPair, FINALIZER, Leftover, NamespaceMigration};
+use crate::api::{ClusterPair, FINALIZER, NamespaceMigration};
 use crate::cluster::call::{CallError, timed};
 use crate::cluster::client::CALL_TIMEOUT;
-use crate::machine::debt;
+use crate::machine::debt::Debts;
 use crate::status;
 
 /// The migration object that a decision speaks of.
@@ -48,17 +48,21 @@ pub async fn release(client: &Client, migration: &NamespaceMigration, version: &
 }
 
 /// Notes what is left over in the status of the pair.
-pub(super) async fn owe(object: &HomeObject<'_>, leftovers: &[Leftover]) -> Result<(), ExecuteError> {
+pub(super) async fn owe(object: &HomeObject<'_>, debts: &Debts) -> Result<(), ExecuteError> {
     let name = object.pair.name_any();
     let action = format!("note what is left over in the status of ClusterPair {name}");
     let mut wanted = object.pair.status.clone().unwrap_or_default();
-    wanted.leftovers = debt::with(&wanted.leftovers, leftovers);
-    wanted.leftover_count = i32::try_from(wanted.leftovers.len()).unwrap_or(i32::MAX);
+    Debts::of(&wanted).with(debts).note_in(&mut wanted);
     let written = status::publish_pair(object.client, object.pair, &wanted).await;
     written.map_err(|source| ExecuteError::Home { action, source })?;
-    for leftover in leftovers {
+    tell(&name, debts);
+    Ok(())
+}
+
+fn tell(pair: &str, debts: &Debts) {
+    for leftover in &debts.weights {
         tracing::warn!(
-            pair = name,
+            pair,
             namespace = leftover.namespace,
             ingress = leftover.ingress,
             side = leftover.cluster().name(),
@@ -67,7 +71,16 @@ pub(super) async fn owe(object: &HomeObject<'_>, leftovers: &[Leftover]) -> Resu
             "a weight is left over"
         );
     }
-    Ok(())
+    for object in &debts.objects {
+        tracing::warn!(
+            pair,
+            namespace = object.namespace,
+            kind = object.kind,
+            name = object.name,
+            epoch = object.epoch,
+            "an object on the target is left over"
+        );
+    }
 }
 
 fn others(migration: &NamespaceMigration) -> impl Iterator<Item = &String> {

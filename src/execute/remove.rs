@@ -10,23 +10,29 @@ use crate::cluster::client::WRITE_TIMEOUT;
 use crate::cluster::secret;
 use crate::machine::Side;
 use crate::machine::effect::{RemovableKind, Removal};
-use crate::machine::order::Order;
-use crate::machine::permit::Refusal;
+use crate::machine::order::{Order, SideRules};
 use crate::observe::facts;
 use crate::site::Site;
 
 pub(super) async fn object(order: &Order, site: &Site, removal: &Removal) -> Result<(), ExecuteError> {
     let target = Cluster::of(order, site, Side::Target)?;
-    let (found, expected) = (target.identity().await?, order.target.identity.clone());
-    if found != expected {
-        return Err(ExecuteError::Refused(Refusal::WrongCluster { side: Side::Target, found, expected }));
-    }
+    remove(&target, &order.target, &order.owner_label(), removal).await
+}
+
+/// Removes an object of the target that carries this mark. One that is gone needs nothing.
+pub(super) async fn remove(
+    target: &Cluster<'_>,
+    rules: &SideRules,
+    mark: &str,
+    removal: &Removal,
+) -> Result<(), ExecuteError> {
+    target.is_the_right_one(rules).await?;
     match removal.kind {
-        RemovableKind::Ingress => ingress(order, &target, removal).await?,
-        RemovableKind::Secret => secret(order, &target, removal).await?,
+        RemovableKind::Ingress => ingress(rules, target, mark, removal).await?,
+        RemovableKind::Secret => secret(target, mark, removal).await?,
     }
     tracing::info!(
-        namespace = order.namespace,
+        namespace = target.namespace,
         kind = removal.kind.as_str(),
         name = removal.name,
         side = "target",
@@ -35,10 +41,10 @@ pub(super) async fn object(order: &Order, site: &Site, removal: &Removal) -> Res
     Ok(())
 }
 
-async fn ingress(order: &Order, target: &Cluster<'_>, removal: &Removal) -> Result<(), ExecuteError> {
+async fn ingress(rules: &SideRules, target: &Cluster<'_>, mark: &str, removal: &Removal) -> Result<(), ExecuteError> {
     let Some(found) = target.ingress(&removal.name).await? else { return Ok(()) };
-    let found = facts::ingress(&found, &order.target.annotation_prefix);
-    check_mark(order, removal, &found.uid, found.created_by.as_deref())?;
+    let found = facts::ingress(&found, &rules.annotation_prefix);
+    check_mark(mark, removal, &found.uid, found.created_by.as_deref())?;
     let preconditions =
         Preconditions { uid: Some(removal.uid.clone()), resource_version: Some(found.resource_version) };
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
@@ -49,16 +55,16 @@ async fn ingress(order: &Order, target: &Cluster<'_>, removal: &Removal) -> Resu
     }
 }
 
-async fn secret(order: &Order, target: &Cluster<'_>, removal: &Removal) -> Result<(), ExecuteError> {
+async fn secret(target: &Cluster<'_>, mark: &str, removal: &Removal) -> Result<(), ExecuteError> {
     let failed = |source| ExecuteError::Secret { side: Side::Target, source };
-    let found = secret::get(&target.client, &order.namespace, &removal.name).await.map_err(failed)?;
+    let found = secret::get(&target.client, target.namespace, &removal.name).await.map_err(failed)?;
     let Some(found) = found else { return Ok(()) };
-    check_mark(order, removal, found.uid(), found.label(OWNER_LABEL))?;
-    secret::delete(&target.client, &order.namespace, &removal.name, &removal.uid).await.map_err(failed)
+    check_mark(mark, removal, found.uid(), found.label(OWNER_LABEL))?;
+    secret::delete(&target.client, target.namespace, &removal.name, &removal.uid).await.map_err(failed)
 }
 
-fn check_mark(order: &Order, removal: &Removal, uid: &str, mark: Option<&str>) -> Result<(), ExecuteError> {
-    if uid == removal.uid && mark == Some(order.owner_label().as_str()) {
+fn check_mark(ours: &str, removal: &Removal, uid: &str, mark: Option<&str>) -> Result<(), ExecuteError> {
+    if uid == removal.uid && mark == Some(ours) {
         return Ok(());
     }
     let (kind, name) = (removal.kind.as_str(), &removal.name);

@@ -57,6 +57,11 @@ impl Seen {
         self.spec().and_then(|spec| spec.lease_transitions).unwrap_or_default()
     }
 
+    /// When its holder was last known to be alive, by that holder's own clock.
+    pub(super) fn renewed_at(&self) -> Option<Timestamp> {
+        Some(self.spec()?.renew_time.as_ref()?.0)
+    }
+
     /// Whether its holder has been silent for as long as it promised to renew; for `default` when it promised nothing.
     fn is_expired(&self, default: Duration, now: Instant) -> bool {
         let promised = self.spec().and_then(|spec| spec.lease_duration_seconds);

@@ -109,6 +109,12 @@ async fn of_two_that_begin_in_one_moment_one_leads() {
     }
 }
 
+/// When the Lease was renewed last.
+fn renewed_at(server: &Server) -> Timestamp {
+    let lease = server.lease.lock().unwrap().clone().unwrap();
+    lease["spec"]["renewTime"].as_str().unwrap().parse().unwrap()
+}
+
 #[tokio::test]
 async fn a_holder_renews_without_a_read_and_is_the_same_after_a_restart() {
     let (server, candidate) = server().await;
@@ -116,7 +122,11 @@ async fn a_holder_renews_without_a_read_and_is_the_same_after_a_restart() {
     assert!(leads(&mut first).await && leads(&mut first).await && leads(&mut first).await);
     assert_eq!((server.reads.load(Ordering::SeqCst), server.writes.load(Ordering::SeqCst)), (1, 3));
     let mut restarted = candidate("pod");
+    let renewed = renewed_at(&server);
     assert!(leads(&mut restarted).await, "it waits for itself");
+    assert_eq!(restarted.predecessor_lived_until(), Some(renewed));
+    assert!(leads(&mut restarted).await, "it renews");
+    assert_eq!((restarted.predecessor_lived_until(), first.predecessor_lived_until()), (Some(renewed), None));
     assert_eq!(restarted.seen.as_ref().unwrap().transitions(), 0);
 }
 

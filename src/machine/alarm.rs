@@ -15,8 +15,8 @@ pub(super) fn help(wait: &Wait) -> Event {
 /// A person is told once of each reason for which it does not go on by itself.
 pub(super) fn call_for_help(run: &mut Run<'_>, before: &NamespaceMigrationStatus, wait: &Wait) {
     let was_stalled = summary::is_stalled(before);
-    // A refused write stalls in the name of the refusal, and is decided again and again.
-    let refused = before.reason == Reason::WriteRefused.as_str();
+    // A refused write stalls in the name of the refusal, behind what was decided, and is decided again and again.
+    let refused = before.reason == Reason::WriteRefused.as_str() && before.message.starts_with(&wait.message);
     let same = before.reason == wait.reason.as_str();
     // Of a contest people hear before it is known to stay.
     let contested = wait.reason == Reason::WeightContested;

@@ -1,13 +1,56 @@
-//! Debts: weights that deleted migrations left over. Each is paid when its cluster is back, unless it does not matter any more.
+//! Debts: what deleted migrations left over, weights here and objects in [`removal`]. Each is paid when its cluster is back, unless it does not matter any more.
 //!
 //! The stamp is the fence, as everywhere: a newer epoch, or the running stamp of another migration, on either side cancels it.
+
+pub mod removal;
 
 use super::effect::WeightWrite;
 use super::observed::{IngressFacts, Side};
 use super::permit::{Live, Permit, Refusal, fence, permit};
+use super::reason::Reason;
+use super::run::{Event, sentence_case};
 use super::stamp::{Direction, Stamp};
 use super::traffic::Weight;
-use crate::api::pair_status::{Leftover, LeftoverSide};
+use crate::api::pair_status::{ClusterPairStatus, Leftover, LeftoverObject, LeftoverSide};
+
+/// Everything that is owed by a pair.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Debts {
+    /// Weights to be written.
+    pub weights: Vec<Leftover>,
+    /// Objects to be removed from the target.
+    pub objects: Vec<LeftoverObject>,
+}
+
+impl Debts {
+    /// What a pair owes.
+    pub fn of(status: &ClusterPairStatus) -> Self {
+        Self { weights: status.leftovers.clone(), objects: status.leftover_objects.clone() }
+    }
+
+    /// How many they are.
+    pub fn count(&self) -> usize {
+        self.weights.len() + self.objects.len()
+    }
+
+    /// Whether nothing is owed.
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
+    /// These with new ones among them; a newer one replaces an older one about the same thing.
+    #[must_use]
+    pub fn with(&self, new: &Self) -> Self {
+        let old = self.objects.iter().filter(|known| !new.objects.iter().any(|object| object.is_about_the_same(known)));
+        Self { weights: with(&self.weights, &new.weights), objects: old.chain(&new.objects).cloned().collect() }
+    }
+
+    /// Writes them into a pair's status.
+    pub fn note_in(self, status: &mut ClusterPairStatus) {
+        status.leftover_count = i32::try_from(self.count()).unwrap_or(i32::MAX);
+        (status.leftovers, status.leftover_objects) = (self.weights, self.objects);
+    }
+}
 
 /// What becomes of a debt now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +64,8 @@ pub enum Settlement {
     },
     /// It has to wait.
     Waits {
+        /// For what, in one word. None when that is not known yet, so that what was said before stands.
+        reason: Option<Reason>,
         /// For what.
         why: String,
     },
@@ -71,6 +116,32 @@ impl Leftover {
     }
 }
 
+/// Something that is owed, and waits.
+pub trait Owed: Clone {
+    /// What is owed, as a sentence begins.
+    fn in_words(&self) -> String;
+    /// Why it waits, in one word.
+    fn reason(&self) -> &str;
+    /// The same, waiting for something else.
+    #[must_use]
+    fn waiting_for(&self, reason: Reason, why: String) -> Self;
+}
+
+impl Owed for Leftover {
+    fn in_words(&self) -> String {
+        let (weight, ingress, namespace) = (self.weight, &self.ingress, &self.namespace);
+        format!("The weight {weight} of Ingress {ingress} in namespace {namespace} on the {}", self.cluster())
+    }
+
+    fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    fn waiting_for(&self, reason: Reason, why: String) -> Self {
+        Self { reason: reason.as_str().to_owned(), why, ..self.clone() }
+    }
+}
+
 /// Whether the source of the same Ingress is still owed its 100, and this one has to wait for it.
 pub fn waits_for_source(debt: &Leftover, all: &[Leftover]) -> bool {
     debt.after_source
@@ -94,8 +165,25 @@ pub fn look(write: &WeightWrite, identity: &str, live: &Live, other: &Other) -> 
         Permit::Refused(refusal @ (Refusal::Fenced { .. } | Refusal::OwnedByAnother { .. } | Refusal::Gone { .. })) => {
             Err(Settlement::Cancelled { why: refusal.to_string() })
         }
-        Permit::Refused(refusal) => Err(Settlement::Waits { why: refusal.to_string() }),
+        Permit::Refused(refusal) => {
+            let reason = match refusal {
+                Refusal::WrongCluster { .. } => Reason::WrongCluster,
+                Refusal::Terminating { .. } => Reason::Terminating,
+                _ => Reason::RollbackContested,
+            };
+            Err(Settlement::Waits { reason: Some(reason), why: refusal.to_string() })
+        }
     }
+}
+
+/// The debt with why it waits now, and the news for people. None when it waits for what it waited for before: a sentence
+/// that differs by a time or a number is no news.
+pub fn waiting<D: Owed>(debt: &D, reason: Option<Reason>, why: &str) -> Option<(D, Event)> {
+    let reason = reason.filter(|reason| reason.as_str() != debt.reason())?;
+    let why = format!("{}.", sentence_case(why).trim_end_matches('.'));
+    let note = format!("{} is still owed. {why}", debt.in_words());
+    let known = debt.waiting_for(reason, why);
+    Some((known, Event { reason: Reason::LeftOver, note, warning: true }))
 }
 
 /// What the other side says against it. Without an Ingress on the source, the target's is the only one that serves.
@@ -110,7 +198,7 @@ fn superseded(write: &WeightWrite, other: &Other) -> Option<String> {
 }
 
 /// The leftovers with new ones among them; a newer one replaces an older one about the same Ingress and side.
-pub fn with(old: &[Leftover], new: &[Leftover]) -> Vec<Leftover> {
+fn with(old: &[Leftover], new: &[Leftover]) -> Vec<Leftover> {
     let kept = old.iter().filter(|known| !new.iter().any(|leftover| leftover.is_about_the_same(known)));
     kept.chain(new).cloned().collect()
 }
@@ -133,6 +221,7 @@ mod tests {
             owner: "home/shop/shop".into(),
             attempt: 1,
             epoch: 2,
+            reason: "TargetUnreachable".into(),
             why: "The target does not answer.".into(),
             since: Time(jiff::Timestamp::UNIX_EPOCH),
         }
@@ -204,5 +293,20 @@ mod tests {
         let (source, target) = (leftover(LeftoverSide::Source), leftover(LeftoverSide::Target));
         let newer = Leftover { epoch: 9, ..target.clone() };
         assert_eq!(with(&[source.clone(), target], std::slice::from_ref(&newer)), [source, newer]);
+    }
+
+    #[test]
+    fn why_it_waits_is_told_anew_when_the_kind_of_trouble_changes_and_not_before() {
+        let debt = leftover(LeftoverSide::Target);
+        assert_eq!(waiting(&debt, None, "has not been tried yet"), None);
+        assert_eq!(waiting(&debt, Some(Reason::TargetUnreachable), "another connection was refused"), None);
+        let why = "cannot write the weight of Ingress web on the target: the API server answered 403 Forbidden";
+        let (known, event) = waiting(&debt, Some(Reason::WriteRefused), why).unwrap();
+        let said = "Cannot write the weight of Ingress web on the target: the API server answered 403 Forbidden.";
+        assert_eq!((known.reason.as_str(), known.why.as_str()), ("WriteRefused", said));
+        let note = format!("The weight 0 of Ingress web in namespace shop on the target is still owed. {said}");
+        assert_eq!(event, Event { reason: Reason::LeftOver, note, warning: true });
+        assert_eq!(known.since, debt.since);
+        assert_eq!(waiting(&known, Some(Reason::WriteRefused), "the same with other words"), None);
     }
 }

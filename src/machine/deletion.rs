@@ -7,20 +7,26 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::drive::Decision;
-use super::effect::{Effect, WeightWrite};
+use super::effect::Effect;
 use super::observed::{Reach, Side};
 use super::order::Order;
+use super::overdue::{is_overdue, latest, left_over, missing_fences};
 use super::pause;
 use super::reason::Reason;
+use super::requests;
 use super::resume::newest_stamp;
 use super::run::{Event, Memo, Move, Run, Wait, seconds, words};
 use super::stages::{self, is_rollback, is_terminal};
 use super::summary;
-use crate::api::pair_status::{Leftover, LeftoverSide};
-use crate::api::{DeletionPolicy, FINALIZER, NamespaceMigration, RemovalPolicy, Stage};
+use crate::api::{ClusterPair, DeletionPolicy, FINALIZER, NamespaceMigration, NamespaceMigrationStatus, Stage};
 
 /// The allowance where no ClusterPair says another one.
-pub const ALLOWANCE: SignedDuration = SignedDuration::from_mins(15);
+const ALLOWANCE: SignedDuration = SignedDuration::from_mins(15);
+
+/// How long a deletion may wait for a cluster, as far as is known where the order cannot be used.
+pub fn allowance(pair: Option<&ClusterPair>) -> SignedDuration {
+    pair.and_then(|pair| pair.spec.deletion_deadline.span().ok()).unwrap_or(ALLOWANCE)
+}
 
 /// What the object's metadata and spec say about its deletion.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,10 +152,14 @@ fn freeze(run: &Run<'_>) -> Move {
     }
     let effects = pause::fences(run);
     let away = [Side::Source, Side::Target].into_iter().find_map(|side| run.side_trouble(side));
-    if is_overdue(run) || (effects.is_empty() && away.is_none()) {
-        let message = "The weights stay and the object is let go, as spec.deletionPolicy Freeze asks. A migration of the same \
-                       name goes on from there.";
+    let message = "The weights stay and the object is let go, as spec.deletionPolicy Freeze asks.";
+    if effects.is_empty() && away.is_none() {
+        let message = format!("{message} A migration of the same name goes on from there.");
         return let_go(run, Reason::Freezing, message, vec![]);
+    }
+    if is_overdue(run) {
+        let missing = missing_fences(run).unwrap_or_default();
+        return let_go(run, Reason::LeftOver, format!("{message} {missing}").trim_end(), vec![]);
     }
     let message = "Both sides get a new stamp at the weights that they have, so that no older write can change them.";
     let wait = match away {
@@ -162,88 +172,34 @@ fn freeze(run: &Run<'_>) -> Move {
     Move::Act { effects, wait }
 }
 
-fn is_overdue(run: &Run<'_>) -> bool {
-    latest(run).is_some_and(|latest| run.now >= latest)
-}
-
-/// When the object goes at the latest. Once users are back, what is left to do has as long again.
-fn latest(run: &Run<'_>) -> Option<Timestamp> {
-    let deletion = &run.order.deletion;
-    let deadline = deletion.deadline()?;
-    let users_are_back = is_rollback(run.status.stage) && stages::rollback_is_written(run);
-    Some(if users_are_back { deadline.saturating_add(deletion.allowance).unwrap_or(deadline) } else { deadline })
-}
-
-/// What the rollback could not write in time is owed by the pair. None while there is time.
+/// What the rollback could not do in time is owed by the pair. None while there is time.
 fn overdue(run: &Run<'_>) -> Option<Move> {
     if !run.order.deletion.held || !is_overdue(run) {
         return None;
     }
-    let allowance = words(run.order.deletion.allowance);
-    let leftovers: Vec<_> = stages::rollback_owes(run).iter().map(|write| leftover(run, write)).collect();
-    if leftovers.is_empty() {
-        let weights = if stages::rollback_is_written(run) {
-            "no weight is left to be written.".to_owned()
-        } else {
-            format!("what it waited for is still so: {}", run.status.message)
-        };
-        let message = format!("The object is let go after {allowance}; {weights}{}", unremoved(run));
-        return Some(let_go(run, Reason::LeftOver, message, vec![]));
-    }
-    let message = format!(
-        "The rollback was not over within {allowance}. {} weights that are still to be written are noted in status.leftovers of \
-         ClusterPair {}; they are written when the cluster is back.{}",
-        leftovers.len(),
-        run.order.pair,
-        unremoved(run)
-    );
-    Some(let_go(run, Reason::LeftOver, message, vec![Effect::Owe(leftovers)]))
+    let (message, debts) = left_over(run);
+    let effects = if debts.is_empty() { vec![] } else { vec![Effect::Owe(debts)] };
+    Some(let_go(run, Reason::LeftOver, message, effects))
 }
 
-/// What was to be removed from the target and is not remembered anywhere once the object is gone.
-fn unremoved(run: &Run<'_>) -> String {
-    let created: Vec<_> = run.status.created.iter().map(|object| format!("{} {}", object.kind, object.name)).collect();
-    if run.order.created_objects == RemovalPolicy::Keep || created.is_empty() {
-        return String::new();
-    }
-    format!(" Made on the target by this migration, and not known to be removed: {}.", created.join(", "))
+/// Whether the way back from the end was asked for and is not answered: held, the object may have begun it in a process that died.
+pub(super) fn waits_for_request(order: &Order, status: &NamespaceMigrationStatus) -> bool {
+    let asked = status.stage == Stage::Completed && requests::wakes(order, status);
+    order.deletion.held && asked && !order.deletion.is_orphaned()
 }
 
-fn leftover(run: &Run<'_>, write: &WeightWrite) -> Leftover {
-    let view = run.view(write.side);
-    let why = match view.reach.trouble() {
-        none if none.is_empty() => run.status.message.clone(),
-        trouble => format!("The {} {trouble}.", write.side),
-    };
-    Leftover {
-        namespace: run.order.namespace.clone(),
-        ingress: write.ingress.clone(),
-        side: match write.side {
-            Side::Source => LeftoverSide::Source,
-            Side::Target => LeftoverSide::Target,
-        },
-        identifier: write.identifier.clone(),
-        weight: write.weight.get(),
-        after_source: write.after_source,
-        owner: write.stamp.owner.clone(),
-        attempt: write.stamp.attempt,
-        epoch: write.stamp.epoch,
-        why,
-        since: seconds(run.now),
-    }
-}
-
-/// Puts the object's own effects around those of the stage: held before the first forward write, released at an end.
-pub(super) fn frame(run: &Run<'_>, mut effects: Vec<Effect>) -> Vec<Effect> {
+/// Puts the object's own effects around those of the stage: held before the first write of an attempt, or of the rollback of one that
+/// had ended `before`; released at an end.
+pub(super) fn frame(run: &Run<'_>, before: Stage, mut effects: Vec<Effect>) -> Vec<Effect> {
     let deletion = &run.order.deletion;
-    if is_terminal(run.status.stage) && deletion.held {
+    if is_terminal(run.status.stage) && deletion.held && !waits_for_request(run.order, &run.status) {
         effects.push(Effect::Release);
     }
     let changes_something = effects.iter().any(|effect| effect.side().is_some());
     if changes_something && !deletion.held && !deletion.is_asked() {
-        // Nothing stands before a rollback's writes: one that was asked for after the end holds the object anew, behind them.
-        let first = if is_rollback(run.status.stage) { effects.len() } else { 0 };
-        effects.insert(first, Effect::Hold);
+        // Nothing stands before the writes of a rollback under way: a finalizer that somebody took off is put back behind them.
+        let place = if is_rollback(run.status.stage) && !is_terminal(before) { effects.len() } else { 0 };
+        effects.insert(place, Effect::Hold);
     }
     effects
 }

@@ -11,12 +11,12 @@ use super::deletion;
 use super::effect::Effect;
 use super::health::{HealthView, Verdict};
 use super::observed::{Observed, Side};
-use super::order::{Order, OrderError};
+use super::order::Order;
 use super::reason::Reason;
 use super::recheck;
 use super::replace;
 use super::resume::{self, highest_epoch};
-use super::run::{Event, Memo, Move, Run, Wait, micro, seconds, sentence_case};
+use super::run::{Event, Memo, Move, Run, Wait, micro, seconds};
 use super::stages::{self, is_rollback, is_terminal, is_watched};
 use super::summary;
 use super::urgency::{Urgency, urgency};
@@ -59,12 +59,15 @@ pub struct Needs {
 pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
     let may_go_on = deletion::may_try_again(order);
     let restarts = order.attempt > status.attempt && status.stage != Stage::Completed;
-    let wakes = may_go_on && (restarts || requests::wakes(order, status));
+    let wakes =
+        (may_go_on && (restarts || requests::wakes(order, status))) || deletion::waits_for_request(order, status);
     if order.deletion.is_orphaned() || (is_terminal(status.stage) && !wakes) {
         return Needs::default();
     }
-    // What is in a namespace is not told to whom it does not concern.
-    if order.not_allowed.is_some() && status.stage <= Stage::Preflight {
+    // What is in a namespace is not told to whom it does not concern. What may have been written before goes back all the same.
+    let may_go_back =
+        order.deletion.held && (order.deletion.is_asked() || requests::rollback_is_waiting(order, status));
+    if order.not_allowed.is_some() && status.stage <= Stage::Preflight && !may_go_back {
         return Needs::default();
     }
     let planned = status.plan.iter().flat_map(|plan| plan.secrets.iter().cloned());
@@ -92,8 +95,9 @@ fn is_hurried(order: &Order, status: &NamespaceMigrationStatus) -> bool {
 /// only ever lowers the target; an ended migration gets no effect; conditions move their transition time only with their status.
 pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Observed, now: Timestamp) -> Decision {
     let in_force = edits::in_force(order, status);
-    let mut run = Run { order: &in_force, observed, now, status: status.clone(), events: vec![] };
-    requests::note(&mut run);
+    let mut run = Run::new(&in_force, observed, status.clone(), now);
+    let told = requests::note(&order.controls, &mut run.status, now);
+    run.events.extend(told);
     resume::adopt(&mut run);
     run.status.observed_generation = order.generation;
     requests::answer(&mut run);
@@ -104,7 +108,7 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
         wait = wait.looking_again_at(now);
     }
     edits::tell(&mut run, order);
-    let effects = deletion::frame(&run, effects);
+    let effects = deletion::frame(&run, status.stage, effects);
     let wait = deletion::explain(&run, &effects, wait);
     deletion::announce(&mut run, &status.reason, &effects, &wait);
     alarm::call_for_help(&mut run, status, &wait);
@@ -117,48 +121,15 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
 }
 
 /// The status to save when the process ends: the clock of a hold is stopped, so that what it has watched counts for the
-/// next process. None when no clock runs. After a process that died instead, the running stretch is watched again.
+/// next process. None when no clock runs.
 pub fn rest(
-    order: &Order,
     status: &NamespaceMigrationStatus,
     health: &HealthView,
     now: Timestamp,
 ) -> Option<NamespaceMigrationStatus> {
-    let observed = Observed { health: health.clone(), ..Observed::default() };
-    let mut run = Run { order, observed: &observed, now, status: status.clone(), events: vec![] };
-    let memo = stages::stopped_clock(&run).filter(|_| is_watched(status.stage))?;
-    remember(&mut run, memo);
-    Some(run.status)
-}
-
-/// The decision when the order itself, of this generation and attempt, cannot be parsed: nothing is done, and status says why.
-pub fn reject(
-    status: &NamespaceMigrationStatus,
-    (generation, attempt): (i64, i32),
-    error: &OrderError,
-    now: Timestamp,
-) -> Decision {
-    let mut status = status.clone();
-    status.observed_generation = generation;
-    if status.stage == Stage::Completed || (is_terminal(status.stage) && attempt <= status.attempt) {
-        // Nothing that the spec could say matters any more: how it ended stays to be read when its pair goes.
-        return Decision { effects: vec![], status, events: vec![], wake_at: None };
-    }
-    let what = match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}."),
-        None => format!("{error}."),
-    };
-    let unguarded = (Stage::WeightSource..=Stage::Bake).contains(&status.stage) || is_rollback(status.stage);
-    // Without a spec and a pair nothing may be done, whatever happens to users meanwhile: that must be read.
-    let warning = if unguarded { " Until it is mended the weights stay, and nothing goes back by itself." } else { "" };
-    let message = format!("{}{warning}", sentence_case(&what));
-    let reason =
-        if matches!(error, OrderError::NoSuchPair { .. }) { Reason::NoClusterPair } else { Reason::InvalidSpec };
-    let wait = Wait::new(reason, message).unblocked_by(error.fix(unguarded)).stalled();
-    let events = if status.reason == reason.as_str() { vec![] } else { vec![alarm::help(&wait)] };
-    summary::forget_health(&mut status);
-    summary::write_wait(&mut status, &wait, now);
-    Decision { effects: vec![], status, events, wake_at: None }
+    let running = status.step.as_ref().filter(|_| is_watched(status.stage));
+    let step = Some(running.and_then(|step| stages::stopped(step, health, now))?);
+    Some(NamespaceMigrationStatus { step, ..status.clone() })
 }
 
 fn drive(run: &mut Run<'_>) -> (Vec<Effect>, Wait) {
@@ -210,12 +181,12 @@ fn next_move(run: &Run<'_>) -> Move {
     }
 }
 
-/// Neither a contest nor a revoked permission blocks a rollback for health.
+/// Neither a contest nor a revoked permission blocks a rollback for health, and no revoked permission the way down.
 fn overruled(run: &Run<'_>) -> Option<Move> {
     match contest::respond(run) {
         Some(rollback @ Move::RollBack { .. }) => Some(rollback),
         contest => {
-            let refused = || allowed::refused(run).map(Move::from);
+            let refused = || allowed::refused(run).filter(|_| !stages::goes_down(run)).map(Move::from);
             let broken = || recheck::broken(run).map(Move::from);
             unhealthy(run).or_else(refused).or(contest).or_else(|| claim::missing(run)).or_else(broken)
         }
@@ -267,8 +238,8 @@ fn remember(run: &mut Run<'_>, memo: Memo) {
             let note = "The target goes back to 0 percent, before the first step.".to_owned();
             run.events.push(Event { reason: Reason::StepEntered, note, warning: false });
         }
-        Memo::Pause(pause) => pause::begin(run, pause),
-        Memo::Resume => pause::end(run),
+        Memo::Pause(pause) => run.events.extend(pause::begin(&mut run.status, pause)),
+        Memo::Resume => run.events.extend(pause::end(&mut run.status, run.now)),
         Memo::Refuse(kind, why) => requests::refuse(run, kind, &why),
     }
 }
@@ -355,6 +326,10 @@ fn roll_back(run: &mut Run<'_>, reason: Reason, message: String) {
         summary::fail_stage(run, &message);
     }
     let untouched = nothing_was_changed(run);
+    if let Some(memo) = stages::stopped_clock(run) {
+        // No hold goes on: a clock that is seen to run would say so.
+        remember(run, memo);
+    }
     run.status.pause = None;
     run.status.cause = Some(Cause { reason: reason.as_str().to_owned(), message, at: seconds(run.now) });
     requests::accept(run, RequestKind::Rollback);
@@ -404,22 +379,9 @@ fn block_late_rollback(run: &mut Run<'_>) {
     let late =
         run.status.stage == Stage::RollingBack && deadline::deadline(run).is_some_and(|deadline| run.now >= deadline);
     if late {
-        let note = format!("The rollback is not over yet and is still being tried. {}", run.status.message);
+        let known = format!("{} {}", run.status.message, run.status.unblock);
+        let note = format!("The rollback is not over yet and is still being tried. {}", known.trim_end());
         run.status.stage = Stage::RollbackBlocked;
         run.events.push(Event { reason: Reason::DeadlineExceeded, note, warning: true });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_end_stays_to_be_read_when_its_pair_is_gone() {
-        let error = OrderError::NoSuchPair { pair: "p".into() };
-        let ended =
-            NamespaceMigrationStatus { stage: Stage::RolledBack, attempt: 1, ..NamespaceMigrationStatus::default() };
-        assert_eq!(reject(&ended, (0, 1), &error, Timestamp::UNIX_EPOCH).status, ended);
-        assert_eq!(reject(&ended, (0, 2), &error, Timestamp::UNIX_EPOCH).status.reason, "NoClusterPair");
     }
 }

@@ -8,7 +8,7 @@ use super::reason::Reason;
 use super::run::{Event, Run, Wait, words};
 use super::stages;
 use crate::api::Stage;
-use crate::api::status::{DeferredEdit, NamespaceMigrationStatus, Plan, PlannedStep, StepPhase};
+use crate::api::status::{DeferredEdit, NamespaceMigrationStatus, Plan, PlannedStep, StepPhase, StepProgress};
 
 /// The plan with its hash: the first half of the SHA-256 of its text without one.
 #[must_use]
@@ -93,7 +93,7 @@ fn is_running(stage: Stage) -> bool {
 
 /// Tells the edits that are not in force.
 pub(super) fn tell(run: &mut Run<'_>, asked: &Order) {
-    let deferred = if is_running(run.status.stage) { deferred(run, asked) } else { vec![] };
+    let deferred = deferred(run, asked);
     let news: Vec<_> = deferred.iter().filter(|edit| !run.status.deferred_edits.contains(edit)).cloned().collect();
     for edit in news {
         run.events.push(Event { reason: Reason::EditDeferred, note: edit.message, warning: true });
@@ -101,8 +101,14 @@ pub(super) fn tell(run: &mut Run<'_>, asked: &Order) {
     run.status.deferred_edits = deferred;
 }
 
+/// Before the plan everything is taken up, and on the way back only the next attempt asks for anything.
 fn deferred(run: &Run<'_>, asked: &Order) -> Vec<DeferredEdit> {
-    [attempt(run), excluded(run, asked), secrets(run), later_steps(run)].into_iter().flatten().collect()
+    let stage = run.status.stage;
+    let attempt = attempt(run).filter(|_| !stages::is_terminal(stage));
+    if !is_running(stage) {
+        return attempt.into_iter().collect();
+    }
+    [attempt, excluded(run, asked), secrets(run), later_steps(run)].into_iter().flatten().collect()
 }
 
 fn edit(field: &str, message: String) -> Option<DeferredEdit> {
@@ -114,11 +120,12 @@ fn attempt(run: &Run<'_>) -> Option<DeferredEdit> {
     if asked <= now {
         return None;
     }
+    let sooner = if stages::is_rollback(run.status.stage) { "" } else { " To end it now, request a rollback." };
     edit(
         "spec.attempt",
         format!(
             "spec.attempt was raised to {asked} while attempt {now} runs: attempt {asked} begins by itself when this one has \
-             ended as RolledBack or Failed. To end it now, request a rollback."
+             ended as RolledBack or Failed.{sooner}"
         ),
     )
 }
@@ -154,11 +161,47 @@ fn frozen(run: &Run<'_>, field: &str) -> Option<DeferredEdit> {
 }
 
 fn later_steps(run: &Run<'_>) -> Option<DeferredEdit> {
+    if run.status.stage == Stage::Bake {
+        return steps_after_the_last(run);
+    }
     let progress = run.status.step.as_ref()?;
-    steps(run)?;
+    if steps(run).is_none() {
+        return hold_under_way(run, progress);
+    }
     let when = if progress.phase == StepPhase::Holding { "its hold is over" } else { "it has been held" };
     edit(
         "spec.traffic.steps",
         format!("spec.traffic.steps was changed while a step is under way: it takes effect when {when}."),
+    )
+}
+
+/// The step under way is held as long as was agreed when it began.
+fn hold_under_way(run: &Run<'_>, progress: &StepProgress) -> Option<DeferredEdit> {
+    let planned = run.status.plan.as_ref()?.steps.get(usize::try_from(progress.index).ok()?)?;
+    let asked = run.order.steps.iter().find(|step| step.weight.get() == planned.weight)?;
+    let (weight, hold, asked) = (planned.weight, &planned.hold, words(asked.hold));
+    if asked == *hold {
+        return None;
+    }
+    edit(
+        "spec.traffic.steps",
+        format!(
+            "spec.traffic.steps gives {weight} percent a hold of {asked}, but that step is under way: it is held for {hold}, as \
+             when it began."
+        ),
+    )
+}
+
+/// In the bake every step has been held: a new one counts only on a way down, or next time.
+fn steps_after_the_last(run: &Run<'_>) -> Option<DeferredEdit> {
+    let planned = &run.status.plan.as_ref()?.steps;
+    let is_planned = |weight: i32| planned.iter().any(|step| step.weight == weight);
+    let new = run.order.steps.iter().map(|step| step.weight.get()).find(|weight| !is_planned(*weight))?;
+    edit(
+        "spec.traffic.steps",
+        format!(
+            "spec.traffic.steps has a new step, {new} percent, but every step of the plan has been held: it counts when \
+             spec.traffic.upTo is lowered, or in the next attempt."
+        ),
     )
 }

@@ -1,9 +1,9 @@
 //! Effects: planned changes of the outside world as data, each beside what takes it back.
 
+use super::debt::Debts;
 use super::observed::Side;
 use super::stamp::Stamp;
 use super::traffic::Weight;
-use crate::api::Leftover;
 
 /// A planned change of the outside world.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +25,9 @@ pub enum Effect {
     Remove(Removal),
     /// The migration object gets our finalizer, before anything else is written. Undo: [`Effect::Release`].
     Hold,
-    /// What a rollback could not write in time is noted in the status of the `ClusterPair`.
-    /// Undo: each entry leaves it when it is written, or when somebody newer has taken the Ingress over.
-    Owe(Vec<Leftover>),
+    /// What a rollback could not write or remove in time is noted in the status of the `ClusterPair`.
+    /// Undo: each entry leaves it when it is done, or when somebody newer has taken the Ingress over.
+    Owe(Debts),
     /// Our finalizer leaves the migration object, after its status is written. It is an undo; the next attempt holds it again.
     Release,
 }

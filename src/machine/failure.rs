@@ -33,7 +33,8 @@ impl Failure {
 pub fn tell(decision: &mut Decision, before: &NamespaceMigrationStatus, failures: &[Failure], now: Timestamp) {
     let Some(failure) = failures.iter().find(|failure| failure.refused).or(failures.first()) else { return };
     let wait = wait(&decision.status, before, failure);
-    if wait.reason == Reason::WriteRefused && before.reason != wait.reason.as_str() {
+    let known = before.reason == wait.reason.as_str() && before.message.contains(&failure.what);
+    if wait.reason == Reason::WriteRefused && !known {
         decision.events.push(Event { reason: wait.reason, note: failure.sentence(), warning: true });
     }
     // Against what is known, not against the decision that did not hold: else it would be news at each try.
@@ -41,7 +42,6 @@ pub fn tell(decision: &mut Decision, before: &NamespaceMigrationStatus, failures
     decision.status.reason.clone_from(&before.reason);
     decision.status.waiting_since.clone_from(&before.waiting_since);
     summary::write_wait(&mut decision.status, &wait, now);
-    summary::note_in_pipeline(&mut decision.status, &wait);
 }
 
 fn wait(decided: &NamespaceMigrationStatus, before: &NamespaceMigrationStatus, failure: &Failure) -> Wait {
@@ -119,6 +119,16 @@ mod tests {
         let later = NOW + jiff::SignedDuration::from_mins(1);
         let second = told_at(later, &first.status, &[refusal("request 2")]);
         assert_eq!((second.status, second.events), (first.status, vec![]));
+    }
+
+    #[test]
+    fn a_refusal_of_another_write_is_told_too() {
+        let first = told(&NamespaceMigrationStatus::default(), &[refusal("no")]);
+        let other = Failure {
+            what: "Cannot write the weight of Ingress api on the source: 422 Invalid".into(),
+            ..refusal("no")
+        };
+        assert_eq!(told(&first.status, &[other]).events.len(), 1);
     }
 
     #[test]

@@ -45,6 +45,9 @@ pub struct CheckReport {
 pub struct HealthView {
     /// Since when both sides have been watched without a break by this process.
     pub watched_since: Option<Timestamp>,
+    /// Until when an earlier watch is known to have lasted: of this process, before its site was made anew, or of the process
+    /// before it. It ends the running stretch of a hold's clock; what came after it nobody saw.
+    pub watched_before: Option<Timestamp>,
     /// When the last round of probes ended.
     pub last_round: Option<Timestamp>,
     /// Every check of both sides.

@@ -15,17 +15,20 @@
 //! | Is it served? | [`gate`] |
 //! | Does what was checked before still hold? | `recheck` |
 //! | Who else writes our weights? | [`contest`]; what stays is replaced once by `replace`, what they give back is taken up by `claim` |
-//! | What does deleting the object in mid-way do? | [`deletion`]; what it leaves over, [`debt`] |
+//! | What does deleting the object in mid-way do? | [`deletion`]; what it leaves over at its deadline, `overdue`, and how that is paid, [`debt`] |
 //! | What does a person stop, send back or try again? | [`pause`], [`requests`] |
 //! | What of an edit of the spec in mid-flight? | [`edits`] |
 //! | What if status is lost, or a rollback began elsewhere? | [`resume`] |
 //! | What does a `ClusterPair` tell? | [`pair`] |
+//! | What of an order that cannot be read, or has no pair? | [`reject`] |
+//! | Can the source take the users back after the end? | `source_serves` |
 //! | Whom to wake? | `alarm` |
 //! | What does a person read? | [`summary`], [`reason`]; of effects that fail, [`failure`] |
 
 mod alarm;
 pub mod allowed;
 mod claim;
+mod condition;
 pub mod contest;
 pub mod controls;
 pub mod deadline;
@@ -41,6 +44,7 @@ pub mod health;
 pub mod lock;
 pub mod observed;
 pub mod order;
+mod overdue;
 pub mod pair;
 pub mod pause;
 pub mod permit;
@@ -49,12 +53,14 @@ mod recheck;
 pub mod records;
 pub mod reference;
 mod rehearsal;
+mod rejection;
 mod replace;
 pub mod requests;
 pub mod resume;
 pub mod right;
 pub mod run;
 pub mod side;
+mod source_serves;
 pub mod stages;
 pub mod stamp;
 mod stuck;
@@ -62,10 +68,11 @@ pub mod summary;
 pub mod traffic;
 pub mod urgency;
 
-pub use drive::{Decision, Needs, decide, needs, reject, rest};
+pub use drive::{Decision, Needs, decide, needs, rest};
 pub use effect::Effect;
 pub use failure::Failure;
 pub use observed::Observed;
 pub use order::Order;
 pub use reason::Reason;
+pub use rejection::{Asked, reject};
 pub use side::Side;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::health::HealthView;
 use super::lock::Holder;
+use super::reason::Reason;
 use super::records::DnsView;
 use super::right::Rights;
 pub use super::side::Side;
@@ -22,6 +23,8 @@ pub struct Observed {
     pub target: ClusterView,
     /// The Secrets of the plan on both sides. Read only in the stage that copies them.
     pub secrets: Option<BTreeMap<String, SecretView>>,
+    /// What the operator may do on its home cluster, asked before the move.
+    pub home_rights: Rights,
     /// The verdicts of the probes.
     pub health: HealthView,
     /// What DNS was seen to serve.
@@ -73,6 +76,17 @@ impl Reach {
         matches!(self, Self::Reachable)
     }
 
+    /// Why the cluster on this side cannot be used, in one word. None when it can, and while nobody knows.
+    pub fn reason(&self, side: Side) -> Option<Reason> {
+        match (self, side) {
+            (Self::Reachable | Self::Unknown, _) => None,
+            (Self::WrongCluster { .. }, _) => Some(Reason::WrongCluster),
+            (Self::Refused { .. }, _) => Some(Reason::ClusterRefused),
+            (Self::Unreachable { .. }, Side::Source) => Some(Reason::SourceUnreachable),
+            (Self::Unreachable { .. }, Side::Target) => Some(Reason::TargetUnreachable),
+        }
+    }
+
     /// Why the cluster cannot be used. Empty when it can.
     pub fn trouble(&self) -> String {
         match self {
@@ -102,8 +116,8 @@ pub struct ClusterView {
     pub namespace: Option<NamespaceFacts>,
     /// Its Ingresses by name.
     pub ingresses: BTreeMap<String, IngressFacts>,
-    /// Names of its Services.
-    pub services: BTreeSet<String>,
+    /// Its Services by name.
+    pub services: BTreeMap<String, ServiceFacts>,
     /// Its workloads by kind and name, as `Deployment/web`.
     pub workloads: BTreeMap<String, WorkloadFacts>,
 }
@@ -175,6 +189,13 @@ impl IngressFacts {
     }
 }
 
+/// Facts about one Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceFacts {
+    /// The labels of the Pods that it sends requests to. Empty when it does not say.
+    pub selector: BTreeMap<String, String>,
+}
+
 /// Facts about one workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkloadFacts {
@@ -184,6 +205,8 @@ pub struct WorkloadFacts {
     pub ready: i32,
     /// Whether the counts speak of the current generation.
     pub current: bool,
+    /// The labels of its Pods.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl WorkloadFacts {

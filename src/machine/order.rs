@@ -265,8 +265,8 @@ impl SideRules {
             identity: side.identity.clone(),
             colour: side.colour.clone(),
             annotation_prefix: side.external_dns.annotation_prefix.clone(),
-            owner_id: None,
-            policy: None,
+            owner_id: Some(side.external_dns.owner_id.clone()).filter(|owner| !owner.is_empty()),
+            policy: side.external_dns.policy.flag().map(str::to_owned),
         }
     }
 }
@@ -308,6 +308,8 @@ fn dns(pair: &ClusterPair) -> Result<DnsRules, OrderError> {
         record_ttl: span(&spec.dns.record_ttl, &object, "spec.dns.recordTTL")?,
     };
     let verification = match spec.dns.verification {
+        WireVerification::Route53 => Verification::Route53,
+        WireVerification::AuthoritativeDns => Verification::AuthoritativeDns,
         WireVerification::AnnotationOnly => Verification::AnnotationOnly,
     };
     Ok(DnsRules { verification, follow })

@@ -3,10 +3,12 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use super::condition::merged;
+use super::debt::Debts;
 use super::observed::{Reach, Side};
 use super::reason::Reason;
 use super::run::seconds;
-use crate::api::pair_status::{ClusterFacts, ClusterPairStatus, Leftover};
+use crate::api::pair_status::{ClusterFacts, ClusterPairStatus};
 
 /// What is known of a pair.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,25 +33,22 @@ pub struct ClusterReach {
 }
 
 /// The status that a pair should have, given the one that it had `before`: equal to it when nothing is news.
-pub fn status(
-    before: &ClusterPairStatus,
-    view: &PairView,
-    leftovers: Vec<Leftover>,
-    now: Timestamp,
-) -> ClusterPairStatus {
+pub fn status(before: &ClusterPairStatus, view: &PairView, debts: Debts, now: Timestamp) -> ClusterPairStatus {
     let facts = |cluster: &ClusterReach, old: &Option<ClusterFacts>| {
         cluster.version.clone().map(|version| ClusterFacts { version }).or_else(|| old.clone())
     };
     let sides = [side(before, view, Side::Source), side(before, view, Side::Target)];
     let ready = ready(&sides);
-    ClusterPairStatus {
+    let finish = |draft: Draft| merged(draft.condition(view.generation, now), &before.conditions);
+    let mut status = ClusterPairStatus {
         observed_generation: view.generation,
         source: facts(&view.source, &before.source),
         target: facts(&view.target, &before.target),
-        leftover_count: i32::try_from(leftovers.len()).unwrap_or(i32::MAX),
-        leftovers,
-        conditions: sides.into_iter().chain([ready]).map(|draft| draft.merged(before, view.generation, now)).collect(),
-    }
+        conditions: sides.into_iter().chain([ready]).map(finish).collect(),
+        ..ClusterPairStatus::default()
+    };
+    debts.note_in(&mut status);
+    status
 }
 
 #[derive(Clone)]
@@ -65,14 +64,13 @@ impl Draft {
         Self { kind, status: status.to_owned(), reason: reason.as_str().to_owned(), message: message.into() }
     }
 
-    fn merged(self, before: &ClusterPairStatus, generation: i64, now: Timestamp) -> Condition {
-        let old = condition(before, self.kind).filter(|old| old.status == self.status);
+    fn condition(self, generation: i64, now: Timestamp) -> Condition {
         Condition {
             type_: self.kind.to_owned(),
             status: self.status,
             reason: self.reason,
             message: self.message,
-            last_transition_time: old.map_or_else(|| seconds(now), |old| old.last_transition_time.clone()),
+            last_transition_time: seconds(now),
             observed_generation: Some(generation),
         }
     }
@@ -133,11 +131,12 @@ mod tests {
 
     #[test]
     fn a_cluster_that_is_away_is_named_with_since_and_why() {
-        let well = status(&ClusterPairStatus::default(), &view(Reach::Reachable, Reach::Reachable), vec![], NOW);
+        let well =
+            status(&ClusterPairStatus::default(), &view(Reach::Reachable, Reach::Reachable), Debts::default(), NOW);
         let all = ["SourceReachable True Reachable", "TargetReachable True Reachable", "Ready True Reachable"];
         assert_eq!(said(&well), all);
         let later = NOW + jiff::SignedDuration::from_mins(1);
-        let sick = status(&well, &view(Reach::Reachable, away()), vec![], later);
+        let sick = status(&well, &view(Reach::Reachable, away()), Debts::default(), later);
         let all = [
             "SourceReachable True Reachable",
             "TargetReachable False TargetUnreachable",
@@ -151,15 +150,15 @@ mod tests {
 
     #[test]
     fn an_operator_that_begins_to_connect_says_nothing_new() {
-        let known = status(&ClusterPairStatus::default(), &view(Reach::Reachable, away()), vec![], NOW);
+        let known = status(&ClusterPairStatus::default(), &view(Reach::Reachable, away()), Debts::default(), NOW);
         let later = NOW + jiff::SignedDuration::from_mins(1);
-        assert_eq!(status(&known, &view(Reach::Unknown, Reach::Unknown), vec![], later), known);
+        assert_eq!(status(&known, &view(Reach::Unknown, Reach::Unknown), Debts::default(), later), known);
     }
 
     #[test]
     fn a_pair_that_nobody_uses_is_not_connected_and_says_so() {
         let idle = PairView { in_use: false, ..view(Reach::Reachable, away()) };
-        let idle = status(&ClusterPairStatus::default(), &idle, vec![], NOW);
+        let idle = status(&ClusterPairStatus::default(), &idle, Debts::default(), NOW);
         assert!(idle.conditions.iter().all(|c| (&*c.status, &*c.reason) == ("Unknown", "NotInUse")), "{idle:?}");
     }
 }

@@ -2,18 +2,20 @@
 //!
 //! A pause raises the epoch once, and stamps what is live with it: every older write in flight fails at the API server.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
+use super::controls::Controls;
+use super::drive::Decision;
 use super::effect::{Effect, WeightWrite};
 use super::observed::{IngressFacts, Side};
 use super::reason::Reason;
 use super::replace;
 use super::resume::highest_epoch;
 use super::run::{Event, Memo, Move, Run, Wait, micro, seconds};
-use super::stages;
+use super::stages::{self, is_rollback};
 use super::stamp::Direction;
 use crate::api::Stage;
-use crate::api::status::{Pause, PlannedIngress};
+use crate::api::status::{NamespaceMigrationStatus, Pause, PlannedIngress};
 
 /// The answer of a pause to a migration that goes forward. What `overruled` the stage is told beside it; a rollback goes first.
 pub fn respond(run: &Run<'_>, overruled: Option<&Move>) -> Option<Move> {
@@ -57,6 +59,14 @@ pub(super) fn fences(run: &Run<'_>) -> Vec<Effect> {
     sides.flat_map(|side| unfenced(run, side)).map(Effect::WriteWeight).collect()
 }
 
+/// The Ingresses of a side that have, or may have, an older stamp: those that were seen with one, or all that could not be seen.
+pub(super) fn missing_fences(run: &Run<'_>, side: Side) -> Vec<String> {
+    if run.view(side).synced {
+        return unfenced(run, side).into_iter().map(|write| write.ingress).collect();
+    }
+    run.ingresses().iter().map(|planned| planned.name.clone()).collect()
+}
+
 fn unfenced(run: &Run<'_>, side: Side) -> Vec<WeightWrite> {
     let known = run.ingresses().iter().filter_map(|planned| Some((planned, run.ingress(side, planned)?)));
     known.filter_map(|(planned, facts)| fence(run, side, planned, facts)).collect()
@@ -76,7 +86,7 @@ fn waits(run: &Run<'_>, pause: &Pause, overruled: Option<&Move>) -> Wait {
     let state = if is_stamped(run.status.stage) {
         "weights stay as they are, checks go on, and a rollback stays armed"
     } else {
-        "nothing was written yet, and nothing is"
+        "nothing has been written, and nothing will be"
     };
     let mut message = format!("It is paused by {} since {}: {state}.", pause.by, pause.since.0);
     for side in [Side::Source, Side::Target] {
@@ -118,26 +128,49 @@ pub fn beside_rollback(run: &Run<'_>, answer: Move) -> Move {
     }
 }
 
-/// Puts a pause in force.
-pub(super) fn begin(run: &mut Run<'_>, pause: Pause) {
-    if run.status.pause.is_none() {
-        let note = format!("It is paused by {}.", pause.by);
-        run.events.push(Event { reason: Reason::Paused, note, warning: false });
-    }
-    run.status.epoch = run.status.epoch.max(pause.epoch);
-    run.status.pause = Some(pause);
+/// Whether a pause that was just asked for must be told soon: a person must read of it although a cluster hangs. Fences that are
+/// not written by then come with the next pass, as after a crash between the two.
+pub fn must_be_told_soon(before: &NamespaceMigrationStatus, decision: &Decision) -> bool {
+    before.pause.is_none() && decision.status.pause.is_some() && !decision.effects.is_empty()
+}
+
+/// Puts a pause in force. Returns what is to be told when it begins.
+pub(super) fn begin(status: &mut NamespaceMigrationStatus, pause: Pause) -> Option<Event> {
+    let note = format!("It is paused by {}.", pause.by);
+    status.epoch = status.epoch.max(pause.epoch);
+    let before = status.pause.replace(pause);
+    before.is_none().then_some(Event { reason: Reason::Paused, note, warning: false })
 }
 
 /// Goes on where it was. The time of the pause counts neither as the stage's nor as the step's.
-pub(super) fn end(run: &mut Run<'_>) {
-    let Some(pause) = run.status.pause.take() else { return };
-    let span = run.now.duration_since(pause.since.0).max(SignedDuration::ZERO);
-    let later = |at: jiff::Timestamp| at.saturating_add(span).unwrap_or(run.now).min(run.now);
-    run.status.stage_started_at = run.status.stage_started_at.as_ref().map(|at| seconds(later(at.0)));
-    if let Some(step) = &mut run.status.step {
+pub(super) fn end(status: &mut NamespaceMigrationStatus, now: Timestamp) -> Option<Event> {
+    let pause = status.pause.take()?;
+    let span = now.duration_since(pause.since.0).max(SignedDuration::ZERO);
+    let later = |at: Timestamp| at.saturating_add(span).unwrap_or(now).min(now);
+    status.stage_started_at = status.stage_started_at.as_ref().map(|at| seconds(later(at.0)));
+    if let Some(step) = &mut status.step {
         step.since = micro(later(step.since.0));
     }
-    replace::try_again(&mut run.status);
+    replace::try_again(status);
     let note = "The pause is over; it goes on where it was.".to_owned();
-    run.events.push(Event { reason: Reason::Resumed, note, warning: false });
+    Some(Event { reason: Reason::Resumed, note, warning: false })
+}
+
+/// The pause as far as it can be had without a look at a cluster: nothing is fenced yet, and nothing is written either.
+pub(super) fn unread(
+    controls: &Controls,
+    status: &mut NamespaceMigrationStatus,
+    now: Timestamp,
+) -> (Vec<Event>, Option<String>) {
+    if controls.pauses.is_empty() || is_rollback(status.stage) {
+        return (end(status, now).into_iter().collect(), None);
+    }
+    let known = status.pause.clone();
+    let pause = Pause {
+        by: controls.paused_by(),
+        since: known.as_ref().map_or_else(|| seconds(now), |pause| pause.since.clone()),
+        epoch: known.map_or(0, |pause| pause.epoch),
+    };
+    let said = format!("It is paused by {} since {}.", pause.by, pause.since.0);
+    (begin(status, pause).into_iter().collect(), Some(said))
 }

@@ -1,245 +1,108 @@
 //! The catalogue of reasons: every word that status, conditions, events and metrics use for "why".
 
-/// Why something waits, goes on, goes back or ended. The text is part of the API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs, reason = "each variant is described by `meaning`, which the documentation prints")]
-pub enum Reason {
-    InvalidSpec,
-    NoClusterPair,
-    NotAllowed,
-    ConnectingToClusters,
-    SourceUnreachable,
-    TargetUnreachable,
-    ClusterRefused,
-    WrongCluster,
-    OwnedByAnother,
-    PreflightBlocked,
-    WritingWeights,
-    WaitingForDns,
-    DnsLate,
-    DnsBlocked,
-    DnsUnreadable,
-    WaitingForNamespace,
-    WaitingForServices,
-    WaitingForSecrets,
-    SecretConflict,
-    SecretRefused,
-    WaitingForWorkloads,
-    WaitingForIngressOwner,
-    WaitingForLoadBalancer,
-    CreatingIngress,
-    Testing,
-    HealthUnknown,
-    HoldingStep,
-    Baking,
-    WeightContested,
-    ReplacingWeight,
-    UnplannedIngress,
-    Terminating,
-    WriteRefused,
-    ForeignStatus,
-    TargetUnhealthy,
-    SourceUnhealthy,
-    SourceUnhealthyToo,
-    Held,
-    DeadlineExceeded,
-    ForeignWeight,
-    RollingBack,
-    WaitingForRollbackDns,
-    RollbackWaitsForSource,
-    RollbackWaitsForTarget,
-    RollbackContested,
-    RemovingObjects,
-    RolledBack,
-    Completed,
-    Failed,
-    StageEntered,
-    StepEntered,
-    SilenceNotProved,
-    Paused,
-    Resumed,
-    AtCeiling,
-    RollbackRequested,
-    RetryRequested,
-    RequestRefused,
-    PlanChanged,
-    EditDeferred,
-    NotYet,
-    Passed,
-    Deleted,
-    Freezing,
-    Orphaned,
-    LeftOver,
-    LeftoverWritten,
-    LeftoverCancelled,
-    Reachable,
-    NotInUse,
+/// One row for each reason: the variant, its word and its meaning. A reason is added here and nowhere else.
+macro_rules! reasons {
+    ($($variant:ident $word:literal $meaning:literal;)*) => {
+        /// Why something waits, goes on, goes back or ended. The text is part of the API.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason {
+            $(#[doc = $meaning] $variant,)*
+        }
+
+        impl Reason {
+            /// Every reason, for the documentation and for tests.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The word as users and programs read it.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+
+            /// What it means, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    InvalidSpec "InvalidSpec" "The spec or its ClusterPair cannot be used as it is.";
+    NoClusterPair "NoClusterPair" "The ClusterPair is not there; without it nothing is looked at and nothing is done.";
+    NotAllowed "NotAllowed" "The ClusterPair does not let this namespace move, or not by this migration.";
+    ConnectingToClusters "ConnectingToClusters" "The clusters are being reached and their namespaces listed.";
+    SourceUnreachable "SourceUnreachable" "The source's API server does not answer; nothing is decided without it.";
+    TargetUnreachable "TargetUnreachable" "The target's API server does not answer; nothing is decided without it.";
+    ClusterRefused "ClusterRefused" "A cluster answers, but the connection, the credentials or a right are refused.";
+    WrongCluster "WrongCluster" "A cluster has another identity than the ClusterPair says; nothing is written to it.";
+    OwnedByAnother "OwnedByAnother" "Another migration that came first moves this namespace or one of its hosts.";
+    PreflightBlocked "PreflightBlocked" "A check before the move found a blocker that is not acknowledged.";
+    WritingWeights "WritingWeights" "Weights are being written to Ingresses.";
+    WaitingForDns "WaitingForDNS" "The weights are written; DNS needs time to follow.";
+    DnsLate "DNSLate" "DNS does not follow in twice the usual time; what it shows and why that may be is in the message.";
+    DnsBlocked "DNSBlocked" "A record at a host cannot be shifted as it is; nobody is moved before it is mended.";
+    DnsUnreadable "DNSUnreadable" "DNS cannot be read, so that nothing is known of what users get; weights stay.";
+    WaitingForNamespace "WaitingForNamespace" "The namespace is not on the target yet.";
+    WaitingForServices "WaitingForServices" "A Service that an Ingress needs is not on the target yet.";
+    WaitingForSecrets "WaitingForSecrets" "Secrets are being read, copied or compared.";
+    SecretConflict "SecretConflict" "The target has a Secret of that name with other values; it is never overwritten.";
+    SecretRefused "SecretRefused" "A Secret of the list must not or cannot be copied.";
+    WaitingForWorkloads "WaitingForWorkloads" "A workload is not on the target yet, or not ready.";
+    WaitingForIngressOwner "WaitingForIngressOwner" "A tool deploys the source's Ingress; it must deploy the target's as well.";
+    WaitingForLoadBalancer "WaitingForLoadBalancer" "A target Ingress has no load balancer address of its own yet.";
+    CreatingIngress "CreatingIngress" "Ingresses are being created on the target at weight 0.";
+    Testing "Testing" "Both sides are being probed through their load balancers.";
+    HealthUnknown "HealthUnknown" "There is no verdict on the target; the clock stands still.";
+    HoldingStep "HoldingStep" "The step is served; the target must stay healthy until the hold is over.";
+    Baking "Baking" "The target has all traffic; a rollback is still automatic.";
+    WeightContested "WeightContested" "Somebody else changed an Ingress that we move; the clock stands still.";
+    ReplacingWeight "ReplacingWeight" "A foreign weight stayed unchanged for as long as DNS takes to follow; it is replaced once, receiver first.";
+    UnplannedIngress "UnplannedIngress" "An Ingress that is not part of the plan has appeared on the source; the clock stands still.";
+    Terminating "Terminating" "A namespace or Ingress is being deleted; it is never given users.";
+    WriteRefused "WriteRefused" "An API server refuses a write; its words are in the message. It is tried again.";
+    ForeignStatus "ForeignStatus" "Somebody else wrote the status; it was not believed and is written anew.";
+    TargetUnhealthy "TargetUnhealthy" "A check of the target failed.";
+    SourceUnhealthy "SourceUnhealthy" "A check of the source failed.";
+    SourceUnhealthyToo "SourceUnhealthyToo" "Both sides fail; users are not moved from one broken side to another.";
+    Held "Held" "The target is unhealthy and onFailure is Hold; a person must decide.";
+    DeadlineExceeded "DeadlineExceeded" "The stage took longer than it may.";
+    ForeignWeight "ForeignWeight" "A foreign write left both sides at 0, or gave the target more users than the step allows.";
+    RollingBack "RollingBack" "The source gets 100 and the target 0.";
+    WaitingForRollbackDns "WaitingForRollbackDNS" "The rollback is written on both sides; DNS needs time to follow.";
+    RollbackWaitsForSource "RollbackWaitsForSource" "The rollback cannot be written to the source yet; it is being tried again.";
+    RollbackWaitsForTarget "RollbackWaitsForTarget" "The source has 100; the target's 0 cannot be written yet and is being tried again.";
+    RollbackContested "RollbackContested" "Somebody else writes against a rollback; it is answered again and again.";
+    RemovingObjects "RemovingObjects" "Objects that we created on the target are being removed.";
+    RolledBack "RolledBack" "The source serves everything again.";
+    Completed "Completed" "The service has moved.";
+    Failed "Failed" "It ended without a move.";
+    StageEntered "StageEntered" "A stage began.";
+    StepEntered "StepEntered" "A step of the shift began.";
+    SilenceNotProved "SilenceNotProved" "Nobody has measured whether the source still gets requests.";
+    Paused "Paused" "It is paused: weights stay, checks go on, a rollback stays armed.";
+    Resumed "Resumed" "A pause is over; it goes on where it was.";
+    AtCeiling "AtCeiling" "The next step is above spec.traffic.upTo; the share stays until that is raised.";
+    RollbackRequested "RollbackRequested" "A person asked by annotation that everything goes back.";
+    RetryRequested "RetryRequested" "A person asked by annotation to try again.";
+    RequestRefused "RequestRefused" "What a person asked for by annotation makes no sense here.";
+    PlanChanged "PlanChanged" "Edits of the spec were taken up into the plan.";
+    EditDeferred "EditDeferred" "An edit of the spec is not in force in this attempt, or not yet.";
+    NotYet "NotYet" "That part has not been reached.";
+    Passed "Passed" "That part has been seen to be done.";
+    Deleted "Deleted" "The object was deleted in mid-way; what was begun is taken back.";
+    Freezing "Freezing" "The object was deleted in mid-way; the weights stay, under a new stamp.";
+    Orphaned "Orphaned" "The object was deleted in mid-way and let go at once; no cluster was called and all weights stay.";
+    LeftOver "LeftOver" "A deleted migration could not write everything before its deadline; the ClusterPair has what is left over.";
+    LeftoverWritten "LeftoverWritten" "What a deleted migration had left over was written, or removed.";
+    LeftoverCancelled "LeftoverCancelled" "What a deleted migration had left over does not matter any more.";
+    Reachable "Reachable" "The cluster answers and is the one that the ClusterPair names.";
+    NotInUse "NotInUse" "No migration uses the ClusterPair, so its clusters are not connected.";
 }
 
 impl Reason {
-    /// Every reason, for the documentation and for tests.
-    pub const ALL: [Self; 70] = [
-        Self::InvalidSpec,
-        Self::NoClusterPair,
-        Self::NotAllowed,
-        Self::ConnectingToClusters,
-        Self::SourceUnreachable,
-        Self::TargetUnreachable,
-        Self::ClusterRefused,
-        Self::WrongCluster,
-        Self::OwnedByAnother,
-        Self::PreflightBlocked,
-        Self::WritingWeights,
-        Self::WaitingForDns,
-        Self::DnsLate,
-        Self::DnsBlocked,
-        Self::DnsUnreadable,
-        Self::WaitingForNamespace,
-        Self::WaitingForServices,
-        Self::WaitingForSecrets,
-        Self::SecretConflict,
-        Self::SecretRefused,
-        Self::WaitingForWorkloads,
-        Self::WaitingForIngressOwner,
-        Self::WaitingForLoadBalancer,
-        Self::CreatingIngress,
-        Self::Testing,
-        Self::HealthUnknown,
-        Self::HoldingStep,
-        Self::Baking,
-        Self::WeightContested,
-        Self::ReplacingWeight,
-        Self::UnplannedIngress,
-        Self::Terminating,
-        Self::WriteRefused,
-        Self::ForeignStatus,
-        Self::TargetUnhealthy,
-        Self::SourceUnhealthy,
-        Self::SourceUnhealthyToo,
-        Self::Held,
-        Self::DeadlineExceeded,
-        Self::ForeignWeight,
-        Self::RollingBack,
-        Self::WaitingForRollbackDns,
-        Self::RollbackWaitsForSource,
-        Self::RollbackWaitsForTarget,
-        Self::RollbackContested,
-        Self::RemovingObjects,
-        Self::RolledBack,
-        Self::Completed,
-        Self::Failed,
-        Self::StageEntered,
-        Self::StepEntered,
-        Self::SilenceNotProved,
-        Self::Paused,
-        Self::Resumed,
-        Self::AtCeiling,
-        Self::RollbackRequested,
-        Self::RetryRequested,
-        Self::RequestRefused,
-        Self::PlanChanged,
-        Self::EditDeferred,
-        Self::NotYet,
-        Self::Passed,
-        Self::Deleted,
-        Self::Freezing,
-        Self::Orphaned,
-        Self::LeftOver,
-        Self::LeftoverWritten,
-        Self::LeftoverCancelled,
-        Self::Reachable,
-        Self::NotInUse,
-    ];
-
-    /// The word as users and programs read it.
-    pub fn as_str(self) -> &'static str {
-        self.entry().0
-    }
-
     /// Reads a word of status.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
-    }
-
-    /// What it means, in a sentence.
-    pub fn meaning(self) -> &'static str {
-        self.entry().1
-    }
-
-    #[rustfmt::skip]
-    fn entry(self) -> (&'static str, &'static str) {
-        match self {
-            Self::InvalidSpec => ("InvalidSpec", "The spec or its ClusterPair cannot be used as it is."),
-            Self::NoClusterPair => ("NoClusterPair", "The ClusterPair is not there; without it nothing is looked at and nothing is done."),
-            Self::NotAllowed => ("NotAllowed", "The ClusterPair does not let this namespace move, or not by this migration."),
-            Self::ConnectingToClusters => ("ConnectingToClusters", "The clusters are being reached and their namespaces listed."),
-            Self::SourceUnreachable => ("SourceUnreachable", "The source's API server does not answer; nothing is decided without it."),
-            Self::TargetUnreachable => ("TargetUnreachable", "The target's API server does not answer; nothing is decided without it."),
-            Self::ClusterRefused => ("ClusterRefused", "A cluster answers, but the connection, the credentials or a right are refused."),
-            Self::WrongCluster => ("WrongCluster", "A cluster has another identity than the ClusterPair says; nothing is written to it."),
-            Self::OwnedByAnother => ("OwnedByAnother", "Another migration that came first moves this namespace or one of its hosts."),
-            Self::PreflightBlocked => ("PreflightBlocked", "A check before the move found a blocker that is not acknowledged."),
-            Self::WritingWeights => ("WritingWeights", "Weights are being written to Ingresses."),
-            Self::WaitingForDns => ("WaitingForDNS", "The weights are written; DNS needs time to follow."),
-            Self::DnsLate => ("DNSLate", "DNS does not follow in twice the usual time; what it shows and why that may be is in the message."),
-            Self::DnsBlocked => ("DNSBlocked", "A record at a host cannot be shifted as it is; nobody is moved before it is mended."),
-            Self::DnsUnreadable => ("DNSUnreadable", "DNS cannot be read, so that nothing is known of what users get; weights stay."),
-            Self::WaitingForNamespace => ("WaitingForNamespace", "The namespace is not on the target yet."),
-            Self::WaitingForServices => ("WaitingForServices", "A Service that an Ingress needs is not on the target yet."),
-            Self::WaitingForSecrets => ("WaitingForSecrets", "Secrets are being read, copied or compared."),
-            Self::SecretConflict => ("SecretConflict", "The target has a Secret of that name with other values; it is never overwritten."),
-            Self::SecretRefused => ("SecretRefused", "A Secret of the list must not or cannot be copied."),
-            Self::WaitingForWorkloads => ("WaitingForWorkloads", "A workload is not on the target yet, or not ready."),
-            Self::WaitingForIngressOwner => ("WaitingForIngressOwner", "A tool deploys the source's Ingress; it must deploy the target's as well."),
-            Self::WaitingForLoadBalancer => ("WaitingForLoadBalancer", "A target Ingress has no load balancer address of its own yet."),
-            Self::CreatingIngress => ("CreatingIngress", "Ingresses are being created on the target at weight 0."),
-            Self::Testing => ("Testing", "Both sides are being probed through their load balancers."),
-            Self::HealthUnknown => ("HealthUnknown", "There is no verdict on the target; the clock stands still."),
-            Self::HoldingStep => ("HoldingStep", "The step is served; the target must stay healthy until the hold is over."),
-            Self::Baking => ("Baking", "The target has all traffic; a rollback is still automatic."),
-            Self::WeightContested => ("WeightContested", "Somebody else changed an Ingress that we move; the clock stands still."),
-            Self::ReplacingWeight => ("ReplacingWeight", "A foreign weight stayed unchanged for as long as DNS takes to follow; it is replaced once, receiver first."),
-            Self::UnplannedIngress => ("UnplannedIngress", "An Ingress that is not part of the plan has appeared on the source; the clock stands still."),
-            Self::Terminating => ("Terminating", "A namespace or Ingress is being deleted; it is never given users."),
-            Self::WriteRefused => ("WriteRefused", "An API server refuses a write; its words are in the message. It is tried again."),
-            Self::ForeignStatus => ("ForeignStatus", "Somebody else wrote the status; it was not believed and is written anew."),
-            Self::TargetUnhealthy => ("TargetUnhealthy", "A check of the target failed."),
-            Self::SourceUnhealthy => ("SourceUnhealthy", "A check of the source failed."),
-            Self::SourceUnhealthyToo => ("SourceUnhealthyToo", "Both sides fail; users are not moved from one broken side to another."),
-            Self::Held => ("Held", "The target is unhealthy and onFailure is Hold; a person must decide."),
-            Self::DeadlineExceeded => ("DeadlineExceeded", "The stage took longer than it may."),
-            Self::ForeignWeight => ("ForeignWeight", "A foreign write left both sides at 0, or gave the target more users than the step allows."),
-            Self::RollingBack => ("RollingBack", "The source gets 100 and the target 0."),
-            Self::WaitingForRollbackDns => ("WaitingForRollbackDNS", "The rollback is written on both sides; DNS needs time to follow."),
-            Self::RollbackWaitsForSource => ("RollbackWaitsForSource", "The rollback cannot be written to the source yet; it is being tried again."),
-            Self::RollbackWaitsForTarget => ("RollbackWaitsForTarget", "The source has 100; the target's 0 cannot be written yet and is being tried again."),
-            Self::RollbackContested => ("RollbackContested", "Somebody else writes against a rollback; it is answered again and again."),
-            Self::RemovingObjects => ("RemovingObjects", "Objects that we created on the target are being removed."),
-            Self::RolledBack => ("RolledBack", "The source serves everything again."),
-            Self::Completed => ("Completed", "The service has moved."),
-            Self::Failed => ("Failed", "It ended without a move."),
-            Self::StageEntered => ("StageEntered", "A stage began."),
-            Self::StepEntered => ("StepEntered", "A step of the shift began."),
-            Self::SilenceNotProved => ("SilenceNotProved", "Nobody has measured whether the source still gets requests."),
-            Self::Paused => ("Paused", "It is paused: weights stay, checks go on, a rollback stays armed."),
-            Self::Resumed => ("Resumed", "A pause is over; it goes on where it was."),
-            Self::AtCeiling => ("AtCeiling", "The next step is above spec.traffic.upTo; the share stays until that is raised."),
-            Self::RollbackRequested => ("RollbackRequested", "A person asked by annotation that everything goes back."),
-            Self::RetryRequested => ("RetryRequested", "A person asked by annotation to try again."),
-            Self::RequestRefused => ("RequestRefused", "What a person asked for by annotation makes no sense here."),
-            Self::PlanChanged => ("PlanChanged", "Edits of the spec were taken up into the plan."),
-            Self::EditDeferred => ("EditDeferred", "An edit of the spec is not in force in this attempt, or not yet."),
-            Self::NotYet => ("NotYet", "That part has not been reached."),
-            Self::Passed => ("Passed", "That part has been seen to be done."),
-            Self::Deleted => ("Deleted", "The object was deleted in mid-way; what was begun is taken back."),
-            Self::Freezing => ("Freezing", "The object was deleted in mid-way; the weights stay, under a new stamp."),
-            Self::Orphaned => ("Orphaned", "The object was deleted in mid-way and let go at once; no cluster was called and all weights stay."),
-            Self::LeftOver => ("LeftOver", "A deleted migration could not write everything before its deadline; the ClusterPair has what is left over."),
-            Self::LeftoverWritten => ("LeftoverWritten", "What a deleted migration had left over was written."),
-            Self::LeftoverCancelled => ("LeftoverCancelled", "What a deleted migration had left over does not matter any more."),
-            Self::Reachable => ("Reachable", "The cluster answers and is the one that the ClusterPair names."),
-            Self::NotInUse => ("NotInUse", "No migration uses the ClusterPair, so its clusters are not connected."),
-        }
+        Self::ALL.iter().copied().find(|reason| reason.as_str() == word)
     }
 }
 

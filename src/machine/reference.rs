@@ -17,7 +17,7 @@ pub fn markdown() -> String {
     let stages = FORWARD.into_iter().chain(OTHER_STAGES);
     let stages = stages.map(|stage| [stage.as_str().to_owned(), stage.meaning().to_owned(), deadline(stage)]);
     let conditions = CONDITIONS.into_iter().map(|(name, meaning)| [name.to_owned(), meaning.to_owned()]);
-    let reasons = Reason::ALL.into_iter().map(|reason| [reason.as_str().to_owned(), reason.meaning().to_owned()]);
+    let reasons = Reason::ALL.iter().map(|reason| [reason.as_str().to_owned(), reason.meaning().to_owned()]);
     format!(
         "# What status says\n\n\
          `make reference` writes this page from the code; a test fails when it is stale.\n\n\

@@ -3,43 +3,54 @@
 //! A token is noted before the stamps are looked at, with the stage that it was asked in: one that is older than an end,
 //! found again after a lost status, must not turn that end round.
 
+use jiff::Timestamp;
+
+use super::controls::Controls;
 use super::health::Verdict;
-use super::observed::{Reach, Side};
+use super::observed::Side;
 use super::order::Order;
 use super::reason::Reason;
 use super::replace;
 use super::run::{Event, Memo, Move, Run, seconds, words};
+use super::source_serves::{Missing, missing};
 use super::stages::{is_rollback, is_terminal};
 use super::{deadline, drive};
-use crate::api::Stage;
 use crate::api::status::{Cause, NamespaceMigrationStatus, RequestKind, RequestOutcome, RequestStatus};
+use crate::api::{DeletionPolicy, Stage};
 
-/// Notes new tokens.
-pub(super) fn note(run: &mut Run<'_>) {
-    for kind in [RequestKind::Rollback, RequestKind::Retry] {
-        let Some(request) = run.order.controls.request(kind).filter(|_| is_new(run.order, &run.status, kind)) else {
-            continue;
-        };
-        let noted = RequestStatus {
-            kind,
-            token: request.token.clone(),
-            at: seconds(request.at.unwrap_or(run.now)),
-            by: request.by.clone(),
-            stage: run.status.stage,
-            outcome: RequestOutcome::Accepted,
-            message: "It is being looked at.".to_owned(),
-        };
-        run.status.requests.retain(|known| known.kind != kind);
-        run.status.requests.push(noted);
-        if let Some(fault) = request.fault {
-            refuse(run, kind, &format!("{fault}; give it a text of 1 to 64 characters that was not used before"));
-        }
-    }
+const KINDS: [RequestKind; 2] = [RequestKind::Rollback, RequestKind::Retry];
+
+/// Notes new tokens. Returns what is to be told of those that are none.
+pub(super) fn note(controls: &Controls, status: &mut NamespaceMigrationStatus, now: Timestamp) -> Vec<Event> {
+    KINDS.into_iter().filter_map(|kind| note_one(controls, status, kind, now)).collect()
 }
 
-fn is_new(order: &Order, status: &NamespaceMigrationStatus, kind: RequestKind) -> bool {
+fn note_one(
+    controls: &Controls,
+    status: &mut NamespaceMigrationStatus,
+    kind: RequestKind,
+    now: Timestamp,
+) -> Option<Event> {
+    let request = controls.request(kind).filter(|_| is_new(controls, status, kind))?;
+    let noted = RequestStatus {
+        kind,
+        token: request.token.clone(),
+        at: seconds(request.at.unwrap_or(now)),
+        by: request.by.clone(),
+        stage: status.stage,
+        outcome: RequestOutcome::Accepted,
+        message: "It is being looked at.".to_owned(),
+    };
+    status.requests.retain(|known| known.kind != kind);
+    status.requests.push(noted);
+    let fault = request.fault?;
+    let why = format!("{fault}; give it a text of 1 to 64 characters that was not used before");
+    Some(refusal(status, kind, &why))
+}
+
+fn is_new(controls: &Controls, status: &NamespaceMigrationStatus, kind: RequestKind) -> bool {
     let known = status.requests.iter().find(|known| known.kind == kind);
-    order.controls.request(kind).is_some_and(|request| known.is_none_or(|known| known.token != request.token))
+    controls.request(kind).is_some_and(|request| known.is_none_or(|known| known.token != request.token))
 }
 
 /// The request of a kind that has been taken up and is not answered yet.
@@ -63,7 +74,7 @@ pub fn rollback_is_waiting(order: &Order, status: &NamespaceMigrationStatus) -> 
 
 fn is_waiting(order: &Order, status: &NamespaceMigrationStatus, kind: RequestKind) -> bool {
     let usable = order.controls.request(kind).is_some_and(|request| request.fault.is_none());
-    (usable && is_new(order, status, kind)) || open(status, kind).is_some()
+    (usable && is_new(&order.controls, status, kind)) || open(status, kind).is_some()
 }
 
 /// Whether the next attempt was asked for after this one's end.
@@ -83,23 +94,34 @@ pub(super) fn answer(run: &mut Run<'_>) {
 }
 
 fn answer_retry(run: &mut Run<'_>, request: &RequestStatus) {
-    let (stage, kind) = (run.status.stage, RequestKind::Retry);
-    match stage {
-        Stage::Completed => refuse(
-            run,
-            kind,
-            "the service has moved, so that there is nothing to try again; a rollback can be requested",
-        ),
-        // The next attempt has begun with it, or it is older than this end.
-        Stage::RolledBack | Stage::Failed => {
-            refuse(run, kind, "it was asked for before this end was known; ask again with another value");
-        }
+    let kind = RequestKind::Retry;
+    if let Some(why) = retry_is_senseless(run.status.stage, request) {
+        return refuse(run, kind, &why);
+    }
+    match &run.order.not_allowed {
+        // The next attempt has begun with it.
         _ if is_terminal(request.stage) => {
             let said = format!("Attempt {} began.", run.status.attempt);
             done(run, kind, &said);
         }
+        Some(trouble) if !is_rollback(run.status.stage) => {
+            let why = format!("{trouble}. {} Then it goes on by itself", trouble.fix());
+            refuse(run, kind, &why);
+        }
         _ => try_again(run),
     }
+}
+
+/// Why a retry makes no sense in a stage, when it does not.
+fn retry_is_senseless(stage: Stage, request: &RequestStatus) -> Option<String> {
+    let why = match stage {
+        Stage::Completed => "the service has moved, so that there is nothing to try again; a rollback can be requested",
+        Stage::RolledBack | Stage::Failed if !is_terminal(request.stage) => {
+            "it was asked for before this end was known; ask again with another value"
+        }
+        _ => return None,
+    };
+    Some(why.to_owned())
 }
 
 fn try_again(run: &mut Run<'_>) {
@@ -119,25 +141,97 @@ fn try_again(run: &mut Run<'_>) {
 
 fn answer_rollback(run: &mut Run<'_>, request: &RequestStatus) {
     let (stage, kind) = (run.status.stage, RequestKind::Rollback);
+    if let Some(why) = rollback_is_senseless(stage, request).or_else(|| stays_with_its_deletion(run)) {
+        return refuse(run, kind, &why);
+    }
+    if is_rollback(stage) {
+        // Its first write was done, but the status that would say so was not saved.
+        return claim_adopted(run, request);
+    }
+    if let Some(message) = waits_for_lists(run) {
+        set(&mut run.status, kind, RequestOutcome::Accepted, &message);
+    }
+}
+
+/// Why a rollback makes no sense in a stage, when it does not.
+fn rollback_is_senseless(stage: Stage, request: &RequestStatus) -> Option<String> {
     let asked_in_time = !is_rollback(request.stage) && !is_terminal(request.stage);
     match stage {
-        Stage::RollingBack | Stage::RollbackBlocked if asked_in_time || request.stage == Stage::Completed => {
-            // Its first write was done, but the status that would say so was not saved.
-            claim_adopted(run, request);
-        }
-        Stage::RollingBack | Stage::RollbackBlocked => refuse(run, kind, "it is rolling back already"),
+        Stage::RollingBack | Stage::RollbackBlocked if asked_in_time || request.stage == Stage::Completed => None,
+        Stage::RollingBack | Stage::RollbackBlocked => Some("it is rolling back already".to_owned()),
         Stage::RolledBack | Stage::Failed => {
-            refuse(run, kind, &format!("it has ended as {stage} already: the source serves everything"));
+            Some(format!("it has ended as {stage} already: the source serves everything"))
         }
         Stage::Completed if asked_in_time => {
-            refuse(
-                run,
-                kind,
-                "it was asked for before it was known that the service has moved; ask again with another value",
-            );
+            let why = "it was asked for before it was known that the service has moved; ask again with another value";
+            Some(why.to_owned())
         }
-        _ => {}
+        _ => None,
     }
+}
+
+/// An object that goes, and whose weights are to stay.
+fn stays_with_its_deletion(run: &Run<'_>) -> Option<String> {
+    let (deletion, stage) = (&run.order.deletion, run.status.stage);
+    let stays = deletion.is_asked() && deletion.policy != DeletionPolicy::Rollback;
+    (stays && !is_rollback(stage) && !is_terminal(stage)).then(|| {
+        format!(
+            "the object is being deleted, and with spec.deletionPolicy {:?} all weights stay; set that to Rollback to send everything \
+             back",
+            deletion.policy
+        )
+    })
+}
+
+/// What a rollback waits for that cannot be decided before a cluster has been listed.
+fn waits_for_lists(run: &Run<'_>) -> Option<String> {
+    match run.status.stage {
+        Stage::Pending | Stage::Preflight if waits_for_source(run) => {
+            let trouble = run.side_trouble(Side::Source).map(|wait| wait.message).unwrap_or_default();
+            Some(format!(
+                "It is done as soon as the source can be listed, which tells whether anything was written. {trouble}"
+            ))
+        }
+        Stage::Completed if matches!(missing(run), Missing::NotKnownYet) => Some(
+            "It is decided as soon as both clusters have been listed, which tells whether the source still serves."
+                .to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+/// Status may have been lost: only the source's stamps tell that nothing was changed. Without our finalizer nothing ever was,
+/// and what is in a namespace that may not move is not looked at.
+fn waits_for_source(run: &Run<'_>) -> bool {
+    let never_began = run.order.not_allowed.is_some() && !run.order.deletion.held;
+    !run.view(Side::Source).synced && !never_began
+}
+
+/// Answers while the order cannot be read, or its pair is missing: what makes sense waits for that to be mended.
+pub(super) fn answer_unread(status: &mut NamespaceMigrationStatus, trouble: &str, fix: &str) -> Vec<Event> {
+    KINDS.into_iter().filter_map(|kind| answer_one_unread(status, kind, trouble, fix)).collect()
+}
+
+fn answer_one_unread(
+    status: &mut NamespaceMigrationStatus,
+    kind: RequestKind,
+    trouble: &str,
+    fix: &str,
+) -> Option<Event> {
+    let (stage, request) = (status.stage, open(status, kind)?.clone());
+    let senseless = match kind {
+        RequestKind::Rollback => rollback_is_senseless(stage, &request),
+        RequestKind::Retry if !is_terminal(stage) => {
+            Some(format!("{trouble}. {fix} Then everything is looked at again by itself"))
+        }
+        RequestKind::Retry => retry_is_senseless(stage, &request),
+    };
+    if let Some(why) = senseless {
+        return Some(refusal(status, kind, &why));
+    }
+    let message = format!("It waits and is then done by itself: {trouble}. {fix}");
+    set(status, kind, RequestOutcome::Accepted, &message);
+    None
 }
 
 /// A rollback that was found on the Ingresses is this request's own.
@@ -155,8 +249,7 @@ pub(super) fn rollback(run: &Run<'_>) -> Option<Move> {
     let request = open(&run.status, RequestKind::Rollback)?;
     match run.status.stage {
         Stage::RollingBack | Stage::RollbackBlocked | Stage::RolledBack | Stage::Failed => None,
-        // Status may have been lost: only the source's stamps tell that nothing was changed.
-        Stage::Pending | Stage::Preflight if !run.view(Side::Source).synced => None,
+        Stage::Pending | Stage::Preflight if waits_for_source(run) => None,
         Stage::Completed => from_completed(run, request),
         _ => Some(go_back(run, request)),
     }
@@ -177,7 +270,7 @@ fn sentence(request: &RequestStatus) -> String {
 
 /// From the end only while the source still serves: nothing else could take the users.
 fn from_completed(run: &Run<'_>, request: &RequestStatus) -> Option<Move> {
-    match missing_on_source(run) {
+    match missing(run) {
         Missing::NotKnownYet => None,
         Missing::Nothing => Some(go_back(run, request)),
         Missing::This(what) => {
@@ -189,79 +282,8 @@ fn from_completed(run: &Run<'_>, request: &RequestStatus) -> Option<Move> {
     }
 }
 
-enum Missing {
-    Nothing,
-    NotKnownYet,
-    This(String),
-}
-
-fn missing_on_source(run: &Run<'_>) -> Missing {
-    let view = run.view(Side::Source);
-    match &view.reach {
-        Reach::Unknown => return Missing::NotKnownYet,
-        Reach::Reachable if view.synced => {}
-        Reach::Reachable => {
-            let why = view.unwatchable.as_ref();
-            let refused = |why| Missing::This(format!("the namespace on the source cannot be watched: {why}"));
-            return why.map_or(Missing::NotKnownYet, refused);
-        }
-        trouble => return Missing::This(format!("the source cluster {}", trouble.trouble())),
-    }
-    let target = run.view(Side::Target);
-    let is_coming = target.unwatchable.is_none() && matches!(target.reach, Reach::Unknown | Reach::Reachable);
-    if !target.synced && is_coming {
-        return Missing::NotKnownYet;
-    }
-    let found = another_owner(run).or_else(|| missing_ingress(run)).or_else(|| missing_workload(run));
-    found.map_or(Missing::Nothing, Missing::This)
-}
-
-fn another_owner(run: &Run<'_>) -> Option<String> {
-    [Side::Source, Side::Target].into_iter().find_map(|side| {
-        run.ingresses().iter().find_map(|planned| {
-            let owner = &run.taken_by(side, planned)?.owner;
-            Some(format!("Ingress {} on the {side} belongs to another migration by now, {owner}", planned.name))
-        })
-    })
-}
-
-fn missing_ingress(run: &Run<'_>) -> Option<String> {
-    let view = run.view(Side::Source);
-    let dying = view.namespace.as_ref().is_none_or(|namespace| namespace.terminating);
-    if dying {
-        return Some(format!("the namespace {} is gone from the source or being deleted", run.order.namespace));
-    }
-    run.ingresses().iter().find_map(|planned| {
-        let name = &planned.name;
-        match run.ingress(Side::Source, planned) {
-            None => Some(format!("Ingress {name} is gone from the source")),
-            Some(facts) if facts.deleting => Some(format!("Ingress {name} on the source is being deleted")),
-            Some(facts) if facts.addresses.is_empty() => {
-                Some(format!("Ingress {name} on the source has no load balancer address"))
-            }
-            Some(_) => None,
-        }
-    })
-}
-
-/// What the target runs must run on the source as well, and what the source runs must be ready.
-fn missing_workload(run: &Run<'_>) -> Option<String> {
-    let (source, target) = (&run.view(Side::Source).workloads, &run.view(Side::Target).workloads);
-    let unready = source.iter().find(|(_, facts)| facts.desired > 0 && !facts.is_ready());
-    if let Some((name, facts)) = unready {
-        return Some(format!("{name} on the source has {} of {} Pods ready", facts.ready, facts.desired));
-    }
-    let runs = |name: &str| source.get(name).is_some_and(|facts| facts.desired > 0);
-    let absent = target.iter().find(|(name, facts)| facts.desired > 0 && !runs(name));
-    if let Some((name, _)) = absent {
-        return Some(format!("{name} does not run on the source any more"));
-    }
-    let stopped = !source.is_empty() && !source.values().any(|facts| facts.desired > 0);
-    stopped.then(|| "every workload on the source is scaled to 0".to_owned())
-}
-
-fn set(run: &mut Run<'_>, kind: RequestKind, outcome: RequestOutcome, message: &str) {
-    if let Some(request) = run.status.requests.iter_mut().find(|request| request.kind == kind) {
+fn set(status: &mut NamespaceMigrationStatus, kind: RequestKind, outcome: RequestOutcome, message: &str) {
+    if let Some(request) = status.requests.iter_mut().find(|request| request.kind == kind) {
         (request.outcome, request.message) = (outcome, message.to_owned());
     }
 }
@@ -269,25 +291,28 @@ fn set(run: &mut Run<'_>, kind: RequestKind, outcome: RequestOutcome, message: &
 /// Says that a rollback is on its way because of its request, if it is.
 pub(super) fn accept(run: &mut Run<'_>, kind: RequestKind) {
     if open(&run.status, kind).is_some() {
-        set(run, kind, RequestOutcome::Accepted, "Everything goes back to the source.");
+        set(&mut run.status, kind, RequestOutcome::Accepted, "Everything goes back to the source.");
     }
 }
 
 /// Says that a request makes no sense here, and why.
 pub(super) fn refuse(run: &mut Run<'_>, kind: RequestKind, why: &str) {
-    let message = format!("Refused: {why}.");
+    let event = refusal(&mut run.status, kind, why);
+    run.events.push(event);
+}
+
+fn refusal(status: &mut NamespaceMigrationStatus, kind: RequestKind, why: &str) -> Event {
     let asked = match kind {
         RequestKind::Rollback => "The request for a rollback",
         RequestKind::Retry => "The request to try again",
     };
-    let note = format!("{asked} is refused: {why}.");
-    run.events.push(Event { reason: Reason::RequestRefused, note, warning: true });
-    set(run, kind, RequestOutcome::Refused, &message);
+    set(status, kind, RequestOutcome::Refused, &format!("Refused: {why}."));
+    Event { reason: Reason::RequestRefused, note: format!("{asked} is refused: {why}."), warning: true }
 }
 
 fn done(run: &mut Run<'_>, kind: RequestKind, message: &str) {
     run.events.push(Event { reason: Reason::RetryRequested, note: message.to_owned(), warning: false });
-    set(run, kind, RequestOutcome::Done, message);
+    set(&mut run.status, kind, RequestOutcome::Done, message);
 }
 
 /// The attempt has come to its end, and with it the request for a rollback that was under way.
@@ -297,10 +322,10 @@ pub(super) fn close(run: &mut Run<'_>) {
         return;
     }
     match stage {
-        Stage::RolledBack => set(run, kind, RequestOutcome::Done, "Everything is on the source."),
+        Stage::RolledBack => set(&mut run.status, kind, RequestOutcome::Done, "Everything is on the source."),
         Stage::Failed => {
             let why = run.status.cause.as_ref().map(|cause| cause.message.clone()).unwrap_or_default();
-            set(run, kind, RequestOutcome::Refused, &format!("It could not be done. {why}"));
+            set(&mut run.status, kind, RequestOutcome::Refused, &format!("It could not be done. {why}"));
         }
         _ => {}
     }

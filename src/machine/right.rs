@@ -1,17 +1,19 @@
-//! What the operator must be allowed to do in the namespace that moves: one table for each side. A test holds it against `deploy/`.
+//! What the operator must be allowed to do in the namespace that moves, and at home: one table for each cluster. A test holds them
+//! against `deploy/`.
 
 use std::collections::BTreeSet;
 
 use super::side::Side;
+use crate::api::GROUP;
 
 /// One verb on one kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Right {
     /// API group; empty for the core group.
     pub group: &'static str,
-    /// Plural name.
+    /// Plural name, with the subresource: `clusterpairs/status`.
     pub resource: &'static str,
-    /// As Kubernetes has it: `get`, `list`, `watch`, `create`, `patch` or `delete`.
+    /// As Kubernetes has it: `get`, `list`, `watch`, `create`, `update`, `patch` or `delete`.
     pub verb: &'static str,
 }
 
@@ -30,9 +32,20 @@ pub enum Rights {
     Known {
         /// What it would refuse.
         refused: BTreeSet<Right>,
-        /// Who the operator is there. Empty when nothing is refused, and where it is not known.
+        /// Who the operator is there. Empty where nobody has asked or it is not known.
         account: String,
     },
+}
+
+/// Where a right is needed on the home cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// For objects that are in no namespace.
+    Cluster,
+    /// In the namespace of each migration object.
+    Migrations,
+    /// In the operator's own namespace.
+    Operators,
 }
 
 type Rule = (&'static str, &'static [&'static str], &'static [&'static str]);
@@ -55,7 +68,37 @@ const ON_TARGET: [Rule; 5] = [
     ("", &["secrets"], &["get", "create", "delete"]),
 ];
 
+const AT_HOME: [Rule; 6] = [
+    (GROUP, &["namespacemigrations"], &["list", "watch", "patch"]),
+    (GROUP, &["namespacemigrations/status"], &["patch"]),
+    (GROUP, &["clusterpairs"], &["list", "watch"]),
+    (GROUP, &["clusterpairs/status"], &["patch"]),
+    ("events.k8s.io", &["events"], &["create"]),
+    ("", &["secrets"], &["get", "watch"]),
+];
+
+const FOR_THE_LEASE: Rule = ("coordination.k8s.io", &["leases"], &["get", "create", "update"]);
+
 impl Right {
+    /// Everything that the operator needs at home; without a Lease, nothing of that.
+    pub fn at_home(lease: bool) -> BTreeSet<Self> {
+        AT_HOME.into_iter().chain(lease.then_some(FOR_THE_LEASE)).flat_map(Self::of_rule).collect()
+    }
+
+    /// Where it is needed at home.
+    pub fn place_at_home(&self) -> Place {
+        match self.resource {
+            "clusterpairs" | "clusterpairs/status" => Place::Cluster,
+            "secrets" | "leases" => Place::Operators,
+            _ => Place::Migrations,
+        }
+    }
+
+    /// Whether it is used on all objects of its kind at once.
+    pub fn is_collection(&self) -> bool {
+        matches!(self.verb, "list" | "watch")
+    }
+
     /// Everything that a migration may need on a side.
     pub fn all(side: Side) -> BTreeSet<Self> {
         let rules = side.pick(ON_SOURCE, ON_TARGET);

@@ -1,5 +1,7 @@
 //! One pass over one migration: what is known, and the status as it grows. Stages read it and answer with a [`Move`].
 
+use std::cell::OnceCell;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 
@@ -13,7 +15,10 @@ use super::replace;
 use super::stamp::{Direction, Stamp};
 use super::traffic::Weight;
 use crate::api::foreign::PutBack;
-use crate::api::status::{NamespaceMigrationStatus, Pause, Plan, PlannedIngress, Rehearsal, RequestKind, StepProgress};
+use crate::api::status::{
+    Finding, NamespaceMigrationStatus, Pause, Plan, PlannedIngress, Rehearsal, RequestKind, StepProgress,
+};
+use crate::preflight;
 
 /// One pass over one migration.
 #[derive(Debug)]
@@ -28,6 +33,8 @@ pub struct Run<'a> {
     pub status: NamespaceMigrationStatus,
     /// What happened in this pass, for people.
     pub events: Vec<Event>,
+    /// What the checks before the move find, once somebody has asked.
+    found: OnceCell<Vec<Finding>>,
 }
 
 /// Something that happened, for `kubectl describe` and the log.
@@ -172,7 +179,17 @@ impl From<Wait> for Move {
     }
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// A pass that begins.
+    pub fn new(order: &'a Order, observed: &'a Observed, status: NamespaceMigrationStatus, now: Timestamp) -> Self {
+        Self { order, observed, now, status, events: vec![], found: OnceCell::new() }
+    }
+
+    /// What the checks before the move find in what was observed.
+    pub fn findings(&self) -> &[Finding] {
+        self.found.get_or_init(|| preflight::findings(self.order, self.observed))
+    }
+
     /// The Ingresses that move together. Empty before the plan is agreed.
     pub fn ingresses(&self) -> &[PlannedIngress] {
         self.status.plan.as_ref().map(|plan| plan.ingresses.as_slice()).unwrap_or_default()
@@ -261,19 +278,15 @@ impl Run<'_> {
     /// A wait because this cluster cannot be used, if it cannot.
     pub fn side_trouble(&self, side: Side) -> Option<Wait> {
         let view = self.view(side);
-        let reason = match (&view.reach, side) {
-            (Reach::Reachable, _) if view.unwatchable.is_some() => {
-                return view.unwatchable.as_ref().map(|why| unwatchable(side, why));
-            }
-            (Reach::Reachable, _) if view.synced => return None,
-            (Reach::Reachable | Reach::Unknown, _) => {
-                let message = format!("The namespace {} on the {side} is being listed.", self.order.namespace);
-                return Some(Wait::new(Reason::ConnectingToClusters, message));
-            }
-            (Reach::WrongCluster { .. }, _) => Reason::WrongCluster,
-            (Reach::Refused { .. }, _) => Reason::ClusterRefused,
-            (_, Side::Source) => Reason::SourceUnreachable,
-            (_, Side::Target) => Reason::TargetUnreachable,
+        let Some(reason) = view.reach.reason(side) else {
+            return match &view.unwatchable {
+                Some(why) if view.reach.is_reachable() => Some(unwatchable(side, why)),
+                _ if view.reach.is_reachable() && view.synced => None,
+                _ => {
+                    let message = format!("The namespace {} on the {side} is being listed.", self.order.namespace);
+                    Some(Wait::new(Reason::ConnectingToClusters, message))
+                }
+            };
         };
         let (pair, trouble) = (&self.order.pair, view.reach.trouble());
         let message = format!("The {side} cluster of ClusterPair {pair} {trouble}.{}", self.mistaken(side));

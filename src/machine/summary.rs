@@ -38,7 +38,6 @@ pub fn write(run: &mut Run<'_>, wait: &Wait) {
     }
     begin_first_stage(run);
     let wait = with_cause(run, wait);
-    note_in_pipeline(&mut run.status, &wait);
     write_wait(&mut run.status, &wait, run.now);
 }
 
@@ -268,13 +267,5 @@ fn begin_first_stage(run: &mut Run<'_>) {
     if run.status.stage_started_at.is_none() {
         run.status.stage_started_at = Some(seconds(run.now));
         begin_stage(run);
-    }
-}
-
-/// Writes what is waited for beside the current stage of the pipeline.
-pub fn note_in_pipeline(status: &mut NamespaceMigrationStatus, wait: &Wait) {
-    let stage = status.stage;
-    if let Some(entry) = stage_entry(status, stage) {
-        entry.message.clone_from(&wait.message);
     }
 }

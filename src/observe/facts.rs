@@ -1,13 +1,13 @@
 //! Objects as JSON become facts. Users' objects never pass through typed structs, which would drop what they do not know.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
 use crate::api::{OWNER_LABEL, STAMP_ANNOTATION};
-use crate::machine::observed::{IngressFacts, NamespaceFacts, WorkloadFacts};
+use crate::machine::observed::{IngressFacts, NamespaceFacts, ServiceFacts, WorkloadFacts};
 use crate::machine::stamp::Stamp;
 use crate::replicate;
 
@@ -50,7 +50,18 @@ pub fn workload(object: &DynamicObject, is_daemon_set: bool) -> WorkloadFacts {
         (number(&spec["replicas"], 1), number(&status["readyReplicas"], 0))
     };
     let observed = status["observedGeneration"].as_i64();
-    WorkloadFacts { desired, ready, current: observed == object.metadata.generation }
+    let labels = pairs(&spec["template"]["metadata"]["labels"]);
+    WorkloadFacts { desired, ready, current: observed == object.metadata.generation, labels }
+}
+
+/// Facts about a Service (v1).
+pub fn service(object: &DynamicObject) -> ServiceFacts {
+    ServiceFacts { selector: pairs(&object.data["spec"]["selector"]) }
+}
+
+fn pairs(value: &Value) -> BTreeMap<String, String> {
+    let entries = value.as_object().into_iter().flatten();
+    entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
 /// Names of the Ingress's backends.
@@ -141,5 +152,14 @@ mod tests {
         let daemons = json!({"metadata": {"generation": 1},
             "status": {"observedGeneration": 1, "desiredNumberScheduled": 3, "numberReady": 3}});
         assert!(workload(&object(daemons), true).is_ready());
+    }
+
+    #[test]
+    fn a_service_selects_the_pods_of_a_workload_by_their_labels() {
+        let selects = service(&object(json!({"metadata": {}, "spec": {"selector": {"app": "web"}}})));
+        let template = json!({"metadata": {"labels": {"app": "web", "tier": "front"}}});
+        let runs = workload(&object(json!({"metadata": {}, "spec": {"template": template}})), false);
+        assert!(selects.selector.iter().all(|(key, value)| runs.labels.get(key) == Some(value)));
+        assert!(service(&object(json!({"metadata": {}, "spec": {"externalName": "elsewhere"}}))).selector.is_empty());
     }
 }

@@ -6,23 +6,23 @@ mod secrets;
 
 use ring::hmac;
 
+use crate::cluster::home_rights::HomeRights;
 use crate::machine::Observed;
 use crate::machine::drive::Needs;
 use crate::machine::order::Order;
-use crate::machine::records::DnsView;
 use crate::site::Site;
 
 /// Everything that a decision may rest on. Only Secrets and rights cost requests, and only in the stages that need them.
-pub async fn observe(site: &Site, order: &Order, needs: &Needs, key: &hmac::Key) -> Observed {
+pub async fn observe(site: &Site, order: &Order, needs: &Needs, key: &hmac::Key, home: &HomeRights) -> Observed {
     let secrets = match needs.secrets.as_slice() {
         [] => None,
         names => Some(secrets::read(site, &order.namespace, names, key).await),
     };
     let (source, target) = (site.source.view(), site.target.view());
-    let mut observed =
-        Observed { source, target, secrets, health: site.health(), dns: DnsView::default(), in_front: None };
+    let (health, dns) = (site.health(), site.dns());
+    let mut observed = Observed { source, target, secrets, health, dns, ..Observed::default() };
     if needs.rights {
-        rights::add(site, order, &mut observed).await;
+        rights::add(site, order, home, &mut observed).await;
     }
     observed
 }

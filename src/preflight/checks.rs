@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::permissions::permissions;
-use super::{Check, Facts, Found, PERMISSIONS, identifier, moving};
+use super::{Check, Facts, Found, HOST_NOT_ALLOWED, PERMISSIONS, identifier, moving};
 use crate::machine::allowed;
 use crate::machine::observed::{IngressFacts, Side};
 use crate::machine::traffic::Weight;
@@ -21,7 +21,7 @@ pub(super) const CHAIN: [Check; 15] = [
     ("SharedHost", shared_host),
     ("UnknownCheckHost", unknown_check_host),
     ("WildcardHost", wildcard_host),
-    ("HostNotAllowed", host_not_allowed),
+    (HOST_NOT_ALLOWED, host_not_allowed),
     ("SourceWeightZero", source_weight_zero),
     ("TargetHosts", target_hosts),
     ("TargetHasUsers", target_has_users),

@@ -7,10 +7,13 @@ use crate::api::status::{Finding, Severity};
 use crate::machine::observed::{IngressFacts, Observed, Side};
 use crate::machine::order::Order;
 
-pub use permissions::lacks_rights;
+pub use permissions::{home_gap, lacks_rights};
 
 /// The name of the check of the operator's rights.
 pub const PERMISSIONS: &str = "Permissions";
+
+/// The name of the check of the hosts that the pair lets move.
+pub const HOST_NOT_ALLOWED: &str = "HostNotAllowed";
 
 /// What every check may look at.
 #[derive(Clone, Copy, Debug)]
@@ -43,11 +46,9 @@ fn is_seen(observed: &Observed) -> bool {
     [&observed.source, &observed.target].into_iter().all(|view| view.synced && view.unwatchable.is_none())
 }
 
-/// The same once the move has begun: what speaks of the weights that it began with is not asked any more.
-pub fn findings_under_way(order: &Order, observed: &Observed) -> Vec<Finding> {
-    let mut findings = findings(order, observed);
-    findings.retain(|finding| !checks::OF_THE_BEGINNING.contains(&finding.check.as_str()));
-    findings
+/// Whether it speaks of the weights that a move begins with; afterwards the weights are the move's own.
+pub fn is_of_the_beginning(finding: &Finding) -> bool {
+    checks::OF_THE_BEGINNING.contains(&finding.check.as_str())
 }
 
 fn finding(order: &Order, name: &str, found: Found) -> Finding {

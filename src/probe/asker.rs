@@ -1,11 +1,11 @@
 //! Asks one round of questions: each load balancer's name is resolved once, then everything is asked at its address.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv6Addr;
 
 use futures::StreamExt as _;
 
 use super::address::{AddressError, AddressPolicy, PinnedAddress};
+use super::entrance::Entrance;
 use super::http::{Answer, FailureKind, HttpProber, Probe, Scheme};
 use super::plan::{AT_A_TIME, ProbePlan, ProbeTarget};
 use crate::causes::whole;
@@ -66,31 +66,23 @@ struct Pins(BTreeMap<String, Result<PinnedAddress, Answer>>);
 impl Pins {
     async fn resolve(plan: &ProbePlan) -> Result<Self, String> {
         let policy = policy(plan)?;
-        let sides = plan.targets.iter().flat_map(|target| [&target.source_addresses, &target.target_addresses]);
-        let names: BTreeSet<_> = sides.flatten().filter_map(chosen).collect();
+        let sides = plan.targets.iter().flat_map(|target| [&target.source, &target.target]);
+        let names: BTreeSet<_> = sides.filter_map(Entrance::chosen).collect();
         let lookups: Vec<_> = names.into_iter().map(|name| pin(&policy, name, plan.timeout)).collect();
         Ok(Self(futures::stream::iter(lookups).buffer_unordered(AT_A_TIME).collect().await))
     }
 
     fn of(&self, target: &ProbeTarget, side: Side) -> Result<PinnedAddress, Answer> {
-        let addresses = side.pick(&target.source_addresses, &target.target_addresses);
-        let Some(addresses) = addresses else {
-            return Err(failed(FailureKind::NotAsked, format!("the {side} has not been seen yet")));
-        };
-        let Some(name) = chosen(addresses) else {
-            let message = format!("Ingress {} has no load balancer address on the {side}", target.ingress);
-            return Err(failed(FailureKind::Other, message));
+        let entrance = side.pick(&target.source, &target.target);
+        let Some(name) = entrance.chosen() else {
+            let kind = if *entrance == Entrance::NotSeen { FailureKind::NotAsked } else { FailureKind::Other };
+            return Err(failed(kind, entrance.trouble(&target.ingress, side)));
         };
         self.0
             .get(name)
             .cloned()
             .unwrap_or_else(|| Err(failed(FailureKind::NotAsked, format!("{name} was not resolved in this round"))))
     }
-}
-
-/// One address speaks for a load balancer; not an IPv6 one while there is another, because not every Pod can reach it.
-fn chosen(addresses: &BTreeSet<String>) -> Option<&String> {
-    addresses.iter().min_by_key(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
 fn policy(plan: &ProbePlan) -> Result<AddressPolicy, String> {
@@ -135,7 +127,9 @@ mod tests {
     use crate::probe::plan::Ports;
 
     fn plan(allowed: &[&str], source: Option<&[&str]>, target: Option<&[&str]>) -> ProbePlan {
-        let addresses = |names: Option<&[&str]>| names.map(|names| names.iter().map(ToString::to_string).collect());
+        let at = |names: Option<&[&str]>| {
+            names.map_or(Entrance::NotSeen, |names| Entrance::At(names.iter().map(ToString::to_string).collect()))
+        };
         ProbePlan {
             interval: Duration::from_secs(10),
             timeout: Duration::from_secs(5),
@@ -152,8 +146,8 @@ mod tests {
                 path: "/".into(),
                 has_certificate: false,
                 statuses: vec![],
-                source_addresses: addresses(source),
-                target_addresses: addresses(target),
+                source: at(source),
+                target: at(target),
             }],
         }
     }
@@ -173,14 +167,5 @@ mod tests {
         assert_eq!(kinds(plan(loopback, Some(&["127.0.0.1"]), None)).await, (Refused, NotAsked));
         assert_eq!(kinds(plan(loopback, Some(&["127.0.0.1"]), Some(&[]))).await, (Refused, Other));
         assert_eq!(kinds(plan(&[], Some(&["127.0.0.1"]), Some(&["169.254.169.254"]))).await, (NotAsked, NotAsked));
-    }
-
-    #[test]
-    fn an_ipv6_address_is_asked_only_when_there_is_no_other() {
-        let chosen = |names: &[&str]| chosen(&names.iter().map(ToString::to_string).collect()).cloned();
-        assert_eq!(chosen(&["2a05::1", "3.9.1.1"]).as_deref(), Some("3.9.1.1"));
-        assert_eq!(chosen(&["2a05::1", "lb.example"]).as_deref(), Some("lb.example"));
-        assert_eq!(chosen(&["2a05::1"]).as_deref(), Some("2a05::1"));
-        assert_eq!(chosen(&[]), None);
     }
 }

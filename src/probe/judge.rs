@@ -75,13 +75,13 @@ fn judge_target(question: &Question<'_>, expected: Option<&Expectation>, target:
         let verdict = if question.statuses.contains(status) { Verdict::Pass } else { Verdict::Fail };
         return Opinion::new(verdict, format!("{found}; expected one of {:?}", question.statuses));
     }
-    let says = if expected.is_some() { "answers" } else { "answered before" };
+    let when = if expected.is_some() { "the source answers" } else { "before it failed too, the source answered" };
     match expected.or(question.remembered) {
         None => Opinion::new(Verdict::Inconclusive, format!("{found}; the source does not say what to expect")),
         Some(expected) if expected.status == *status && expected.location == *location => {
             Opinion::new(Verdict::Pass, found)
         }
-        Some(expected) => Opinion::new(Verdict::Fail, format!("{found}; the source {says} {}", in_words(expected))),
+        Some(expected) => Opinion::new(Verdict::Fail, format!("{found}; {when} {}", in_words(expected))),
     }
 }
 

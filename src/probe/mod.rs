@@ -2,6 +2,7 @@
 
 pub mod address;
 mod asker;
+mod entrance;
 pub mod http;
 pub mod judge;
 pub mod plan;

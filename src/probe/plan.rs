@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::entrance::Entrance;
 use super::http::Scheme;
 use super::judge::Thresholds;
 use crate::api::cluster_pair::ClusterPairSpec;
@@ -58,10 +59,10 @@ pub struct ProbeTarget {
     pub has_certificate: bool,
     /// Status codes that pass. Empty: what the source answers.
     pub statuses: Vec<u16>,
-    /// Addresses, or host names, of the source's load balancer. None while the source has not been seen.
-    pub source_addresses: Option<BTreeSet<String>>,
-    /// Addresses, or host names, of the target's load balancer. None while the target has not been seen.
-    pub target_addresses: Option<BTreeSet<String>>,
+    /// The way into the source.
+    pub source: Entrance,
+    /// The way into the target.
+    pub target: Entrance,
 }
 
 /// Questions that are asked at a time: a namespace with many hosts must not open thousands of connections at once.
@@ -145,12 +146,6 @@ fn of_host(checks: &[Check], observed: &Observed, ingress: &str, host: &str) -> 
 }
 
 fn target(observed: &Observed, ingress: &str, host: &str, scheme: Scheme, path: &str, name: String) -> ProbeTarget {
-    // A cluster that has not been listed yet is not one without a load balancer.
-    let addresses = |side: Side| {
-        let view = observed.side(side);
-        let seen = view.ingresses.get(ingress).map(|facts| facts.addresses.clone());
-        seen.or_else(|| view.synced.then(BTreeSet::new))
-    };
     ProbeTarget {
         name,
         ingress: ingress.to_owned(),
@@ -159,8 +154,8 @@ fn target(observed: &Observed, ingress: &str, host: &str, scheme: Scheme, path: 
         path: path.to_owned(),
         has_certificate: has_certificate(observed, ingress, host),
         statuses: vec![],
-        source_addresses: addresses(Side::Source),
-        target_addresses: addresses(Side::Target),
+        source: Entrance::of(observed, ingress, Side::Source),
+        target: Entrance::of(observed, ingress, Side::Target),
     }
 }
 
@@ -176,12 +171,6 @@ mod tests {
     use super::*;
     use crate::machine::observed::{ClusterView, IngressFacts};
 
-    fn seen(synced: bool, ingresses: &[&str]) -> ClusterView {
-        let facts = || IngressFacts { addresses: ["192.0.2.1".to_owned()].into(), ..IngressFacts::default() };
-        let ingresses = ingresses.iter().map(|name| ((*name).to_owned(), facts())).collect();
-        ClusterView { synced, ingresses, ..ClusterView::default() }
-    }
-
     #[test]
     fn a_wildcard_certificate_covers_one_label_and_no_more() {
         let facts = IngressFacts { tls_hosts: ["*.shop.example".to_owned()].into(), ..IngressFacts::default() };
@@ -189,16 +178,5 @@ mod tests {
         let observed = Observed { source, ..Observed::default() };
         let covered = |host| has_certificate(&observed, "web", host);
         assert!(covered("a.shop.example") && !covered("a.b.shop.example") && !covered("shop.example"));
-    }
-
-    #[test]
-    fn a_cluster_that_was_not_listed_yet_is_not_one_without_a_load_balancer() {
-        let addresses = |view| {
-            let observed = Observed { target: view, ..Observed::default() };
-            target(&observed, "web", "a.example", Scheme::Http, "/", String::new()).target_addresses
-        };
-        assert_eq!(addresses(seen(false, &[])), None);
-        assert_eq!(addresses(seen(true, &[])), Some(BTreeSet::new()));
-        assert_eq!(addresses(seen(false, &["web"])), Some(["192.0.2.1".to_owned()].into()));
     }
 }

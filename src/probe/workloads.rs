@@ -36,8 +36,13 @@ mod tests {
     use crate::machine::observed::Reach;
 
     fn verdict_on(ready: i32, reach: Reach) -> Verdict {
-        let workload =
-            |ready| [("Deployment/web".to_owned(), WorkloadFacts { desired: 2, ready, current: true })].into();
+        let workload = |ready| {
+            [(
+                "Deployment/web".to_owned(),
+                WorkloadFacts { desired: 2, ready, current: true, ..WorkloadFacts::default() },
+            )]
+            .into()
+        };
         let source = ClusterView { workloads: workload(2), ..ClusterView::default() };
         let target = ClusterView { workloads: workload(ready), synced: true, reach, ..ClusterView::default() };
         opinions(&source, &target).remove(0).1.verdict

@@ -3,15 +3,18 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use kube_runtime::wait::{await_condition, conditions};
 use namespace_migration::api::pair_status::LeftoverSide;
-use namespace_migration::api::{ClusterPair, ClusterPairStatus, NamespaceMigration, Stage};
+use namespace_migration::api::{ClusterPair, ClusterPairStatus, NamespaceMigration, ROLLBACK_ANNOTATION, Stage};
+use rig::deploy::OPERATOR_NAMESPACE;
 use rig::progress::say;
-use rig::proxy::Faults;
+use rig::proxy::{ApiRequest, Faults, Phase};
 use rig::sample_app::Fault;
+use rig::sample_namespace::SECRET;
 use rig::setup::{Home, Options};
 use serde_json::json;
 
@@ -115,13 +118,13 @@ async fn epoch(shop: &Migration<'_>) -> Result<Option<i64>> {
 }
 
 /// Deletes it as a person does. Returns its UID.
-async fn delete(shop: &Migration<'_>) -> Result<String> {
+pub async fn delete(shop: &Migration<'_>) -> Result<String> {
     let uid = shop.now().await?.uid().context("a uid")?;
     shop.api().await?.delete(shop.name(), &DeleteParams::default()).await?;
     Ok(uid)
 }
 
-async fn gone(shop: &Migration<'_>, uid: String) -> Result<()> {
+pub async fn gone(shop: &Migration<'_>, uid: String) -> Result<()> {
     let waited = await_condition(shop.api().await?, shop.name(), conditions::is_deleted(&uid));
     match tokio::time::timeout(LIMIT, waited).await {
         Ok(waited) => Ok(waited.map(drop)?),
@@ -130,7 +133,7 @@ async fn gone(shop: &Migration<'_>, uid: String) -> Result<()> {
 }
 
 /// Long enough that there is a status to read, also on a busy machine whose operator waits 5 s for a hung cluster.
-fn short(name: &str) -> Options {
+pub fn short(name: &str) -> Options {
     Options { deletion_deadline: "15s", ..proxied(name) }
 }
 
@@ -161,24 +164,25 @@ fn says(pair: &ClusterPairStatus, kind: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_dead_target_is_owed_is_noted_in_its_pair_and_paid_when_it_is_back() -> Result<()> {
-    owes_the_target(short("owed"), Faults::refuse, false).await
+    owes_the_target(short("owed"), Faults::refuse, false, "Keep").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_hung_target_is_owed_is_noted_in_its_pair_and_paid_when_it_is_back() -> Result<()> {
-    owes_the_target(short("owed-hung"), Faults::hang, false).await
+    owes_the_target(short("owed-hung"), Faults::hang, false, "Keep").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_dead_target_is_owed_is_paid_by_the_operators_next_process_too() -> Result<()> {
-    owes_the_target(short("owed-restart"), Faults::refuse, true).await
+async fn what_a_dead_target_is_owed_is_paid_and_removed_by_the_operators_next_process_too() -> Result<()> {
+    owes_the_target(short("owed-restart"), Faults::refuse, true, "Remove").await
 }
 
-async fn owes_the_target(options: Options, disturb: impl Fn(&Faults), restart: bool) -> Result<()> {
+async fn owes_the_target(options: Options, disturb: impl Fn(&Faults), restart: bool, objects: &str) -> Result<()> {
     let scene = Scene::open(options).await?;
     let name = scene.setup.name();
     until_pair(&scene, "an idle pair", |pair| says(pair, "Ready") == "Unknown NotInUse").await?;
-    let shop = scene.migration(name).steps(&[(10, "10m"), (100, "1s")]).begin().await?;
+    let draft = scene.migration(name).steps(&[(10, "10m"), (100, "1s")]);
+    let shop = draft.spec("/rollback", json!({"objects": objects})).begin().await?;
     shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
     let ready = until_pair(&scene, "a pair that is ready", |pair| says(pair, "Ready") == "True Reachable").await?;
     for cluster in [&ready.source, &ready.target] {
@@ -192,27 +196,92 @@ async fn owes_the_target(options: Options, disturb: impl Fn(&Faults), restart: b
     until_pair(&scene, "a dead target", |pair| says(pair, "TargetReachable") == "False TargetUnreachable").await?;
     gone(&shop, uid).await?;
 
-    let owing = until_pair(&scene, "one leftover", |pair| pair.leftover_count == 1).await?;
+    let owing = until_pair(&scene, "one leftover", |pair| pair.leftovers.len() == 1).await?;
     let left = owing.leftovers.first().context("a leftover")?;
     ensure!((left.side, left.weight, left.epoch) == (LeftoverSide::Target, 0, 2), "{left:?}");
     ensure!((&*left.namespace, &*left.ingress) == (name, name) && left.why.contains("does not answer"), "{left:?}");
-    scene.until_metric(&format!(r#"nsmig_leftovers{{pair="{name}"}} 1"#)).await?;
+    let owed: Vec<_> = owing.leftover_objects.iter().map(|left| (left.kind.as_str(), left.name.as_str())).collect();
+    let made = [("Ingress", name), ("Secret", SECRET)];
+    ensure!(owed == if objects == "Remove" { made.to_vec() } else { vec![] }, "{owed:?}");
+    let owed = 1 + owed.len();
+    scene.until_metric(&format!(r#"nsmig_leftovers{{pair="{name}"}} {owed}"#)).await?;
     ensure!(shop.weights().await? == [Some(100), Some(10)], "{:?}", shop.weights().await?);
     if restart {
         scene.crash_and_restart().await?;
-        ensure!(pair(&scene).await?.leftovers == owing.leftovers, "a restart changed what is owed");
+        let after = pair(&scene).await?;
+        ensure!(after.leftovers == owing.leftovers, "a restart changed what is owed");
+        ensure!(after.leftover_objects == owing.leftover_objects, "a restart changed what is owed");
     }
     faults.healthy();
     // The source's last stamp is paid before the restart.
-    is_paid(&scene, &shop, if restart { 1 } else { 2 }).await
+    let removed = objects == "Remove";
+    is_paid(&scene, &shop, if restart { owed } else { owed + 1 }, if removed { None } else { Some(0) }).await?;
+    let secrets: Api<Secret> = Api::namespaced(scene.world.target().admin_client()?, name);
+    ensure!(secrets.get_opt(SECRET).await?.is_none() == removed, "rollback.objects is {objects}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_leftover_waits_follows_the_trouble_of_its_cluster() -> Result<()> {
+    let scene = Scene::open(short("owed-why")).await?;
+    let shop = scene.migration("owed-why").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
+    shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    let faults = scene.setup.target_faults().context("a proxy before the target")?;
+    faults.refuse();
+    gone(&shop, delete(&shop).await?).await?;
+    let owes = |reason: &'static str| {
+        move |pair: &ClusterPairStatus| {
+            pair.leftovers.iter().any(|left| left.side == LeftoverSide::Target && left.reason == reason)
+        }
+    };
+    let first = until_pair(&scene, "a target that does not answer", owes("TargetUnreachable")).await?;
+    // The cluster is back, but the connection was taken away meanwhile.
+    let secrets: Api<Secret> = Api::namespaced(scene.home().await?.admin_client()?, OPERATOR_NAMESPACE);
+    let kubeconfig = scene.setup.kubeconfig_secret("target");
+    let mut taken = secrets.get(&kubeconfig).await?;
+    secrets.delete(&kubeconfig, &DeleteParams::default()).await?;
+    let second = until_pair(&scene, "a connection that is refused", owes("ClusterRefused")).await?;
+    let why = |pair: &ClusterPairStatus| pair.leftovers.last().map(|left| (left.why.clone(), left.since.clone()));
+    ensure!(why(&second).is_some_and(|(why, _)| why.contains(&kubeconfig)), "{second:?}");
+    ensure!(why(&first).map(|(_, since)| since) == why(&second).map(|(_, since)| since), "{first:?}, {second:?}");
+    told_about_the_pair(&scene, &["LeftOver"]).await?;
+    faults.healthy();
+    taken.metadata = ObjectMeta { name: Some(kubeconfig), ..ObjectMeta::default() };
+    secrets.create(&PostParams::default(), &taken).await?;
+    is_paid(&scene, &shop, 2, Some(0)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_from_the_end_that_died_after_its_first_write_is_ended_though_the_object_was_deleted() -> Result<()>
+{
+    let scene = Scene::open(proxied("back-from-end")).await?;
+    let shop = scene.migration("back-from-end").begin().await?;
+    shop.until("its release", |found| ended(found, Stage::Completed)).await?;
+    let faults = scene.setup.source_faults().context("a proxy before the source")?;
+    let operator = std::sync::Arc::clone(&scene.operator);
+    let (tell, killed) = tokio::sync::oneshot::channel();
+    let first_write = |request: &ApiRequest| request.is_write_of("ingresses", "back-from-end");
+    faults.on_matching_write(first_write, 1, Phase::AfterCommit, |_| async move {
+        operator.lock().await.sigkill().await.expect("the operator can be killed");
+        // A test that has ended in between does not ask any more.
+        let _ = tell.send(());
+    });
+    shop.annotate(ROLLBACK_ANNOTATION, Some("back")).await?;
+    tokio::time::timeout(LIMIT, killed).await.context("the operator made no such write")??;
+    let uid = delete(&shop).await?;
+    ensure!(!shop.now().await?.finalizers().is_empty(), "it was not held before its first write");
+    scene.crash_and_restart().await?;
+    gone(&shop, uid).await?;
+    ensure!(shop.weights().await? == [Some(100), Some(0)], "{:?}", shop.sequence().await?);
+    shop.keeps_its_promises().await
 }
 
 /// So many leftovers were paid by this process, nothing is owed, nothing is connected, and both sides carry the last stamp.
-async fn is_paid(scene: &Scene, shop: &Migration<'_>, count: usize) -> Result<()> {
-    let idle = |pair: &ClusterPairStatus| pair.leftovers.is_empty() && says(pair, "Ready") == "Unknown NotInUse";
+async fn is_paid(scene: &Scene, shop: &Migration<'_>, count: usize, target: Option<i32>) -> Result<()> {
+    let idle = |pair: &ClusterPairStatus| pair.leftover_count == 0 && says(pair, "Ready") == "Unknown NotInUse";
     let paid = until_pair(scene, "a pair that owes nothing", idle).await?;
-    ensure!(paid.leftover_count == 0, "{paid:?}");
-    ensure!(shop.weights().await? == [Some(100), Some(0)], "{:?}", shop.weights().await?);
+    ensure!(paid.leftovers.is_empty() && paid.leftover_objects.is_empty(), "{paid:?}");
+    ensure!(shop.weights().await? == [Some(100), target], "{:?}", shop.weights().await?);
     let writes = shop.weight_writes().await?;
     for cluster in ["source", "target"] {
         let last = writes.iter().rfind(|write| write.cluster == cluster).context("a write")?;
@@ -261,7 +330,7 @@ async fn a_dead_source_that_has_weight_0_is_owed_its_100_before_the_target_its_0
     scene.calls_to("source", 2).await?;
     ensure!(shop.weights().await? == [Some(0), Some(100)], "two zeros would be an even split");
     faults.healthy();
-    is_paid(&scene, &shop, 2).await
+    is_paid(&scene, &shop, 2, Some(0)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use kube::api::{Patch, PatchParams};
-use namespace_migration::api::{NamespaceMigration, NamespaceMigrationStatus, Stage};
+use namespace_migration::api::{FIELD_MANAGER, NamespaceMigration, NamespaceMigrationStatus, Stage};
 use rig::sample_app::Fault;
 use serde_json::{Value, json};
 
@@ -43,6 +43,10 @@ async fn a_forged_status_moves_nobody_and_the_true_one_is_written_again() -> Res
     forge(&shop, &json!({ "status": null })).await?;
     restored(&shop, "nothing: it was removed", is_true).await?;
     shop.event("ForeignStatus").await?;
+    for (asked, status) in forgeries() {
+        forge_as(&shop, FIELD_MANAGER, &json!({ "status": status })).await?;
+        restored(&shop, &format!("{asked}, under our name"), is_true).await?;
+    }
 
     for (asked, status) in forgeries() {
         scene.operator.lock().await.sigkill().await?;
@@ -82,7 +86,12 @@ async fn an_end_that_was_forged_before_the_beginning_is_not_believed() -> Result
 
 /// Writes a status as somebody with the right to, who is not the operator.
 async fn forge(shop: &Migration<'_>, patch: &Value) -> Result<NamespaceMigration> {
-    let params = PatchParams { field_manager: Some("somebody".to_owned()), ..PatchParams::default() };
+    forge_as(shop, "somebody", patch).await
+}
+
+/// The same under the name of a field manager that anybody can choose.
+async fn forge_as(shop: &Migration<'_>, manager: &str, patch: &Value) -> Result<NamespaceMigration> {
+    let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
     Ok(shop.api().await?.patch_status(shop.name(), &params, &Patch::Merge(patch)).await?)
 }
 
@@ -94,7 +103,10 @@ async fn restored(
 ) -> Result<()> {
     let restored = |found: &NamespaceMigration| {
         let managers = found.metadata.managed_fields.iter().flatten();
-        let foreign = managers.filter(|entry| entry.manager.as_deref() == Some("somebody")).count();
+        let updates = managers.filter(|entry| {
+            entry.subresource.as_deref() == Some("status") && entry.operation.as_deref() == Some("Update")
+        });
+        let foreign = updates.count();
         foreign == 0 && holds_step(found, 1) && found.status.as_ref().is_some_and(&is_true)
     };
     shop.until(&format!("the true status after {asked:?}"), restored).await?;

@@ -3,9 +3,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
 use namespace_migration::api::status::{RequestKind, RequestOutcome};
 use namespace_migration::api::{NamespaceMigration, PAUSED_ANNOTATION, RETRY_ANNOTATION, ROLLBACK_ANNOTATION, Stage};
-use rig::proxy::{ApiRequest, Held, Phase};
+use rig::deploy::OPERATOR_NAMESPACE;
+use rig::proxy::{ApiRequest, Faults, Held, Phase};
+use rig::weight_history::Stamp;
 use serde_json::json;
 
 use crate::scene::{LIMIT, Migration, Scene, cause_of, holds_step, proxied};
@@ -44,6 +49,35 @@ async fn a_pause_takes_effect_while_a_write_hangs_and_the_write_comes_too_late()
     shop.keeps_its_promises().await
 }
 
+/// Below the time that a read before a write is given: the pause is told before the target's fence is given up.
+const BEFORE_ANY_READ_IS_GIVEN_UP: Duration = Duration::from_secs(4);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_is_told_while_the_whole_target_hangs_and_its_fence_follows() -> Result<()> {
+    let scene = Scene::open(proxied("hurry-hung")).await?;
+    let shop = scene.migration("hurry-hung").steps(&[(50, "10m"), (100, "1s")]).begin().await?;
+    shop.until("the first step held", |found| holds_step(found, 1)).await?;
+    let faults = scene.setup.target_faults().context("a proxy before the target")?;
+    Faults::hang(&faults);
+    let asked = Instant::now();
+    shop.annotate(PAUSED_ANNOTATION, Some("")).await?;
+    shop.waits("Paused").await?;
+    println!("paused {:?} after it was asked for, while the whole target hung", asked.elapsed());
+    ensure!(asked.elapsed() < BEFORE_ANY_READ_IS_GIVEN_UP, "it took {:?}", asked.elapsed());
+    let unfenced = |found: &NamespaceMigration| {
+        found
+            .status
+            .as_ref()
+            .is_some_and(|status| status.message.contains("The fence on the target is not written yet"))
+    };
+    shop.until("what is not fenced yet", unfenced).await?;
+    faults.healthy();
+    let fenced = async || Ok((shop.fences().await? == [2, 2]).then_some(()));
+    scene.eventually("a fence on both sides", fenced).await?;
+    shop.annotate(PAUSED_ANNOTATION, None).await?;
+    shop.keeps_its_promises().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_requested_rollback_takes_effect_while_a_write_hangs_and_the_write_comes_too_late() -> Result<()> {
     let scene = Scene::open(proxied("hurry-back")).await?;
@@ -58,12 +92,82 @@ async fn a_requested_rollback_takes_effect_while_a_write_hangs_and_the_write_com
     shop.keeps_its_promises().await
 }
 
-async fn comes_too_late(shop: &Migration<'_>, held: &mut Held, weights: [i32; 2]) -> Result<()> {
-    let before = shop.history().await?.len();
+impl Migration<'_> {
+    /// The epochs that are stamped last on source and target.
+    async fn fences(&self) -> Result<[i64; 2]> {
+        let history = self.history().await?;
+        let last = history.last().context("a write")?;
+        let epoch =
+            |stamps: &std::collections::BTreeMap<String, Stamp>| stamps.get(self.name()).map_or(0, |stamp| stamp.epoch);
+        Ok([epoch(&last.source_stamps), epoch(&last.target_stamps)])
+    }
+}
+
+/// A raised attempt is in no hurry: it moves nothing while a write hangs, and begins when a rollback has ended the attempt.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_is_raised_while_a_write_hangs_begins_after_the_rollback_and_the_write_comes_too_late()
+-> Result<()> {
+    let scene = Scene::open(proxied("hurry-attempt")).await?;
+    let (shop, mut held) = hanging(&scene, "hurry-attempt").await?;
+    shop.change(json!({"attempt": 2})).await?;
+    shop.annotate(ROLLBACK_ANNOTATION, Some("incident")).await?;
+    let asked = Instant::now();
+    let second = |found: &NamespaceMigration| found.status.as_ref().is_some_and(|status| status.attempt == 2);
+    let next = shop.until("attempt 2", second).await?;
+    println!("attempt 2 began {:?} after the rollback was asked for, while a write hung", asked.elapsed());
+    let ended: Vec<_> = next.status.iter().flat_map(|status| &status.history).map(|past| past.stage).collect();
+    ensure!(ended == [Stage::RolledBack], "{ended:?}");
     held.release();
     let answer = held.status(LIMIT).await?;
     ensure!(answer.as_u16() == 409, "the API server answered {answer} to the late write, expected 409");
-    ensure!(shop.history().await?.len() == before, "the late write changed something");
+    shop.ends(Stage::Completed).await?;
+    shop.keeps_its_promises().await
+}
+
+/// The kubeconfig's Secret has changed, and the home cluster does not answer when it is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_takes_effect_while_the_read_of_the_kubeconfigs_secret_hangs() -> Result<()> {
+    let scene = Scene::open(proxied("hurry-secret")).await?;
+    let shop = scene.migration("hurry-secret").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
+    shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    let name = scene.setup.kubeconfig_secret("target");
+    let secrets: Api<Secret> = Api::namespaced(scene.home().await?.admin_client()?, OPERATOR_NAMESPACE);
+    let faults = scene.setup.home_faults().context("a proxy before the home")?;
+    let wanted = name.clone();
+    let mut held = faults.delay_matching_read(move |request| {
+        request.verb == "get" && request.resource == "secrets" && request.name == wanted
+    });
+    let touched = Patch::Merge(json!({"metadata": {"annotations": {"touched": "by the platform team"}}}));
+    secrets.patch(&name, &PatchParams::default(), &touched).await?;
+    held.caught(LIMIT).await?;
+
+    let asked = Instant::now();
+    shop.annotate(PAUSED_ANNOTATION, Some("")).await?;
+    shop.waits("Paused").await?;
+    println!("paused {:?} after it was asked for, while the read of a Secret hung", asked.elapsed());
+    ensure!(asked.elapsed() < SOON, "it took {:?}", asked.elapsed());
+    let fenced = async || {
+        let history = shop.history().await?;
+        let stamps = history.last().map(|last| last.source_stamps.values().chain(last.target_stamps.values()));
+        Ok(stamps.into_iter().flatten().all(|stamp| stamp.epoch == 2).then_some(()))
+    };
+    scene.eventually("the fences of the pause", fenced).await?;
+    ensure!(shop.weights().await? == [Some(90), Some(10)], "{:?}", shop.weights().await?);
+    held.release();
+    shop.change(json!({"traffic": {"upTo": 0}})).await?;
+    shop.annotate(PAUSED_ANNOTATION, None).await?;
+    shop.waits("AtCeiling").await?;
+    ensure!(shop.weights().await? == [Some(100), Some(0)], "{:?}", shop.weights().await?);
+    shop.keeps_its_promises().await
+}
+
+async fn comes_too_late(shop: &Migration<'_>, held: &mut Held, weights: [i32; 2]) -> Result<()> {
+    // The fence of the other side may still be on its way: it keeps the weight.
+    let before = shop.sequence().await?;
+    held.release();
+    let answer = held.status(LIMIT).await?;
+    ensure!(answer.as_u16() == 409, "the API server answered {answer} to the late write, expected 409");
+    ensure!(shop.sequence().await? == before, "the late write moved users");
     ensure!(shop.weights().await? == weights.map(Some), "{:?}", shop.weights().await?);
     Ok(())
 }

@@ -5,6 +5,7 @@
 mod account;
 mod asking;
 mod draft;
+mod looks;
 mod promises;
 mod watching;
 
@@ -154,7 +155,11 @@ impl Migration<'_> {
         let seen = |found: Option<&NamespaceMigration>| found.is_some_and(&wanted);
         let waited = tokio::time::timeout(LIMIT, await_condition(self.api().await?, self.name(), seen)).await;
         match waited {
-            Ok(found) => found?.with_context(|| format!("NamespaceMigration {} is gone", self.name())),
+            Ok(found) => {
+                let found = found?.with_context(|| format!("NamespaceMigration {} is gone", self.name()))?;
+                self.keep_looks(&found).await?;
+                Ok(found)
+            }
             Err(_) => Err(self.account(&format!("{what} did not happen within {LIMIT:?}")).await),
         }
     }

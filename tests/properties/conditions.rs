@@ -6,9 +6,10 @@ use jiff::SignedDuration;
 use namespace_migration::api::Stage;
 use namespace_migration::api::duration::DurationText;
 use namespace_migration::api::status::{NamespaceMigrationStatus, StepPhase};
+use namespace_migration::machine::controls::Controls;
 use namespace_migration::machine::health::Verdict;
 use namespace_migration::machine::order::OrderError;
-use namespace_migration::machine::{Side, reject};
+use namespace_migration::machine::{Asked, Side, reject};
 use serde_json::json;
 
 use crate::planted::at;
@@ -109,14 +110,16 @@ fn the_summaries_follow_the_table() {
 fn a_spec_that_cannot_be_used_is_stalled_and_says_why() {
     let source = DurationText::from("ten minutes").span().unwrap_err();
     let error = OrderError::Duration { object: "NamespaceMigration shop/shop".into(), field: "spec.bake.for", source };
+    let controls = Controls::default();
+    let asked = |generation| Asked { generation, attempt: 1, controls: &controls };
     let mut world = World::new();
-    let rejected = reject(&world.status, (1, 1), &error, world.now);
+    let rejected = reject(&world.status, &asked(1), &error, world.now);
     world.save(&rejected.status);
     assert_eq!(row(&world), ("UFTUF".to_owned(), "Failed"));
     let said = "NamespaceMigration shop/shop has a spec.bake.for that cannot be read: \"ten minutes\" is not a duration; write one like 90s, 10m or 1h30m.";
     assert_eq!(world.status.message, said);
     world.run_until(Stage::Completed);
-    let rejected = reject(&world.status, (world.status.observed_generation, 1), &error, world.now);
+    let rejected = reject(&world.status, &asked(world.status.observed_generation), &error, world.now);
     assert_eq!(rejected.status, world.status, "a completed migration does not care");
 }
 

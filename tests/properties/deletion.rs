@@ -1,12 +1,13 @@
 //! Deletion in mid-way: what each policy does to the weights, what it waits for, and that the object goes.
 
 use jiff::SignedDuration;
-use namespace_migration::api::Stage;
 use namespace_migration::api::status::StepPhase;
+use namespace_migration::api::{ROLLBACK_ANNOTATION, Stage};
 use namespace_migration::machine::health::Verdict;
 use namespace_migration::machine::{Effect, Side, needs};
 use serde_json::json;
 
+use crate::controls::every_stage;
 use crate::executor::{Bug, Faults};
 use crate::planted::at;
 use crate::recording::{broken_promise, texts};
@@ -71,11 +72,35 @@ fn a_finalizer_that_somebody_removed_is_put_back_before_the_next_forward_write()
 }
 
 #[test]
+fn a_rollback_of_one_that_had_completed_holds_the_object_before_its_first_write() {
+    let mut world = World::new();
+    world.run_until(Stage::Completed);
+    world.annotate(ROLLBACK_ANNOTATION, Some("back"));
+    let decision = world.look();
+    assert_eq!((decision.status.stage, &decision.effects[0]), (Stage::RollingBack, &Effect::Hold));
+    assert!(decision.effects.len() > 1);
+    // The process dies after its first write, and somebody deletes the object: everything still goes back.
+    world.pass_with(&Faults { crash_after: Some(1), ..Faults::default() });
+    let mut world = deleted(world, "Rollback");
+    assert!(!world.gone);
+    until_gone(&mut world);
+    assert_eq!(weights(&world), (Some(100), Some(0)));
+}
+
+#[test]
+fn nothing_stands_before_the_writes_of_a_rollback_of_one_that_runs() {
+    let mut world = shifting();
+    world.strip_finalizer();
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    let effects = world.look().effects;
+    assert_eq!(effects.iter().position(|effect| *effect == Effect::Hold), Some(effects.len() - 1));
+}
+
+#[test]
 fn deleting_it_before_the_first_write_lets_it_go_at_once() {
-    for mut world in [World::new(), World::with(json!({"preflight": {"acknowledge": []}}))] {
-        world.pass();
+    for (stage, world) in every_stage().into_iter().filter(|(stage, _)| *stage <= Stage::Preflight) {
         let world = deleted(world, "Rollback");
-        assert!(world.gone && world.writes.iter().all(|write| !write.ours) || world.order.deletion.held);
+        assert!(world.gone && world.writes.is_empty() && world.debts.is_empty(), "{stage}: {:?}", says(&world));
     }
 }
 
@@ -93,7 +118,7 @@ fn rollback_takes_everything_back_first_and_says_why() {
         until_gone(&mut world);
         assert_eq!((world.status.stage, world.source.weight("web")), (Stage::RolledBack, Some(100)));
         assert_eq!(world.target.weight("web").unwrap_or(0), 0);
-        assert_eq!((world.leftovers.len(), broken_promise(&world.writes)), (0, None));
+        assert_eq!((world.debts.weights.len(), broken_promise(&world.writes)), (0, None));
     }
 }
 
@@ -112,7 +137,9 @@ fn a_deletion_says_what_it_waits_for_until_when_and_the_way_out() {
          The migration was deleted in ShiftTraffic, and spec.deletionPolicy is Rollback."
     );
     assert_eq!(message, said);
-    let unblock = format!("Bring the target's API server back; the write is tried again by itself. {OVERRIDE}");
+    let bring = "Bring the target's API server back; the write is tried again by itself. If it is lost, delete the DNS records with the \
+                 set identifier web-shop-green by hand.";
+    let unblock = format!("{bring} {OVERRIDE}");
     assert_eq!(world.status.unblock, unblock);
     assert_eq!(world.look().wake_at, Some(deadline));
 }
@@ -133,16 +160,16 @@ fn dead_target(bug: Option<Bug>) -> World {
 fn what_a_dead_target_is_owed_is_noted_at_the_deadline_and_paid_when_it_is_back() {
     let mut world = dead_target(None);
     let owed: Vec<_> =
-        world.leftovers.iter().map(|left| (left.cluster(), left.weight, left.epoch, left.why.as_str())).collect();
+        world.debts.weights.iter().map(|left| (left.cluster(), left.weight, left.epoch, left.why.as_str())).collect();
     let why = "The target does not answer: connection refused.";
     assert_eq!(owed.len(), 2, "{owed:?}");
     assert_eq!(owed[1], (Side::Target, 0, 2, why));
     world.pay();
-    let left: Vec<_> = world.leftovers.iter().map(namespace_migration::api::Leftover::cluster).collect();
+    let left: Vec<_> = world.debts.weights.iter().map(namespace_migration::api::Leftover::cluster).collect();
     assert_eq!(left, [Side::Target], "the source is there: its last stamp is written at once");
     world.reachable(Side::Target);
     world.pay();
-    assert_eq!((world.leftovers.len(), weights(&world)), (0, (Some(100), Some(0))));
+    assert_eq!((world.debts.weights.len(), weights(&world)), (0, (Some(100), Some(0))));
     assert_eq!(broken_promise(&world.writes), None);
 }
 
@@ -177,14 +204,14 @@ fn a_dead_source_that_may_be_at_0_is_owed_its_100_before_the_target_its_0() {
 fn a_debt_is_cancelled_when_a_new_migration_of_that_name_has_begun_a_newer_epoch() {
     let mut world = dead_target(None);
     world.reachable(Side::Target);
-    let debts = world.leftovers.clone();
+    let debts = world.debts.weights.clone();
     world.create_anew();
     world.edit(&json!({"attempt": 2}));
     world.run_while(|status| (status.attempt, status.stage) != (2, Stage::Bake));
-    assert_eq!(world.leftovers, debts, "nobody has paid");
+    assert_eq!(world.debts.weights, debts, "nobody has paid");
     let before = world.writes.len();
     world.pay();
-    assert_eq!((world.leftovers.len(), world.writes.len()), (0, before));
+    assert_eq!((world.debts.weights.len(), world.writes.len()), (0, before));
     assert_eq!(weights(&world), (Some(0), Some(100)));
 }
 
@@ -212,8 +239,14 @@ fn a_freeze_waits_for_a_dead_side_until_the_deadline_and_then_lets_go() {
     assert_eq!((stage, reason), (Stage::ShiftTraffic, "Freezing"));
     assert!(message.contains("does not answer") && world.status.unblock.ends_with(OVERRIDE), "{message}");
     world.advance(SignedDuration::from_mins(16));
-    world.pass();
+    let last = world.pass();
     assert_eq!((world.gone, weights(&world)), (true, (Some(90), Some(10))));
+    let said = "The weights stay and the object is let go, as spec.deletionPolicy Freeze asks. Without the new stamp: Ingress web on \
+                the target, which does not answer: connection refused. When the target is back, nothing is written there: the \
+                weight is the one of before, under a stamp that does not refuse a write which this migration had sent before. \
+                Compare it then; a migration of the same name goes on from it.";
+    assert_eq!(world.status.message, said);
+    assert!(last.events.iter().any(|event| event.warning && event.note == said), "{:?}", last.events);
 }
 
 #[test]
@@ -239,7 +272,7 @@ fn orphan_lets_go_at_once_without_looking_at_a_cluster_also_when_it_is_asked_for
         assert!(!needs(&world.order, &world.status).clusters);
         world.pass();
         assert_eq!((world.gone, weights(&world)), (true, (Some(90), Some(10))));
-        assert_eq!((world.status.reason.as_str(), world.leftovers.len()), ("Orphaned", 0));
+        assert_eq!((world.status.reason.as_str(), world.debts.weights.len()), ("Orphaned", 0));
     }
 }
 

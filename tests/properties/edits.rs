@@ -151,3 +151,42 @@ fn an_ingress_that_has_come_since_may_be_left_out_at_any_time() {
     world.edit(&json!({"ingresses": {"exclude": ["late"]}}));
     world.run_until(Stage::Completed);
 }
+
+#[test]
+fn the_hold_of_the_step_under_way_stays_and_status_says_so() {
+    let mut world = at(1, StepPhase::Holding);
+    let held = world.status.plan.as_ref().unwrap().steps[1].hold.clone();
+    let step = |weight: i32, hold: &str| json!({"weight": weight, "hold": hold});
+    let steps = [step(1, "10m"), step(10, "1m"), step(50, "30m"), step(100, "1h")];
+    world.edit(&json!({"traffic": {"steps": steps}}));
+    world.pass();
+    let said = format!(
+        "spec.traffic.steps gives 10 percent a hold of 1m, but that step is under way: it is held for {held}, as when it began."
+    );
+    assert_eq!(deferred(&world), [("spec.traffic.steps", said.as_str())]);
+}
+
+#[test]
+fn a_new_step_in_the_bake_is_told_to_come_too_late() {
+    let mut world = World::new();
+    world.run_until(Stage::Bake);
+    world.edit(&steps(&[1, 10, 50, 60, 100], "1m"));
+    world.pass();
+    let said = "spec.traffic.steps has a new step, 60 percent, but every step of the plan has been held: it counts when \
+                spec.traffic.upTo is lowered, or in the next attempt.";
+    assert_eq!(deferred(&world), [("spec.traffic.steps", said)]);
+}
+
+#[test]
+fn a_raised_attempt_is_told_to_wait_in_every_stage_that_has_not_ended() {
+    for (stage, mut world) in every_stage() {
+        world.edit(&json!({"attempt": 2}));
+        world.pass();
+        let told = deferred(&world);
+        let [(field, message)] = told[..] else { panic!("{stage}: {told:?}") };
+        assert!(
+            field == "spec.attempt" && message.ends_with("To end it now, request a rollback."),
+            "{stage}: {message}"
+        );
+    }
+}

@@ -92,7 +92,7 @@ impl World {
 
     /// Whether the effect is done. A request without an answer has failed, whatever becomes of it.
     fn carry_out(&mut self, effect: &Effect, faults: &Faults, delayed: bool, allowed: Allowed) -> bool {
-        if effect.side().is_some_and(|side| !self.side(side).reach.is_reachable()) {
+        if effect.side().is_some_and(|side| !self.side(side).answers()) {
             return false;
         }
         match effect {
@@ -213,7 +213,8 @@ impl World {
         true
     }
 
-    fn remove(&mut self, removal: &Removal) -> bool {
+    /// Whether it is gone, or was never there.
+    pub fn remove(&mut self, removal: &Removal) -> bool {
         let (name, target) = (&removal.name, &self.target);
         let found = match removal.kind {
             RemovableKind::Ingress => target.ingresses.get(name).map(|facts| (&facts.uid, &facts.created_by)),

@@ -260,7 +260,7 @@ pub fn drain(world: &mut World) -> Result<(), String> {
 
 /// A deleted migration owes nothing once everything works again.
 fn paid(world: &World) -> Result<(), String> {
-    let left = world.leftovers.iter().map(|left| format!("{} {}", left.cluster(), left.ingress));
+    let left = world.debts.weights.iter().map(|left| format!("{} {}", left.cluster(), left.ingress));
     let left: Vec<_> = left.collect();
     if left.is_empty() { Ok(()) } else { Err(format!("what was left over is not paid: {left:?}")) }
 }

@@ -31,6 +31,7 @@ mod requests;
 mod served;
 mod world;
 
+mod debts;
 mod deletion;
 mod edits;
 mod interleavings;

@@ -1,14 +1,18 @@
 //! The migration object and the pair's leftovers in the fake world: held, deleted, released, paid, made anew.
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use namespace_migration::api::LeftoverObject;
 use namespace_migration::api::status::NamespaceMigrationStatus;
-use namespace_migration::machine::debt::{self, Other, Settlement, look, waits_for_source};
+use namespace_migration::machine::debt::removal::{self, When};
+use namespace_migration::machine::debt::{Other, Settlement, look, waits_for_source};
 use namespace_migration::machine::permit::Live;
 use namespace_migration::machine::{Effect, Side};
 use serde_json::json;
 
 use crate::executor::{Allowed, Bug, Faults, InFlight};
 use crate::recording::Change;
-use crate::world::World;
+use crate::world::{SETTLE, World};
 
 impl World {
     /// Somebody deletes the object. Without our finalizer it is gone.
@@ -49,7 +53,7 @@ impl World {
             Effect::Hold if self.order.deletion.is_asked() => return false,
             Effect::Hold => self.order.deletion.held = true,
             Effect::Owe(_) if faults.bug == Some(Bug::ForgetsTheDebt) => {}
-            Effect::Owe(new) => self.leftovers = debt::with(&self.leftovers, new),
+            Effect::Owe(new) => self.debts = self.debts.with(new),
             _ => self.strip_finalizer(),
         }
         true
@@ -58,18 +62,58 @@ impl World {
     /// A pass over the pair: sources first.
     pub fn pay(&mut self) {
         for side in [Side::Source, Side::Target] {
-            for due in self.leftovers.clone() {
-                if due.cluster() == side && !waits_for_source(&due, &self.leftovers) && self.settle_debt(&due.write()) {
-                    self.leftovers.retain(|left| *left != due);
+            for due in self.debts.weights.clone() {
+                let waits = due.cluster() != side || waits_for_source(&due, &self.debts.weights);
+                if !waits && self.settle_debt(&due.write()) {
+                    self.debts.weights.retain(|left| *left != due);
                 }
             }
         }
+        for due in self.debts.objects.clone() {
+            match removal::when(&due, &self.debts.weights, self.now) {
+                When::Now if self.settle_removal(&due) => self.debts.objects.retain(|left| *left != due),
+                When::Settles(at) => self.settles(&due, at),
+                _ => {}
+            }
+        }
+    }
+
+    /// Passes over the pair and time, until nothing can be paid any more.
+    pub fn pay_all(&mut self) {
+        for _ in 0..5 {
+            self.pay();
+            self.advance(SETTLE);
+        }
+    }
+
+    fn settles(&mut self, due: &LeftoverObject, at: Timestamp) {
+        for known in self.debts.objects.iter_mut().filter(|known| *known == due) {
+            known.removable_from = Some(Time(at));
+        }
+    }
+
+    /// Whether nothing is owed any more.
+    fn settle_removal(&mut self, debt: &LeftoverObject) -> bool {
+        if !self.target.answers() {
+            return false;
+        }
+        let world = &*self;
+        let sides = [Side::Target, Side::Source].into_iter().filter(|side| world.side(*side).answers());
+        let live = sides.flat_map(|side| {
+            let seen = move |name: &String| world.side(side).ingresses.get_key_value(name);
+            debt.ingresses.iter().filter_map(seen).map(move |(name, facts)| (side, name.as_str(), facts))
+        });
+        if removal::cancelled(debt, live).is_none() {
+            // What is not the very object that was made is left alone, and not owed any more.
+            self.remove(&debt.removal().unwrap());
+        }
+        true
     }
 
     /// Whether nothing is owed any more.
     fn settle_debt(&mut self, write: &namespace_migration::machine::effect::WeightWrite) -> bool {
         let (cluster, there) = (self.side(write.side), self.side(write.side.other()));
-        if !cluster.reach.is_reachable() {
+        if !cluster.answers() {
             return false;
         }
         let live = Live {
@@ -78,7 +122,7 @@ impl World {
             ingress: cluster.ingresses.get(&write.ingress).cloned(),
             other: None,
         };
-        let other = there.reach.is_reachable().then(|| there.ingresses.get(&write.ingress).cloned().map(Box::new));
+        let other = there.answers().then(|| there.ingresses.get(&write.ingress).cloned().map(Box::new));
         let identity = self.order.rules(write.side).identity.clone();
         match look(write, &identity, &live, &other.map_or(Other::Unknown, Other::Seen)) {
             Ok((uid, resource_version)) => {

@@ -3,8 +3,9 @@
 use jiff::SignedDuration;
 use namespace_migration::api::status::StepPhase;
 use namespace_migration::api::{ROLLBACK_ANNOTATION, Stage};
-use namespace_migration::machine::Side;
 use namespace_migration::machine::health::Verdict;
+use namespace_migration::machine::pause::must_be_told_soon;
+use namespace_migration::machine::{Effect, Side};
 use serde_json::json;
 
 use crate::controls::{bring_what_is_missing, epoch, every_stage, pause, resume, standing, weights};
@@ -23,7 +24,7 @@ fn a_pause_freezes_every_stage_and_says_who_since_when_and_how_to_go_on() {
         let state = if stage > Stage::Preflight {
             "weights stay as they are, checks go on, and a rollback stays armed"
         } else {
-            "nothing was written yet, and nothing is"
+            "nothing has been written, and nothing will be"
         };
         let since = world.status.pause.as_ref().unwrap().since.0;
         let said = format!(
@@ -67,6 +68,23 @@ fn a_pause_stamps_both_sides_with_the_weights_that_are_live() {
 
 fn stamped_epoch(write: &crate::recording::Write) -> Option<i64> {
     if let Change::Weight { stamp, .. } = &write.change { Some(stamp.epoch) } else { None }
+}
+
+#[test]
+fn a_pause_may_be_told_before_it_is_fenced_and_the_fences_come_later() {
+    for (stage, mut world) in every_stage() {
+        pause(&mut world);
+        let (before, decision) = (world.status.clone(), world.look());
+        assert_eq!(must_be_told_soon(&before, &decision), !decision.effects.is_empty(), "{stage}");
+        assert!(decision.effects.iter().all(Effect::stands_alone), "{stage}: {:?}", decision.effects);
+        world.save(&decision.status);
+        assert!(!must_be_told_soon(&world.status, &world.look()), "{stage}: it is told once");
+        world.restart();
+        world.settle();
+        let stamped = |side: Side| world.side(side).ingresses.get("web").and_then(|found| found.stamp.as_ref());
+        let epochs = [Side::Source, Side::Target].into_iter().filter_map(stamped).map(|stamp| stamp.epoch);
+        assert!(epochs.into_iter().all(|epoch| epoch == world.status.epoch), "{stage}: {:?}", world.status);
+    }
 }
 
 #[test]

@@ -50,6 +50,25 @@ fn every_gap_is_listed_with_the_role_that_closes_it_and_nothing_is_written() {
 }
 
 #[test]
+fn gaps_at_home_are_listed_with_where_they_are_and_what_mends_each() {
+    let gaps = [("patch", "clusterpairs/status"), ("create", "events"), ("get", "secrets"), ("update", "leases")];
+    let is_gap = |right: &Right| gaps.contains(&(right.verb, right.resource));
+    let refused: BTreeSet<_> = Right::at_home(true).into_iter().filter(is_gap).collect();
+    let mut world = World::new();
+    world.home_rights = Rights::Known { refused, account: String::new() };
+    let decision = world.pass();
+    let message = "Permissions: The home cluster refuses: patch clusterpairs/status.namespacemigration.io; create events.events.k8s.io \
+                   in namespace shop; get secrets; update leases.coordination.k8s.io in namespace namespace-migration.";
+    assert_eq!(world.status.message, message);
+    let fix = "Bind the ClusterRole namespace-migration-home and the Role namespace-migration-home of deploy/base to the operator's \
+               identity on the home cluster. The clusters are asked again by themselves.";
+    assert_eq!(world.status.unblock, fix);
+    assert_eq!(decision.wake_at, Some(world.now + SignedDuration::from_secs(10)));
+    world.home_rights = Rights::Known { refused: BTreeSet::new(), account: ACCOUNT.into() };
+    world.run_until(Stage::Completed);
+}
+
+#[test]
 fn what_this_migration_does_not_need_may_be_refused() {
     let unneeded = [("get", "secrets"), ("create", "secrets"), ("delete", "secrets"), ("delete", "ingresses")];
     let mut world = refusing(json!({}), Side::Target, &unneeded);

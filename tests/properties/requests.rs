@@ -1,11 +1,13 @@
 //! What a person sends back and tries again: once for each token, refused where it makes no sense.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 use namespace_migration::api::status::{RequestKind, RequestOutcome, StepPhase};
 use namespace_migration::api::{NamespaceMigrationStatus, RETRY_ANNOTATION, ROLLBACK_ANNOTATION, Stage};
 use namespace_migration::machine::Side;
 use namespace_migration::machine::health::Verdict;
-use namespace_migration::machine::observed::NamespaceFacts;
+use namespace_migration::machine::observed::{NamespaceFacts, WorkloadFacts};
 use serde_json::json;
 
 use crate::controls::{bring_what_is_missing, every_stage, request, standing, weights};
@@ -76,7 +78,7 @@ fn a_completed_migration_goes_back_while_the_source_still_serves() {
 #[test]
 fn a_completed_migration_does_not_go_back_to_a_source_that_cannot_serve() {
     type Change = fn(&mut World);
-    let cases: [(Change, &str); 9] = [
+    let cases: [(Change, &str); 12] = [
         (|world| world.unreachable(Side::Source), "the source cluster does not answer: connection refused"),
         (|world| drop(world.source.ingresses.remove("web")), "Ingress web is gone from the source"),
         (|world| world.ingress_mut(Side::Source, "web").deleting = true, "Ingress web on the source is being deleted"),
@@ -93,6 +95,25 @@ fn a_completed_migration_does_not_go_back_to_a_source_that_cannot_serve() {
             "Deployment/web on the source has 1 of 2 Pods ready",
         ),
         (|world| world.source.workloads.clear(), "Deployment/web does not run on the source any more"),
+        (
+            |world| world.source.services.clear(),
+            "Service web, to which Ingress web sends its requests, is gone from the source",
+        ),
+        (
+            |world| {
+                unselected(world);
+                let facts = world.source.workloads.get_mut("Deployment/web").unwrap();
+                (facts.ready, facts.desired) = (0, 3);
+            },
+            "no workload on the source has a ready Pod: Deployment/web has 0 of 3",
+        ),
+        (
+            |world| {
+                world.target.workloads.clear();
+                world.source.workloads.get_mut("Deployment/web").unwrap().desired = 0;
+            },
+            "Deployment/web, which serves Ingress web, is scaled to 0 on the source",
+        ),
         (
             |world| world.source.workloads.get_mut("Deployment/web").unwrap().desired = 0,
             "Deployment/web does not run on the source any more",
@@ -121,6 +142,67 @@ fn a_completed_migration_does_not_go_back_to_a_source_that_cannot_serve() {
         world.pass();
         assert_eq!(world.status, quiet, "it is looked at again");
     }
+}
+
+/// The Services do not say which Pods they send requests to.
+fn unselected(world: &mut World) {
+    for side in [Side::Source, Side::Target] {
+        world.side_mut(side).services.values_mut().for_each(|service| service.selector.clear());
+    }
+}
+
+#[test]
+fn what_serves_no_ingress_that_moved_refuses_no_rollback_from_the_end() {
+    let batch = WorkloadFacts { desired: 3, ready: 0, current: true, labels: BTreeMap::new() };
+    for told in [true, false] {
+        let mut world = completed();
+        if !told {
+            unselected(&mut world);
+        }
+        world.source.workloads.insert("Deployment/batch".into(), batch.clone());
+        world.target.workloads.insert("Deployment/new".into(), batch.clone());
+        let world = requested_after(world, "regret");
+        assert_eq!(world.status.stage, Stage::RollingBack, "{}", request(&world, RequestKind::Rollback).message);
+    }
+    let mut nothing_is_watched = completed();
+    unselected(&mut nothing_is_watched);
+    nothing_is_watched.source.workloads.clear();
+    assert_eq!(
+        requested_after(nothing_is_watched, "regret").status.stage,
+        Stage::RollingBack,
+        "Pods may be others' make"
+    );
+}
+
+#[test]
+fn a_rollback_beside_a_deletion_that_keeps_the_weights_is_refused_and_says_what_would_do_it() {
+    let mut world = at(1, StepPhase::Holding);
+    world.unreachable(Side::Target);
+    world.edit(&json!({"deletionPolicy": "Freeze"}));
+    world.delete();
+    world.annotate(ROLLBACK_ANNOTATION, Some("late"));
+    world.pass();
+    let said = "Refused: the object is being deleted, and with spec.deletionPolicy Freeze all weights stay; set that to Rollback to \
+                send everything back.";
+    assert_eq!(request(&world, RequestKind::Rollback).message, said);
+    world.edit(&json!({"deletionPolicy": "Rollback"}));
+    world.pass();
+    assert_eq!(weights(&world).0, Some(100));
+}
+
+#[test]
+fn a_rollback_that_waits_for_a_list_says_for_which() {
+    let mut world = World::new();
+    world.unreachable(Side::Source);
+    world.source.synced = false;
+    world.annotate(ROLLBACK_ANNOTATION, Some("early"));
+    world.pass();
+    let said = "It is done as soon as the source can be listed, which tells whether anything was written. The source cluster of \
+                ClusterPair old-to-new does not answer: connection refused.";
+    assert_eq!(request(&world, RequestKind::Rollback).message, said);
+    world.reachable(Side::Source);
+    world.pass();
+    assert_eq!(world.status.stage, Stage::RolledBack);
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn an_unhealthy_target_goes_back_from_every_watched_stage_at_once() {
         assert_eq!(since(&world, before + 2), ended);
         let said = format!("The source serves everything again. {said}");
         assert_eq!(says(&world), (Stage::RolledBack, "RolledBack", said.as_str()));
-        assert_eq!(world.status.unblock, "To try again: set spec.attempt to 2.");
+        assert_eq!(world.status.unblock, "Mend the target first. To try again: set spec.attempt to 2.");
         assert_eq!(broken_promise(&world.writes), None);
     }
 }
@@ -136,7 +136,8 @@ fn with_the_target_away_the_source_gets_100_at_once_and_the_exposure_is_told() {
     let said = "The source has 100. The target does not answer: connection refused, so its 0 is not written yet: up to 34 percent of users are still sent to it.";
     assert_eq!(waits(&world), (Stage::RollingBack, "RollbackWaitsForTarget", said));
     assert_eq!(world.status.exposed_percent, Some(34));
-    let fix = "Bring the target's API server back; the write is tried again by itself.";
+    let fix = "Bring the target's API server back; the write is tried again by itself. If it is lost, delete the DNS records \
+               with the set identifier web-shop-green by hand.";
     assert_eq!(world.status.unblock, fix);
     world.advance(SignedDuration::from_mins(20));
     world.pass();

@@ -124,6 +124,39 @@ fn what_a_process_held_counts_after_it_has_ended_in_order() {
     assert_eq!(smoke.status, before, "a status without a running clock is written");
 }
 
+/// The next process sees what it can in passes that it may not get to save.
+fn wakes_up(world: &mut World) {
+    world.pass_with(&Faults { crash_before_save: true, ..Faults::default() });
+}
+
+#[test]
+fn what_a_process_held_until_its_last_sign_of_life_counts_after_it_died() {
+    let held = held_for(|world| {
+        let died = world.now;
+        world.advance(minutes(5));
+        world.crash_with_a_lease(died);
+        wakes_up(world);
+        world.crash_with_a_lease(died);
+    });
+    assert!(held >= minutes(15) && held < minutes(16), "{held:?}");
+}
+
+#[test]
+fn a_sign_of_life_from_before_the_clock_ran_or_by_a_clock_that_is_ahead_counts_for_nothing_more() {
+    let early = held_for(|world| {
+        let long_ago = world.now - SignedDuration::from_hours(3);
+        world.crash_with_a_lease(long_ago);
+        world.advance(minutes(5));
+    });
+    assert!(early >= minutes(15), "{early:?}");
+    let ahead = held_for(|world| {
+        let later = world.now + SignedDuration::from_hours(3);
+        world.pass();
+        world.watched_before = Some(later);
+    });
+    assert!(ahead >= minutes(10) && ahead < minutes(11), "{ahead:?}");
+}
+
 #[test]
 fn what_was_held_before_a_stop_counts_after_a_restart() {
     let held = held_for(|world| {

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use namespace_migration::api::status::NamespaceMigrationStatus;
-use namespace_migration::api::{ClusterPair, Leftover, NamespaceMigration, Stage};
+use namespace_migration::api::{ClusterPair, NamespaceMigration, Stage};
+use namespace_migration::machine::debt::Debts;
 use namespace_migration::machine::deletion::Deletion;
 use namespace_migration::machine::gate::Verification;
 use namespace_migration::machine::health::{CheckReport, HealthView, Verdict};
 use namespace_migration::machine::observed::{
-    ClusterView, IngressFacts, NamespaceFacts, Reach, SecretFacts, SecretPresence, SecretView, WorkloadFacts,
+    ClusterView, IngressFacts, NamespaceFacts, Reach, SecretFacts, SecretPresence, SecretView, ServiceFacts,
+    WorkloadFacts,
 };
 use namespace_migration::machine::order::Home;
 use namespace_migration::machine::records::DnsView;
@@ -35,11 +37,13 @@ const SNAPSHOTS: usize = 8;
 pub struct Cluster {
     pub identity: String,
     pub reach: Reach,
+    /// Whether calls to it end badly, though it is thought to answer.
+    pub hung: bool,
     /// Whether a new process has listed it.
     pub synced: bool,
     pub namespace: Option<NamespaceFacts>,
     pub ingresses: BTreeMap<String, IngressFacts>,
-    pub services: BTreeSet<String>,
+    pub services: BTreeMap<String, ServiceFacts>,
     pub workloads: BTreeMap<String, WorkloadFacts>,
     pub secrets: BTreeMap<String, SecretFacts>,
     /// What it says of the operator's rights.
@@ -48,18 +52,25 @@ pub struct Cluster {
 
 impl Cluster {
     fn new(identity: &str) -> Self {
-        let web = WorkloadFacts { desired: 2, ready: 2, current: true };
+        let labels = BTreeMap::from([("app".to_owned(), "web".to_owned())]);
+        let web = WorkloadFacts { desired: 2, ready: 2, current: true, labels: labels.clone() };
         Self {
             identity: identity.to_owned(),
             reach: Reach::Reachable,
+            hung: false,
             synced: true,
             namespace: Some(NamespaceFacts { uid: format!("namespace-{identity}"), terminating: false }),
             ingresses: BTreeMap::new(),
-            services: ["web".to_owned()].into(),
+            services: [("web".to_owned(), ServiceFacts { selector: labels })].into(),
             workloads: [("Deployment/web".to_owned(), web)].into(),
             secrets: BTreeMap::new(),
             rights: Rights::Known { refused: BTreeSet::new(), account: String::new() },
         }
+    }
+
+    /// Whether a call to it would end well.
+    pub fn answers(&self) -> bool {
+        self.reach.is_reachable() && !self.hung
     }
 
     fn view(&self) -> ClusterView {
@@ -102,6 +113,8 @@ pub struct World {
     pub order: Order,
     pub source: Cluster,
     pub target: Cluster,
+    /// What the home cluster says of the operator's rights.
+    pub home_rights: Rights,
     /// What the probes of each side say.
     pub verdicts: BTreeMap<Side, Verdict>,
     /// The status as the home cluster has it.
@@ -118,11 +131,13 @@ pub struct World {
     pub load_balancer: bool,
     pub serial: u64,
     /// What deleted migrations left over, as the ClusterPair has it.
-    pub leftovers: Vec<Leftover>,
+    pub debts: Debts,
     /// Whether the migration object is not there any more.
     pub gone: bool,
     snapshots: Vec<(Cluster, Cluster)>,
     watched_since: Option<Timestamp>,
+    /// Until when the process before this one is known to have watched.
+    pub watched_before: Option<Timestamp>,
     last_round: Option<Timestamp>,
 }
 
@@ -140,6 +155,7 @@ impl World {
             annotations: BTreeMap::new(),
             source: Cluster::new(SOURCE),
             target: Cluster::new(TARGET),
+            home_rights: Rights::Known { refused: BTreeSet::new(), account: "home".into() },
             verdicts: [(Side::Source, Verdict::Pass), (Side::Target, Verdict::Pass)].into(),
             status: NamespaceMigrationStatus::default(),
             writes: vec![],
@@ -148,10 +164,11 @@ impl World {
             served: Served::default(),
             load_balancer: true,
             serial: 0,
-            leftovers: vec![],
+            debts: Debts::default(),
             gone: false,
             snapshots: vec![],
             watched_since: None,
+            watched_before: None,
             last_round: None,
         };
         world.add_ingress(Side::Source, "web", "shop.example");
@@ -249,10 +266,12 @@ impl World {
             (source.rights, target.rights) = (Rights::NotAsked, Rights::NotAsked);
         }
         let secrets = (!needs.secrets.is_empty()).then(|| self.secret_views(&needs.secrets));
+        let home_rights = if needs.rights { self.home_rights.clone() } else { Rights::NotAsked };
         Observed {
             source,
             target,
             secrets,
+            home_rights,
             health: self.health(needs.probes),
             dns: self.dns_view(needs),
             in_front: None,
@@ -267,7 +286,7 @@ impl World {
     fn secret_views(&self, names: &[String]) -> BTreeMap<String, SecretView> {
         let presence = |side: Side, name: &String| {
             let cluster = self.side(side);
-            if !cluster.reach.is_reachable() {
+            if !cluster.answers() {
                 return SecretPresence::Unknown { why: cluster.reach.trouble() };
             }
             cluster.secrets.get(name).cloned().map_or(SecretPresence::Absent, SecretPresence::Present)
@@ -293,7 +312,7 @@ impl World {
             CheckReport { name, side, verdict, message: message.to_owned() }
         };
         let checks = [Side::Source, Side::Target].map(report).into();
-        HealthView { watched_since, last_round: self.last_round, checks }
+        HealthView { watched_since, watched_before: self.watched_before, last_round: self.last_round, checks }
     }
 
     fn watch(&mut self, probes: bool) {
@@ -306,17 +325,23 @@ impl World {
 
     /// A new process: nothing is remembered but the status, and only what can be reached is listed again.
     pub fn restart(&mut self) {
-        (self.watched_since, self.last_round) = (None, None);
+        (self.watched_since, self.last_round, self.watched_before) = (None, None, None);
         for side in [Side::Source, Side::Target] {
             let cluster = self.side_mut(side);
             cluster.synced = cluster.reach.is_reachable();
         }
     }
 
+    /// The process dies, and the Lease tells the next one until when it lived.
+    pub fn crash_with_a_lease(&mut self, lived_until: Timestamp) {
+        self.restart();
+        self.watched_before = Some(lived_until);
+    }
+
     /// The process ends as it should, and another begins.
     pub fn end_in_order(&mut self) {
         let health = self.health(true);
-        if let Some(status) = rest(&self.order, &self.status, &health, self.now) {
+        if let Some(status) = rest(&self.status, &health, self.now) {
             self.save(&status);
         }
         self.restart();

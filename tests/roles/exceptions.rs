@@ -22,11 +22,17 @@ pub struct Unused {
     pub reason: &'static str,
 }
 
-pub const EVERYBODYS: [Everybodys; 2] = [
+pub const EVERYBODYS: [Everybodys; 3] = [
     Everybodys {
         verb: "create",
         group: "authorization.k8s.io",
         resource: "selfsubjectaccessreviews",
+        reason: "Kubernetes grants it to every identity by its own ClusterRole system:basic-user",
+    },
+    Everybodys {
+        verb: "create",
+        group: "authentication.k8s.io",
+        resource: "selfsubjectreviews",
         reason: "Kubernetes grants it to every identity by its own ClusterRole system:basic-user",
     },
     Everybodys {

@@ -7,8 +7,8 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rig::audit::Event;
 use rig::deploy::OPERATOR_NAMESPACE;
-use serde::Deserialize;
 
 use crate::deploy::resource_in_words;
 
@@ -77,8 +77,8 @@ impl Requests {
             else {
                 continue;
             };
-            let counts = if event.is_allowed() { &mut self.allowed } else { &mut self.refused };
-            *counts.entry(event.into_request(&cluster)).or_default() += 1;
+            let counts = if is_allowed(&event) { &mut self.allowed } else { &mut self.refused };
+            *counts.entry(request(event, &cluster)).or_default() += 1;
         }
         Ok(())
     }
@@ -106,77 +106,37 @@ fn parse(line: &str) -> Result<Option<Event>> {
         return Ok(None);
     }
     let event: Event = serde_json::from_str(line)?;
-    let counted = if event.verb == "watch" && event.is_allowed() { "ResponseStarted" } else { "ResponseComplete" };
-    let counts = event.stage == counted && event.account().is_some() && event.user_agent.starts_with(OPERATOR_AGENT);
+    let counted = if event.verb == "watch" && is_allowed(&event) { "ResponseStarted" } else { "ResponseComplete" };
+    let counts = event.stage == counted && account(&event).is_some() && event.user_agent.starts_with(OPERATOR_AGENT);
     // A request that was answered without a decision was not let in at all: its token had expired.
     Ok(Some(event).filter(|event| counts && !event.annotations.decision.is_empty()))
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Event {
-    stage: String,
-    #[serde(rename = "requestURI")]
-    request_uri: String,
-    verb: String,
-    #[serde(default)]
-    user: User,
-    #[serde(default)]
-    user_agent: String,
-    object_ref: Option<ObjectRef>,
-    #[serde(default)]
-    annotations: Annotations,
+/// The operator's account, if it is one.
+fn account(event: &Event) -> Option<&str> {
+    let (namespace, name) = event.user.username.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+    (namespace == OPERATOR_NAMESPACE).then_some(name)
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct User {
-    username: String,
+fn is_allowed(event: &Event) -> bool {
+    event.annotations.decision == "allow"
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ObjectRef {
-    api_group: String,
-    resource: String,
-    subresource: String,
-    namespace: String,
-    name: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Annotations {
-    #[serde(rename = "authorization.k8s.io/decision")]
-    decision: String,
-}
-
-impl Event {
-    fn account(&self) -> Option<&str> {
-        let (namespace, name) = self.user.username.strip_prefix("system:serviceaccount:")?.split_once(':')?;
-        (namespace == OPERATOR_NAMESPACE).then_some(name)
-    }
-
-    fn is_allowed(&self) -> bool {
-        self.annotations.decision == "allow"
-    }
-
-    fn into_request(self, cluster: &str) -> Request {
-        let account = self.account().unwrap_or_default().to_owned();
-        let object = self.object_ref.unwrap_or_default();
-        let resource = match (object.resource, object.subresource) {
-            (resource, _) if resource.is_empty() => self.request_uri,
-            (resource, subresource) if subresource.is_empty() => resource,
-            (resource, subresource) => format!("{resource}/{subresource}"),
-        };
-        Request {
-            cluster: cluster.to_owned(),
-            account,
-            verb: self.verb,
-            group: object.api_group,
-            resource,
-            namespace: object.namespace,
-            name: object.name,
-        }
+fn request(event: Event, cluster: &str) -> Request {
+    let account = account(&event).unwrap_or_default().to_owned();
+    let object = event.object_ref;
+    let resource = match (object.resource, object.subresource) {
+        (resource, _) if resource.is_empty() => event.request_uri,
+        (resource, subresource) if subresource.is_empty() => resource,
+        (resource, subresource) => format!("{resource}/{subresource}"),
+    };
+    Request {
+        cluster: cluster.to_owned(),
+        account,
+        verb: event.verb,
+        group: object.api_group,
+        resource,
+        namespace: object.namespace,
+        name: object.name,
     }
 }

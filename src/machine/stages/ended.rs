@@ -4,32 +4,63 @@
 use super::super::reason::Reason;
 use super::super::run::{Move, Run, Wait};
 use super::super::traffic::Weight;
+use crate::api::status::Severity;
 use crate::api::{ROLLBACK_ANNOTATION, Stage};
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
     let cause = run.status.cause.as_ref().map(|cause| format!(" {}", cause.message)).unwrap_or_default();
-    let again = format!("To try again: set spec.attempt to {}.", run.status.attempt + 1);
+    let again = format!("{}To try again: set spec.attempt to {}.", mend_first(run), run.status.attempt + 1);
     match run.status.stage {
         Stage::Completed => {
-            let message = "The target serves everything. Nobody has measured whether the source still gets requests.";
-            Wait::new(Reason::Completed, message).unblocked_by(late_ceiling(run)).into()
+            let paused = pause(run, "which changes nothing any more");
+            let message = format!(
+                "The target serves everything. Nobody has measured whether the source still gets requests.{paused}"
+            );
+            Wait::new(Reason::Completed, message).unblocked_by(too_late(run)).into()
         }
         Stage::RolledBack => {
-            let message = format!("The source serves everything again.{cause}");
+            let paused = pause(run, "so that another attempt begins paused");
+            let message = format!("The source serves everything again.{cause}{paused}");
             Wait::new(Reason::RolledBack, message).unblocked_by(again).stalled().into()
         }
-        _ => Wait::new(Reason::Failed, format!("It ended without a move.{cause}")).unblocked_by(again).stalled().into(),
+        _ => {
+            let paused = pause(run, "so that another attempt begins paused");
+            let message = format!("It ended without a move.{cause}{paused}");
+            Wait::new(Reason::Failed, message).unblocked_by(again).stalled().into()
+        }
     }
 }
 
-/// A ceiling that comes after the end moves nobody.
-fn late_ceiling(run: &Run<'_>) -> String {
-    if run.order.up_to == Weight::FULL {
+/// What another attempt would meet again.
+fn mend_first(run: &Run<'_>) -> String {
+    let blocker = run.status.preflight.iter().find(|finding| finding.severity == Severity::Blocker);
+    if let Some(blocker) = blocker.filter(|_| run.status.stage == Stage::Failed) {
+        return format!("{} ", blocker.fix);
+    }
+    let sick = run.status.cause.as_ref().is_some_and(|cause| cause.reason == Reason::TargetUnhealthy.as_str());
+    if sick { "Mend the target first. ".to_owned() } else { String::new() }
+}
+
+/// What a pause means after the end.
+fn pause(run: &Run<'_>, meaning: &str) -> String {
+    let by = run.order.controls.paused_by();
+    if by.is_empty() { String::new() } else { format!(" It is paused by {by}, {meaning}.") }
+}
+
+/// What is asked for after the end moves nobody: only a request for a rollback does.
+fn too_late(run: &Run<'_>) -> String {
+    let ceiling = Some(run.order.up_to).filter(|up_to| *up_to < Weight::FULL);
+    let ceiling = ceiling.map(|up_to| format!("spec.traffic.upTo is {up_to}"));
+    let attempt = Some(run.order.attempt).filter(|attempt| *attempt > run.status.attempt);
+    let attempt = attempt.map(|attempt| format!("spec.attempt is {attempt}"));
+    let asked: Vec<_> = ceiling.into_iter().chain(attempt).collect();
+    if asked.is_empty() {
         return String::new();
     }
     format!(
-        "spec.traffic.upTo is {}, which changes nothing any more. To go back: kubectl annotate migration {} \
-         {ROLLBACK_ANNOTATION}=TOKEN, with a token that was not used before.",
-        run.order.up_to, run.order.controls.object
+        "{}, which changes nothing any more. To go back: kubectl annotate migration {} {ROLLBACK_ANNOTATION}=TOKEN, with a \
+         token that was not used before.",
+        asked.join(" and "),
+        run.order.controls.object
     )
 }

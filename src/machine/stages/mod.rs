@@ -19,11 +19,14 @@ use crate::api::Stage;
 
 pub(super) use copy_secrets::{statuses as secret_statuses, still_wanted};
 pub(super) use preflight::{blocked, findings, plan, trouble_before_checks};
-pub(super) use rolling_back::{exposed_percent, is_written as rollback_is_written, owes as rollback_owes};
+pub(super) use rolling_back::{
+    exposed_percent, gone_from_source, is_written as rollback_is_written, leftovers as rollback_removals,
+    owes as rollback_owes,
+};
 pub use shift_traffic::held;
 pub(super) use shift_traffic::planned_steps as shift_traffic_steps;
-pub(super) use shift_traffic::stopped_clock;
-pub(super) use step_down::leaving;
+pub(super) use shift_traffic::{stopped, stopped_clock};
+pub(super) use step_down::{goes_down, leaving};
 
 /// The stages of a migration that goes well, in their order.
 pub const FORWARD: [Stage; 11] = [

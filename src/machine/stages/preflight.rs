@@ -8,6 +8,7 @@ use super::super::reason::Reason;
 use super::super::right::Rights;
 use super::super::run::{Memo, Move, Run, Wait, words};
 use super::pending;
+use super::step_down::goes_down;
 use crate::api::Stage;
 use crate::api::status::{Finding, Plan, PlannedIngress, PlannedStep, Severity};
 use crate::preflight;
@@ -54,18 +55,20 @@ fn look_again(run: &Run<'_>, blockers: &[Finding], wait: Wait) -> Wait {
     if is_about_rights { wait.looking_again_at(run.now + RIGHTS_ASKED_AGAIN) } else { wait }
 }
 
-/// What the checks find in this stage.
+/// What the checks find in this stage. What speaks of the weights that a move begins with is not asked once it has begun.
 pub(in super::super) fn findings(run: &Run<'_>) -> Vec<Finding> {
-    if run.status.stage <= Stage::Preflight {
-        preflight::findings(run.order, run.observed)
-    } else {
-        preflight::findings_under_way(run.order, run.observed)
-    }
+    let begins = run.status.stage <= Stage::Preflight;
+    let asked = |finding: &&Finding| begins || !preflight::is_of_the_beginning(finding);
+    run.findings().iter().filter(asked).cloned().collect()
 }
 
 /// The first blocker that is not acknowledged, if there is one.
 pub(in super::super) fn blocked(run: &Run<'_>) -> Option<Wait> {
-    let blockers: Vec<_> = findings(run).into_iter().filter(|finding| finding.severity == Severity::Blocker).collect();
+    // A host that may not move any more may still be given back.
+    let goes_back = |finding: &Finding| finding.check == preflight::HOST_NOT_ALLOWED && goes_down(run);
+    let blockers =
+        findings(run).into_iter().filter(|finding| finding.severity == Severity::Blocker && !goes_back(finding));
+    let blockers: Vec<_> = blockers.collect();
     let first = blockers.first()?;
     let more = match blockers.len() {
         0 | 1 => String::new(),

@@ -46,7 +46,7 @@ fn missing_services(run: &Run<'_>) -> Vec<String> {
         .iter()
         .filter_map(|planned| run.ingress(Side::Source, planned))
         .flat_map(|facts| facts.services.iter())
-        .filter(|service| !run.view(Side::Target).services.contains(*service))
+        .filter(|service| !run.view(Side::Target).services.contains_key(*service))
         .cloned()
         .collect();
     missing.sort();

@@ -118,7 +118,7 @@ fn unfenced(run: &Run<'_>, side: Side) -> Vec<WeightWrite> {
 }
 
 /// A wait for the source's Ingress, if one is not there any more: nothing else can serve its users.
-fn gone_from_source(run: &Run<'_>) -> Option<Wait> {
+pub(in super::super) fn gone_from_source(run: &Run<'_>) -> Option<Wait> {
     let planned = run.ingresses().iter().find(|planned| is_known_absent(run, Side::Source, planned))?;
     let name = &planned.name;
     let message = format!("Ingress {name} is gone from the source, so the target's keeps its weight.");
@@ -204,10 +204,19 @@ fn waits_for_fences(run: &Run<'_>, source: &[WeightWrite], target: &[WeightWrite
             "The source has 100. The target {}, so its 0 is not written yet: up to {percent} percent of users are still sent to it.",
             trouble(Side::Target)
         );
-        return Wait::new(Reason::RollbackWaitsForTarget, message)
-            .unblocked_by("Bring the target's API server back; the write is tried again by itself.");
+        return Wait::new(Reason::RollbackWaitsForTarget, message).unblocked_by(bring_target_back(target));
     }
     Wait::new(Reason::RollingBack, "The source gets 100 and the target 0, at once.")
+}
+
+/// Where the target does not come back, people can still take its records away; external-dns there is probably gone as well.
+fn bring_target_back(missing: &[WeightWrite]) -> String {
+    let identifiers: Vec<_> = missing.iter().map(|write| write.identifier.as_str()).collect();
+    format!(
+        "Bring the target's API server back; the write is tried again by itself. If it is lost, delete the DNS records with the set \
+         identifier {} by hand.",
+        identifiers.join(", ")
+    )
 }
 
 /// The share of users, in percent, that the weights as last seen still send to the target: the worst of all Ingresses.
@@ -300,7 +309,7 @@ fn removes(run: &Run<'_>) -> Option<Move> {
 }
 
 /// What we created, newest first. Status lists it in the order of creation.
-fn leftovers(run: &Run<'_>) -> Vec<Removal> {
+pub(in super::super) fn leftovers(run: &Run<'_>) -> Vec<Removal> {
     let created = run.status.created.iter().rev();
     created
         .filter_map(|object| {

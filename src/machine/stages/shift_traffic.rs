@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::super::edits;
 use super::super::gate::{self, Goal};
-use super::super::health::Verdict;
+use super::super::health::{HealthView, Verdict};
 use super::super::observed::Side;
 use super::super::order::Step;
 use super::super::reason::Reason;
@@ -154,18 +154,30 @@ pub(in super::super) fn turn_clock(run: &Run<'_>, progress: &StepProgress) -> Op
 
 /// The clock of the hold, stopped, if it runs: also what overrules the stage stops it.
 pub(in super::super) fn stopped_clock(run: &Run<'_>) -> Option<Memo> {
-    let progress = run.status.step.as_ref().filter(|progress| progress.running_since.is_some())?;
-    let held_millis = i64::try_from(held(run, progress).as_millis()).unwrap_or(i64::MAX);
-    Some(Memo::Step(StepProgress { running_since: None, held_millis, ..progress.clone() }))
+    run.status.step.as_ref().and_then(|progress| stopped(progress, &run.observed.health, run.now)).map(Memo::Step)
 }
 
-/// Healthy time so far. What passed before this process began to watch does not count: nobody saw it.
+/// The same, stopped now. None when its clock does not run.
+pub(in super::super) fn stopped(progress: &StepProgress, health: &HealthView, now: Timestamp) -> Option<StepProgress> {
+    progress.running_since.as_ref()?;
+    let held_millis = i64::try_from(watched(progress, health, now).as_millis()).unwrap_or(i64::MAX);
+    Some(StepProgress { running_since: None, held_millis, ..progress.clone() })
+}
+
+/// Healthy time so far. What nobody watched does not count.
 pub fn held(run: &Run<'_>, progress: &StepProgress) -> SignedDuration {
-    let earlier = SignedDuration::from_millis(progress.held_millis);
-    let (Some(since), Some(watched)) = (&progress.running_since, run.observed.health.watched_since) else {
-        return earlier;
-    };
-    earlier.saturating_add(run.now.duration_since(since.0.max(watched)).max(SignedDuration::ZERO))
+    watched(progress, &run.observed.health, run.now)
+}
+
+/// What was saved, and of the running stretch what this watch and the one before it have seen. A verdict other than Pass would have
+/// stopped the clock: while an earlier watch is known to have lasted, it ran.
+fn watched(progress: &StepProgress, health: &HealthView, now: Timestamp) -> SignedDuration {
+    let saved = SignedDuration::from_millis(progress.held_millis);
+    let Some(since) = progress.running_since.as_ref().map(|since| since.0) else { return saved };
+    let stretch = |from: Timestamp, to: Timestamp| to.duration_since(from).max(SignedDuration::ZERO);
+    let begun = health.watched_since.unwrap_or(now).max(since);
+    let before = health.watched_before.map_or(SignedDuration::ZERO, |until| stretch(since, until.min(begun)));
+    saved.saturating_add(before).saturating_add(stretch(begun, now))
 }
 
 /// The clock stands still because there is no verdict. A cluster that is out of reach is why its workloads cannot be judged.

@@ -10,11 +10,29 @@ use super::super::reason::Reason;
 use super::super::run::{Memo, Move, Run, Wait, micro};
 use super::super::stamp::Direction;
 use super::super::traffic::Weight;
+use super::shift_traffic::planned_steps;
+use crate::api::Stage;
 use crate::api::status::{StepPhase, StepProgress};
 
 /// How many of the steps may be entered.
 pub(super) fn ceiling(run: &Run<'_>, steps: &[Step]) -> usize {
     steps.iter().take_while(|step| step.weight <= run.order.up_to).count()
+}
+
+/// Whether the target's share is above the ceiling, or on its way down from there: that is less risk, not more.
+pub(in super::super) fn goes_down(run: &Run<'_>) -> bool {
+    let steps = planned_steps(run);
+    let ceiling = ceiling(run, &steps);
+    let above = |index: i32| usize::try_from(index).unwrap_or_default() >= ceiling;
+    match (run.status.stage, &run.status.step) {
+        (Stage::Bake, _) => run.order.up_to < Weight::FULL,
+        (Stage::ShiftTraffic, Some(step)) => above(step.index) || step.phase.is_on_the_way_down(),
+        // The first write was done, but the status that would say so was not saved.
+        (Stage::ShiftTraffic, None) => {
+            above(0) && run.weights(Side::Target).iter().any(|weight| *weight > Weight::ZERO)
+        }
+        _ => false,
+    }
 }
 
 /// Leaves the step for the one below. It may begin in any phase: raising the source takes nobody's record away.

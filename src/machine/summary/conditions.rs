@@ -5,6 +5,7 @@ use super::{
     Condition, NamespaceMigrationStatus, Reason, Stage, Timestamp, Verdict, Wait, is_rollback, is_terminal, seconds,
 };
 use crate::api::status::PipelineState;
+use crate::machine::condition::merged;
 
 /// Every condition, in the order of status, and when it is True.
 pub const CONDITIONS: [(&str, &str); 16] = [
@@ -26,6 +27,9 @@ pub const CONDITIONS: [(&str, &str); 16] = [
     ("SourceSilent", "The source was measured to get no requests. Unknown: nobody measured."),
 ];
 
+/// What the part under way says: what it waits for is said once, by `Ready`.
+const UNDER_WAY: &str = "It is under way; the condition Ready says what it waits for.";
+
 struct Draft {
     kind: &'static str,
     status: &'static str,
@@ -36,18 +40,20 @@ struct Draft {
 pub(super) fn write(status: &mut NamespaceMigrationStatus, wait: &Wait, now: Timestamp) {
     let drafts = drafts(status, wait);
     let old = std::mem::take(&mut status.conditions);
-    status.conditions = drafts.into_iter().map(|draft| merge(draft, &old, status.observed_generation, now)).collect();
+    let generation = status.observed_generation;
+    status.conditions = drafts.into_iter().map(|draft| merged(draft.condition(generation, now), &old)).collect();
 }
 
-fn merge(draft: Draft, old: &[Condition], generation: i64, now: Timestamp) -> Condition {
-    let before = old.iter().find(|condition| condition.type_ == draft.kind && condition.status == draft.status);
-    Condition {
-        type_: draft.kind.to_owned(),
-        status: draft.status.to_owned(),
-        reason: draft.reason.as_str().to_owned(),
-        message: draft.message,
-        last_transition_time: before.map_or_else(|| seconds(now), |condition| condition.last_transition_time.clone()),
-        observed_generation: Some(generation),
+impl Draft {
+    fn condition(self, generation: i64, now: Timestamp) -> Condition {
+        Condition {
+            type_: self.kind.to_owned(),
+            status: self.status.to_owned(),
+            reason: self.reason.as_str().to_owned(),
+            message: self.message,
+            last_transition_time: seconds(now),
+            observed_generation: Some(generation),
+        }
     }
 }
 
@@ -63,7 +69,8 @@ fn truth(value: bool) -> &'static str {
     if value { "True" } else { "False" }
 }
 
-/// What kstatus, Argo CD and `kubectl wait` read. `Ready` says it all, so that the others can be short.
+/// What kstatus, Argo CD and `kubectl wait` read. `Ready` says it all, with what unblocks it, so that the others can be short;
+/// Stalled says it too, because tools show that one where something is wrong.
 fn summaries(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
     let stage = status.stage;
     let finished = is_terminal(stage);
@@ -85,7 +92,7 @@ fn summaries(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
         draft(
             "Ready",
             if stage == Stage::Pending { "Unknown" } else { truth(stage == Stage::Completed) },
-            &wait.message,
+            needed.trim_end(),
         ),
         draft(
             "Reconciling",
@@ -102,7 +109,7 @@ fn summaries(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
 fn parts(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
     let rolled_back = match status.stage {
         Stage::RolledBack => ("True", Reason::RolledBack, "The source serves everything again.".to_owned()),
-        stage if is_rollback(stage) => ("False", wait.reason, wait.message.clone()),
+        stage if is_rollback(stage) => ("False", wait.reason, UNDER_WAY.to_owned()),
         _ => ("False", Reason::NotYet, "No rollback was needed.".to_owned()),
     };
     let mut drafts = vec![
@@ -129,7 +136,7 @@ fn part(status: &NamespaceMigrationStatus, kind: &'static str, stage: Stage, wai
             Draft { kind, status: "True", reason: Reason::Passed, message }
         }
         Some(PipelineState::Running) => {
-            Draft { kind, status: "False", reason: wait.reason, message: wait.message.clone() }
+            Draft { kind, status: "False", reason: wait.reason, message: UNDER_WAY.to_owned() }
         }
         Some(PipelineState::Failed) => {
             let reason = if back { Reason::RollingBack } else { Reason::Failed };

@@ -1,31 +1,35 @@
 //! `rig demo`: one namespace moves, a second one comes back by itself, on two real control planes, with a person watching.
 
+mod bar;
 mod outcome;
 mod scene;
 mod screen;
 mod script;
 mod story;
-mod visitors;
+mod way_back;
 mod weights;
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use self::outcome::Outcome;
 use self::scene::Scene;
-use self::screen::{Screen, say};
+use self::screen::{Colour, Screen, say};
 use self::script::{BOOKS, PAIR, SHOP, Script};
 use self::story::{Story, stage};
 use crate::kubectl::Kubectl;
 use crate::operator::Operator;
+use crate::population::{Sickness, Side};
 use crate::sample_app::Fault;
 use crate::setup::{Options, Setup};
 use crate::tools::Tools;
 use crate::world::{self, World};
 
 const READY_LIMIT: Duration = Duration::from_secs(60);
+/// What the pair says about DNS: external-dns's interval (after an event it takes no longer), propagation and TTL.
+const FOLLOWS: [&str; 3] = ["3s", "300ms", "1s"];
 /// How often it is looked whether the operator still runs.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -45,18 +49,26 @@ pub async fn run() -> Result<()> {
 }
 
 const INTRODUCTION: &str = "\
-Two Kubernetes control planes start on this machine: the source, which serves now, and the target, which is new. Beside
-them runs the operator, with the rights that deploy/ gives it. Two services live on the source, shop and books, and users
-ask for their pages all the time, 20 times a second each.
-No DNS runs here: each request goes to the cluster that Route 53 would choose by the weights written on the Ingresses.
-Blue is the source (#), green is the target (=).
+Two Kubernetes control planes start on this machine: the source, which serves
+now, and the target, which is new. Each has the real external-dns, which writes
+to a simulated Route 53. Beside them runs the operator, with the rights that
+deploy/ gives it. Two services live on the source, shop and books. Each has 40
+users, who ask DNS where it is and ask for its page twice a second; four of
+them remember an answer for 5 s, whatever its TTL.
+
+The bar shows the requests of the last 2 s: # (blue) answered by the source,
+= (green) by the target, x (red) failed. Beside it the weights, source:target,
+written on the Ingresses and served by DNS.
 ";
 
 const INVITATION: &str = "\
-To try it yourself: `make up` leaves all of this running in the background and prints the commands; `make down` ends it.";
+To try it yourself: `make up` leaves all of this running in the background and
+prints the commands; `make down` ends it.";
 
 async fn play(world: &World, screen: &Screen) -> Result<()> {
-    let setup = Setup::start(world, Options { dns: ["500ms", "500ms", "500ms"], ..Options::new(PAIR) }).await?;
+    let external_dns = world.external_dns();
+    let setup = Setup::start(world, Options { dns: FOLLOWS, ..Options::new(PAIR) });
+    let (_, setup) = futures::future::try_join(external_dns, setup).await?;
     Box::pin(futures::future::try_join(deploy(world, &setup, SHOP), deploy(world, &setup, BOOKS))).await?;
     let operator = Operator::start(world.folder(), &setup.operator_options(None)).await?;
 
@@ -71,7 +83,7 @@ async fn play(world: &World, screen: &Screen) -> Result<()> {
     operator.sigterm().await.context("stopping the operator").map(|_| ())
 }
 
-async fn both(world: &World, setup: &Setup, screen: &Screen) -> Result<(Scene, Scene, SystemTime)> {
+async fn both(world: &World, setup: &Setup, screen: &Screen) -> Result<(Scene, Scene, Sickness)> {
     let shop = move_shop(world, setup, screen).await?;
     let (books, fault) = move_books_and_back(world, setup, screen).await?;
     Ok((shop, books, fault))
@@ -93,27 +105,30 @@ async fn deploy(world: &World, setup: &Setup, script: Script) -> Result<()> {
 }
 
 async fn move_shop(world: &World, setup: &Setup, screen: &Screen) -> Result<Scene> {
-    let mut scene = Scene::open(world, setup, SHOP.name)?;
+    let mut scene = Scene::open(world, setup, SHOP.name).await?;
     say("\n1. shop moves, step by step. Its team applies this:\n")?;
     say(&SHOP.yaml().lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n"))?;
     say("")?;
     apply(world, SHOP).await?;
-    Story::of(&mut scene, screen).tell_until("Completed", |status| stage(status) == "Completed").await?;
+    let mut story = Story::of(&mut scene, screen);
+    story.tell_until("Completed", |status| stage(status) == "Completed").await?;
+    story.follow_users_to(Side::Target).await?;
     Ok(scene)
 }
 
-async fn move_books_and_back(world: &World, setup: &Setup, screen: &Screen) -> Result<(Scene, SystemTime)> {
-    let mut scene = Scene::open(world, setup, BOOKS.name)?;
-    say(
-        "\n2. books moves in the same way, by 10, 50 and 100 percent; but its target breaks when half of the users are there.\n",
-    )?;
+async fn move_books_and_back(world: &World, setup: &Setup, screen: &Screen) -> Result<(Scene, Sickness)> {
+    let mut scene = Scene::open(world, setup, BOOKS.name).await?;
+    say("\n2. books moves in the same way, by 10, 50 and 100 percent; but its target\n\
+         breaks when half of the users are there.\n")?;
     apply(world, BOOKS).await?;
     let mut story = Story::of(&mut scene, screen);
     story.tell_until("the second step's hold", holds_second_step).await?;
-    screen.event(BOOKS.name, "FAULT", "from now on the application on the target answers 503")?;
-    let fault = SystemTime::now();
+    let told = "from now on the application on the target answers 503";
+    screen.event(BOOKS.name, "FAULT", told, Some(Colour::Red))?;
+    let fault = Sickness::of(Side::Target);
     setup.application().set(world.target().name(), &format!("{}.example.com", BOOKS.name), Fault::Status(503));
     story.tell_until("RolledBack", |status| stage(status) == "RolledBack").await?;
+    story.follow_users_to(Side::Source).await?;
     Ok((scene, fault))
 }
 

@@ -27,6 +27,8 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 /// It looks once a second whether something is to be done, whatever shorter time it is told.
 const INTERVAL: &str = "2s";
 const AFTER_AN_EVENT: &str = "500ms";
+/// TTL of records of Ingresses that do not say one: five minutes without this argument.
+const QUICK_TTL: &str = "--min-ttl=1s";
 
 /// How one external-dns runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +49,7 @@ pub struct Options {
     pub ingress_class: Option<String>,
     /// It reads only Ingresses of this namespace.
     pub namespace: Option<String>,
-    /// Further arguments, such as `--min-ttl=1s`.
+    /// Further arguments; [`Options::new`] sets the TTL of records, `--min-ttl`, to a second.
     pub arguments: Vec<String>,
 }
 
@@ -64,7 +66,7 @@ impl Options {
             zones: vec![zone.id().to_owned()],
             ingress_class: None,
             namespace: None,
-            arguments: Vec::new(),
+            arguments: vec![QUICK_TTL.to_owned()],
         }
     }
 

@@ -1,11 +1,13 @@
 //! Two real Kubernetes control planes on one machine, and the world around them, for tests and the demo.
 
+pub mod audit;
 pub mod background;
 pub mod certificate_authority;
 pub mod child;
 pub mod control_plane;
 pub mod demo;
 pub mod deploy;
+pub mod dns_server;
 pub mod external_dns;
 pub mod guard;
 pub mod http_server;
@@ -14,6 +16,8 @@ pub mod kubeconfig;
 pub mod kubectl;
 pub mod load_balancer;
 pub mod operator;
+pub mod past;
+pub mod population;
 pub mod ports;
 pub mod progress;
 pub mod proxy;

@@ -41,8 +41,10 @@ const STATUS_RETRY: Duration = Duration::from_secs(1);
 pub struct Options {
     /// The cluster's name, as the sample application and its faults know it.
     pub cluster: String,
-    /// An address of the load balancer's own in 127.0.0.0/8. It is what the Ingresses' status will say.
+    /// An address of the load balancer's own in 127.0.0.0/8. It is what the Ingresses' status will say, where there is no name.
     pub address: IpAddr,
+    /// A name as AWS gives it ([`crate::route53::balancers::elb_name`]), which the Ingresses' status will say instead.
+    pub name: Option<String>,
     /// Port for plain HTTP; 0 takes a free one.
     pub http_port: u16,
     /// Port for HTTPS; 0 takes a free one.

@@ -34,7 +34,7 @@ enum Command {
     Down(Place),
     /// Watch one namespace move and a second one come back by itself; exit code 0 only if both ended as they must.
     Demo,
-    /// Write what kubectl shows of four migrations that wait, as Markdown.
+    /// Write what kubectl shows of migrations that wait, as Markdown.
     Transcript {
         /// The file.
         file: PathBuf,

@@ -129,6 +129,12 @@ async fn answer(request: Request<Incoming>, upstream: Upstream, faults: Faults) 
     } else {
         match faults.decide(&request) {
             Action::Answer(status) => refusal(status, &request),
+            Action::Hold(hold) => {
+                hold.caught.send_replace(Some(request));
+                // A test that drops its end releases the read as well.
+                let _ = hold.released.await;
+                stallable(upstream.forward(head, body.boxed_unsync()).await?, faults.line())
+            }
             _ => stallable(upstream.forward(head, body.boxed_unsync()).await?, faults.line()),
         }
     };

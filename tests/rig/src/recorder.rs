@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::Value;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+
+use crate::audit::Event;
 
 const POLL: Duration = Duration::from_millis(50);
 const WRITES: [&str; 5] = ["create", "update", "patch", "delete", "deletecollection"];
@@ -243,51 +244,6 @@ fn verb(line: &str) -> Option<&str> {
 
 fn resource_version(write: &Write) -> Option<u64> {
     write.response_object.pointer("/metadata/resourceVersion")?.as_str()?.parse().ok()
-}
-
-/// The part of an `audit.k8s.io/v1` Event that is used here.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Event {
-    stage: String,
-    #[serde(default, rename = "requestURI")]
-    request_uri: String,
-    verb: String,
-    #[serde(default)]
-    user: User,
-    #[serde(default)]
-    user_agent: String,
-    #[serde(default)]
-    object_ref: ObjectRef,
-    #[serde(default)]
-    response_status: ResponseStatus,
-    #[serde(default)]
-    request_object: Value,
-    #[serde(default)]
-    response_object: Value,
-    stage_timestamp: Timestamp,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct User {
-    #[serde(default)]
-    username: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ObjectRef {
-    resource: String,
-    namespace: String,
-    name: String,
-    api_group: String,
-    subresource: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct ResponseStatus {
-    #[serde(default)]
-    code: u16,
 }
 
 impl Event {

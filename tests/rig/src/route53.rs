@@ -27,10 +27,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio::net::TcpListener;
 
-use self::balancers::Balancers;
 use self::faults::Faults;
 use self::requests::{Request, Requests};
 use self::zone::Zone;
+use crate::dns_server::Surroundings;
 use crate::http_server::Server;
 
 /// The real account's quota: <https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/DNSLimitations.html>.
@@ -74,7 +74,7 @@ struct Account {
     options: Arc<Mutex<Options>>,
     requests: Requests,
     faults: Faults,
-    balancers: Balancers,
+    surroundings: Surroundings,
 }
 
 impl Account {
@@ -103,7 +103,7 @@ impl Route53 {
             options: Arc::new(Mutex::new(options)),
             requests: Requests::default(),
             faults: Faults::default(),
-            balancers: Balancers::default(),
+            surroundings: Surroundings::new(),
         };
         account.requests.limit(options.requests_per_second);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("Route 53: listen on a free port")?;
@@ -117,7 +117,7 @@ impl Route53 {
         let propagation = self.account.options().propagation;
         let mut zones = self.account.zones.lock().unwrap_or_else(PoisonError::into_inner);
         let id = format!("Z{:013}RIG", zones.len() + 1);
-        let zone = Zone::new(id, origin, self.account.balancers.clone(), propagation);
+        let zone = Zone::new(id, origin, self.account.surroundings.clone(), propagation);
         zones.push(zone.clone());
         zone
     }
@@ -127,9 +127,9 @@ impl Route53 {
         self.account.zones()
     }
 
-    /// The names of load balancers that aliases may point to.
-    pub fn balancers(&self) -> &Balancers {
-        &self.account.balancers
+    /// The load balancers that aliases may point to, by name; name servers of these zones take them from here too.
+    pub fn surroundings(&self) -> &Surroundings {
+        &self.account.surroundings
     }
 
     /// What it does wrong on demand.

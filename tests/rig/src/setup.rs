@@ -15,10 +15,13 @@ use crate::certificate_authority::CertificateAuthority;
 use crate::control_plane::ControlPlane;
 use crate::deploy::{OPERATOR_NAMESPACE, SOURCE_ACCOUNT, TARGET_ACCOUNT};
 use crate::deploy::{allow_lease, identity, install_on_home, install_on_source, install_on_target, put_kubeconfig};
+use crate::external_dns;
 use crate::kubeconfig::Access;
 use crate::load_balancer::{self, LoadBalancer};
 use crate::operator::{self, Lease, Operator, home_access};
 use crate::proxy::{Faults, Proxy};
+use crate::route53::balancers::elb_name;
+use crate::route53::zone::Zone;
 use crate::sample_app::Application;
 use crate::sample_namespace::SampleNamespace;
 use crate::user::User;
@@ -47,6 +50,16 @@ pub enum Home {
     Target,
 }
 
+/// How the operator verifies what DNS serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verification {
+    /// It reads the world's Route 53, which the world's two external-dns write.
+    Route53,
+    /// It waits, and believes.
+    #[default]
+    AnnotationOnly,
+}
+
 /// What a setup looks like.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -59,12 +72,19 @@ pub struct Options {
     /// What the pair says about external-dns and DNS, all three of them (Go durations): external-dns's interval, the
     /// provider's propagation and the records' TTL. Waiting for DNS takes their sum.
     pub dns: [&'static str; 3],
+    /// How the operator verifies what DNS serves.
+    pub verification: Verification,
     /// The prefixes of external-dns's annotations on source and target.
     pub annotation_prefixes: [&'static str; 2],
     /// How long the deletion of a migration may wait for a cluster, as the pair says it (Go duration).
     pub deletion_deadline: &'static str,
     /// The ingress class of the source, where it is not that of the target: the pair maps it to the target's.
     pub source_class: Option<String>,
+    /// The domain of sample namespaces' hosts. A setup with an external-dns of its own has a domain, and a zone, of its own:
+    /// the world's publishes every host of `example.com`.
+    pub domain: String,
+    /// Gives the load balancers names as AWS does; external-dns then publishes aliases (A and AAAA) instead of addresses.
+    pub named_balancers: bool,
     /// Duration of the Lease that the setup's operators share (a Go duration); None: they work without one.
     pub lease: Option<&'static str>,
 }
@@ -77,9 +97,12 @@ impl Options {
             home: Home::Source,
             proxied: false,
             dns: ["0s", "0s", "1s"],
+            verification: Verification::default(),
             annotation_prefixes: [ANNOTATION_PREFIX; 2],
             deletion_deadline: "15m",
             source_class: None,
+            domain: "example.com".to_owned(),
+            named_balancers: false,
             lease: Some(LEASE_DURATION),
         }
     }
@@ -89,6 +112,8 @@ impl Options {
 pub struct Setup {
     options: Options,
     home_access: Access,
+    /// How the operator gets into Route 53.
+    environment: Vec<(String, String)>,
     application: Application,
     authority: Arc<CertificateAuthority>,
     source_balancer: LoadBalancer,
@@ -109,13 +134,18 @@ impl Setup {
         let authority = Arc::new(CertificateAuthority::new(&format!("root of the users of {}", options.name))?);
         let application = Application::new();
         let source_class = options.source_class.as_ref().unwrap_or(&options.name);
+        let named = |address, side| balancer_name(world, &options, address, side).map(|name| (address, name));
         let (source_balancer, target_balancer) = futures::try_join!(
-            balance(world.source(), SOURCE_ADDRESS, source_class, &application, &authority),
-            balance(world.target(), TARGET_ADDRESS, &options.name, &application, &authority),
+            balance(world.source(), named(SOURCE_ADDRESS, "source")?, source_class, &application, &authority),
+            balance(world.target(), named(TARGET_ADDRESS, "target")?, &options.name, &application, &authority),
         )?;
         let home = home_of(world, options.home).await?;
+        if options.verification == Verification::Route53 {
+            world.external_dns().await?;
+        }
         let mut setup = Self {
             home_access: home_access(home).await?,
+            environment: world.route53().environment("operator"),
             options,
             application,
             authority,
@@ -140,7 +170,7 @@ impl Setup {
     pub fn operator_options(&self, selector: Option<String>) -> operator::Options {
         let lease = self.options.lease.map(|duration| Lease { name: self.options.name.clone(), duration });
         let (name, home) = (self.options.name.clone(), self.home_access.clone());
-        operator::Options { name, selector, home, lease, environment: vec![] }
+        operator::Options { name, selector, home, lease, environment: self.environment.clone() }
     }
 
     /// The setup's name, which is also that of its `ClusterPair` and ingress class, and the value of its label.
@@ -194,10 +224,24 @@ impl Setup {
         self.home_proxy.as_ref().map(Proxy::faults)
     }
 
-    /// A namespace of a service team behind this setup's load balancers; its host is `<name>.example.com`.
+    /// A namespace of a service team behind this setup's load balancers; its host is `<name>.<domain>`.
     pub fn sample(&self, name: &str) -> SampleNamespace {
         let class = self.options.source_class.as_deref().unwrap_or(self.name());
-        SampleNamespace::new(name, &format!("{name}.example.com"), class)
+        SampleNamespace::new(name, &format!("{name}.{}", self.options.domain), class)
+    }
+
+    /// How an external-dns for each side of this setup alone is started: it reads this setup's Ingresses by the annotations and
+    /// with the TTL that the pair says, and publishes them in `zone`. See [`World::start_external_dns`].
+    pub fn external_dns(&self, zone: &Zone) -> [external_dns::Options; 2] {
+        let [source_prefix, target_prefix] = self.options.annotation_prefixes;
+        let source_class = self.options.source_class.as_deref().unwrap_or(self.name());
+        let sides = [("source", source_prefix, source_class), ("target", target_prefix, self.name())];
+        sides.map(|(side, prefix, class)| external_dns::Options {
+            annotation_prefix: prefix.to_owned(),
+            ingress_class: Some(class.to_owned()),
+            arguments: vec![format!("--min-ttl={}", self.options.dns[2])],
+            ..external_dns::Options::new(format!("{}-{side}", self.name()), zone)
+        })
     }
 
     /// Hands the operator its connections: tokens of the accounts that `deploy/` created, through proxies if wanted.
@@ -237,13 +281,13 @@ impl Setup {
         let pairs = ApiResource::from_gvk(&GroupVersionKind::gvk("namespacemigration.io", "v1alpha1", "ClusterPair"));
         let pairs: Api<DynamicObject> = Api::all_with(home.admin_client()?, &pairs);
         let identities = [identity(world.source()).await?, identity(world.target()).await?];
-        let pair = self.pair(&identities);
+        let pair = self.pair(&identities, &world.route53().url());
         let written = pairs.patch(name, &PatchParams::apply("platform-admin").force(), &Patch::Apply(&pair)).await;
         written.with_context(|| format!("writing ClusterPair {name} on {}", home.name())).map(|_| ())
     }
 
-    fn pair(&self, [source, target]: &[String; 2]) -> Value {
-        let (name, [_, propagation, ttl]) = (&self.options.name, self.options.dns);
+    fn pair(&self, [source, target]: &[String; 2], endpoint: &str) -> Value {
+        let name = &self.options.name;
         let classes: Vec<Value> =
             self.options.source_class.iter().map(|class| json!({"source": class, "target": name})).collect();
         json!({
@@ -253,12 +297,24 @@ impl Setup {
             "spec": {
                 "source": self.side("source", source, &self.source_balancer),
                 "target": self.side("target", target, &self.target_balancer),
-                "dns": {"verification": "AnnotationOnly", "propagation": propagation, "recordTTL": ttl},
+                "dns": self.dns(endpoint),
                 "ingressClasses": classes,
                 "deletionDeadline": self.options.deletion_deadline,
                 "probes": {"allowedAddresses": ["127.0.0.0/8"], "trustedRoots": self.users_root()},
             },
         })
+    }
+
+    fn dns(&self, endpoint: &str) -> Value {
+        let [_, propagation, ttl] = self.options.dns;
+        match self.options.verification {
+            Verification::AnnotationOnly => {
+                json!({"verification": "AnnotationOnly", "propagation": propagation, "recordTTL": ttl})
+            }
+            Verification::Route53 => json!({
+                "verification": "Route53", "propagation": propagation, "recordTTL": ttl, "route53": {"endpoint": endpoint},
+            }),
+        }
     }
 
     fn side(&self, side: &str, identity: &str, balancer: &LoadBalancer) -> Value {
@@ -285,9 +341,20 @@ async fn home_of(world: &World, home: Home) -> Result<&ControlPlane> {
     }
 }
 
+/// The name of a side's load balancer, where the options want names; from now on it resolves.
+fn balancer_name(world: &World, options: &Options, address: &str, side: &str) -> Result<Option<String>> {
+    if !options.named_balancers {
+        return Ok(None);
+    }
+    let name = elb_name(&format!("{}-{side}", options.name));
+    let address = address.parse().context("the address of a load balancer")?;
+    world.route53().surroundings().name_balancer(&name, [address]);
+    Ok(Some(name))
+}
+
 async fn balance(
     cluster: &ControlPlane,
-    address: &str,
+    (address, name): (&str, Option<String>),
     class: &str,
     application: &Application,
     authority: &Arc<CertificateAuthority>,
@@ -295,6 +362,7 @@ async fn balance(
     let options = load_balancer::Options {
         cluster: cluster.name().to_owned(),
         address: address.parse().context("the address of a load balancer")?,
+        name,
         http_port: 0,
         https_port: 0,
         class: class.to_owned(),

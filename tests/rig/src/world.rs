@@ -2,8 +2,8 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 
 use crate::control_plane::ControlPlane;
 use crate::deploy::checkout;
+use crate::dns_server::{self, DnsServer};
 use crate::external_dns::{self, ExternalDns, Pair};
 use crate::progress::say;
 use crate::recording;
@@ -24,6 +25,9 @@ const KEPT: usize = 5;
 const LOCK: &str = "lock";
 /// The zone of every host that a sample namespace has.
 const DOMAIN: &str = "example.com.";
+
+/// TTL of answers about load balancers, in seconds: a minute in the original.
+const QUICK_TTL: u32 = 1;
 
 /// Worlds of this process so far.
 static STARTED: AtomicU32 = AtomicU32::new(0);
@@ -45,6 +49,7 @@ pub struct World {
     target: ControlPlane,
     home: OnceCell<ControlPlane>,
     route53: Route53,
+    name_server: DnsServer,
     zone: Zone,
     external_dns: OnceCell<Pair>,
     /// Tells other runs that this folder is in use, for as long as this process lives.
@@ -74,6 +79,11 @@ impl World {
         say(format!("source and target ready in {:.1} s; logs in {}", started_in.as_secs_f32(), folder.display()));
         // Many tests share this account; one that is about its quota starts a Route 53 of its own.
         let route53 = Route53::start(route53::Options { requests_per_second: None, ..Default::default() }).await?;
+        let surroundings = route53.surroundings().clone();
+        let options = dns_server::Options { surroundings, alias_ttl: QUICK_TTL, ..dns_server::Options::default() };
+        let name_server = DnsServer::start(options).await?;
+        let zone = route53.create_zone(DOMAIN);
+        name_server.serve(Arc::new(zone.clone()));
         Ok(Self {
             folder,
             tools,
@@ -82,8 +92,9 @@ impl World {
             source,
             target,
             home: OnceCell::new(),
-            zone: route53.create_zone(DOMAIN),
+            zone,
             route53,
+            name_server,
             external_dns: OnceCell::new(),
             _lock: lock,
         })
@@ -123,6 +134,18 @@ impl World {
     /// The account that holds the zones of this world.
     pub fn route53(&self) -> &Route53 {
         &self.route53
+    }
+
+    /// A further zone, which the world's name server answers.
+    pub fn create_zone(&self, origin: &str) -> Zone {
+        let zone = self.route53.create_zone(origin);
+        self.name_server.serve(Arc::new(zone.clone()));
+        zone
+    }
+
+    /// Answers every zone of this world.
+    pub fn name_server(&self) -> &DnsServer {
+        &self.name_server
     }
 
     /// The zone of the hosts of sample namespaces, `example.com.`

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use rig::control_plane::ControlPlane;
 use rig::external_dns::{Options, Pair};
+use rig::route53::balancers::elb_name;
+use rig::route53::faults::Scope;
 use rig::route53::journal::{Action, Entry};
 use rig::route53::record::{Kind, Target};
 use rig::route53::zone::Zone;
@@ -30,7 +32,7 @@ struct Scene {
 impl Scene {
     async fn start(name: &'static str) -> Result<Self> {
         let world = World::shared().await?;
-        let zone = world.route53().create_zone(&format!("{name}.example.org"));
+        let zone = world.create_zone(&format!("{name}.example.org"));
         let options = ["source", "target"].map(|side| Options {
             ingress_class: Some(name.to_owned()),
             ..Options::new(format!("{name}-{side}"), &zone)
@@ -40,7 +42,11 @@ impl Scene {
     }
 
     fn host(&self) -> String {
-        format!("shop.{}", self.zone.name().trim_end_matches('.'))
+        self.host_of("shop")
+    }
+
+    fn host_of(&self, name: &str) -> String {
+        format!("{name}.{}", self.zone.name().trim_end_matches('.'))
     }
 
     /// Waits for a batch of this side about the host, from number `mark` of the journal on.
@@ -50,27 +56,38 @@ impl Scene {
         self.zone.wait_for(what, mark, LIMIT, fits).await
     }
 
-    async fn publish(&self, cluster: &ControlPlane, point: Value) -> Result<()> {
+    /// Creates the Ingress `name` with what its load balancer wrote into its status.
+    async fn publish(&self, cluster: &ControlPlane, name: &str, point: &Value, annotations: &Value) -> Result<()> {
         let client = cluster.admin_client()?;
         create_namespace(&client, self.class).await?;
         let api: Api<Ingress> = Api::namespaced(client, self.class);
-        let ingress = ingress(self.class, &self.host())?;
+        let ingress = ingress(name, self.class, &self.host_of(name), annotations)?;
         api.create(&PostParams::default(), &ingress).await.context("creating an Ingress")?;
         let status = json!({"status": {"loadBalancer": {"ingress": [point]}}});
-        let patched = api.patch_status("shop", &PatchParams::default(), &Patch::Merge(&status)).await;
+        let patched = api.patch_status(name, &PatchParams::default(), &Patch::Merge(&status)).await;
         patched.context("writing the status of an Ingress").map(|_| ())
     }
 
     async fn annotate(&self, cluster: &ControlPlane, identifier: &str, weight: &str) -> Result<()> {
-        let annotations = json!({
-            format!("{ANNOTATION_PREFIX}set-identifier"): identifier,
-            format!("{ANNOTATION_PREFIX}aws-weight"): weight,
-        });
         let api: Api<Ingress> = Api::namespaced(cluster.admin_client()?, self.class);
-        let change = json!({"metadata": {"annotations": annotations}});
+        let change = json!({"metadata": {"annotations": weighted(identifier, weight)}});
         let patched = api.patch("shop", &PatchParams::default(), &Patch::Merge(&change)).await;
         patched.context("annotating an Ingress").map(|_| ())
     }
+}
+
+fn weighted(identifier: &str, weight: &str) -> Value {
+    json!({
+        format!("{ANNOTATION_PREFIX}set-identifier"): identifier,
+        format!("{ANNOTATION_PREFIX}aws-weight"): weight,
+    })
+}
+
+/// The name that a side's load balancer has in this test; it resolves from now on.
+fn named(scene: &Scene, side: &str, address: &str) -> Result<Value> {
+    let name = elb_name(&format!("{}-{side}", scene.class));
+    scene.world.route53().surroundings().name_balancer(&name, [address.parse()?]);
+    Ok(json!({"hostname": name}))
 }
 
 async fn create_namespace(client: &Client, name: &str) -> Result<()> {
@@ -79,10 +96,10 @@ async fn create_namespace(client: &Client, name: &str) -> Result<()> {
     api.patch(name, &PatchParams::apply("test"), &Patch::Apply(&object)).await.map(|_| ()).context("a namespace")
 }
 
-fn ingress(class: &str, host: &str) -> Result<Ingress> {
+fn ingress(name: &str, class: &str, host: &str, annotations: &Value) -> Result<Ingress> {
     let backend = json!({"service": {"name": "shop", "port": {"number": 80}}});
     Ok(serde_json::from_value(json!({
-        "metadata": {"name": "shop"},
+        "metadata": {"name": name, "annotations": annotations},
         "spec": {"ingressClassName": class, "rules": [{"host": host, "http": {"paths": [
             {"path": "/", "pathType": "Prefix", "backend": backend},
         ]}}]},
@@ -93,7 +110,7 @@ fn ingress(class: &str, host: &str) -> Result<Ingress> {
 async fn a_simple_record_becomes_weighted_in_one_batch_and_follows_its_weight() -> Result<()> {
     let scene = Scene::start("converted").await?;
     let (zone, host) = (&scene.zone, scene.host());
-    scene.publish(scene.world.source(), json!({"ip": SOURCE_ADDRESS})).await?;
+    scene.publish(scene.world.source(), "shop", &json!({"ip": SOURCE_ADDRESS}), &json!({})).await?;
     let simple = scene.batch("the simple record", 0, "source").await?;
     ensure!(simple.actions() == ["CREATE TXT", "CREATE A"], "{simple}");
     let record = simple.change(Action::Create, &host, Kind::A).context("an A record")?;
@@ -109,5 +126,94 @@ async fn a_simple_record_becomes_weighted_in_one_batch_and_follows_its_weight() 
     let changed = scene.batch("the new weight", converted.number + 1, "source").await?;
     ensure!(changed.actions() == ["UPSERT TXT 99", "UPSERT A 99"], "{changed}");
     zone.wait_served(&host, Kind::A, &[("blue", 99)], LIMIT).await?;
+    scene.pair.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn load_balancers_with_names_become_aliases_of_both_types_in_one_batch() -> Result<()> {
+    let scene = Scene::start("named").await?;
+    let (zone, host) = (&scene.zone, scene.host());
+    let point = named(&scene, "source", SOURCE_ADDRESS)?;
+    scene.publish(scene.world.source(), "shop", &point, &json!({})).await?;
+    let simple = scene.batch("the simple aliases", 0, "source").await?;
+    ensure!(simple.actions() == ["CREATE TXT", "CREATE TXT", "CREATE A", "CREATE AAAA"], "{simple}");
+    for kind in [Kind::A, Kind::Aaaa] {
+        let record = simple.change(Action::Create, &host, kind).context("an alias")?;
+        let Target::Alias { zone_id, evaluate_target_health, .. } = &record.target else { bail!("{record:?}") };
+        ensure!(zone_id == "ZD4D7Y8KGAS4G" && *evaluate_target_health && record.ttl.is_none(), "{record:?}");
+    }
+
+    scene.annotate(scene.world.source(), "blue", "100").await?;
+    let converted = scene.batch("the conversion", simple.number + 1, "source").await?;
+    let deleted = ["DELETE TXT", "DELETE TXT", "DELETE A", "DELETE AAAA"];
+    let created = ["CREATE TXT 100", "CREATE TXT 100", "CREATE A 100", "CREATE AAAA 100"];
+    ensure!(converted.accepted() && converted.actions() == [deleted, created].concat(), "{converted}");
+
+    let point = named(&scene, "target", TARGET_ADDRESS)?;
+    scene.publish(scene.world.target(), "shop", &point, &weighted("green", "0")).await?;
+    for kind in [Kind::A, Kind::Aaaa] {
+        zone.wait_served(&host, kind, &[("blue", 100), ("green", 0)], LIMIT).await?;
+    }
+    scene.pair.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_weighted_record_beside_a_simple_one_is_refused_and_other_hosts_are_not_concerned() -> Result<()> {
+    let scene = Scene::start("refused").await?;
+    let (zone, host) = (&scene.zone, scene.host());
+    scene.publish(scene.world.source(), "shop", &json!({"ip": SOURCE_ADDRESS}), &json!({})).await?;
+    let simple = scene.batch("the simple record", 0, "source").await?;
+
+    let point = json!({"ip": TARGET_ADDRESS});
+    scene.publish(scene.world.target(), "shop", &point, &weighted("green", "0")).await?;
+    let refused = scene.batch("a refusal", simple.number + 1, "target").await?;
+    let text = format!(
+        "RRSet with DNS name {host}., type A, SetIdentifier green cannot be created as a non-weighted set exists with the \
+         same name and type."
+    );
+    ensure!(refused.refusal().is_some_and(|refusal| refusal.contains(&text)), "{refused}");
+    scene.publish(scene.world.target(), "other", &point, &weighted("other", "7")).await?;
+    zone.wait_served(&scene.host_of("other"), Kind::A, &[("other", 7)], LIMIT).await?;
+    ensure!(scene.pair.target.is_running().await && scene.pair.target.log()?.contains(&text), "it says why in its log");
+    let metrics = scene.pair.target.metrics().await?;
+    ensure!(metrics.contains("external_dns_controller_consecutive_soft_errors"), "{metrics}");
+
+    scene.annotate(scene.world.source(), "blue", "100").await?;
+    zone.wait_served(&host, Kind::A, &[("blue", 100), ("green", 0)], LIMIT).await?;
+    ensure!(zone.weights(&host, Kind::A).iter().all(|served| !served.weights.is_empty()), "never without a record");
+    scene.pair.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_external_dns_goes_on_after_it_was_stopped_paused_refused_or_told_something_else() -> Result<()> {
+    let scene = Scene::start("resumed").await?;
+    let (zone, host, source) = (&scene.zone, scene.host(), scene.world.source());
+    let serves = async |weight| zone.wait_served(&host, Kind::A, &[("blue", weight)], LIMIT).await;
+    scene.publish(source, "shop", &json!({"ip": SOURCE_ADDRESS}), &weighted("blue", "10")).await?;
+    serves(10).await?;
+
+    scene.pair.source.stop().await?;
+    scene.annotate(source, "blue", "20").await?;
+    ensure!(!scene.pair.source.is_running().await, "it runs");
+    scene.pair.source.start_again().await?;
+    serves(20).await?;
+
+    scene.pair.source.pause().await?;
+    scene.annotate(source, "blue", "30").await?;
+    scene.pair.source.resume().await?;
+    serves(30).await?;
+
+    let mark = zone.mark();
+    let refusing = scene.world.route53().faults().refuse_batches(Scope::everything().zone(zone.name()), "not today");
+    scene.annotate(source, "blue", "40").await?;
+    let refused = scene.batch("a refusal on demand", mark, "source").await?;
+    ensure!(refused.refusal() == Some("[not today]"), "{refused}");
+    drop(refusing);
+    serves(40).await?;
+
+    let blind = Options { annotation_prefix: "other.example.com/".to_owned(), ..scene.pair.source.options().await };
+    scene.pair.source.restart(blind).await?;
+    let simple = |zone: &Zone| zone.get(&host, Kind::A, None);
+    zone.wait("the record becoming simple, as the annotations are not read", LIMIT, simple).await?;
     scene.pair.stop().await
 }

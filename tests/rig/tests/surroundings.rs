@@ -30,6 +30,7 @@ async fn balance(cluster: &ControlPlane, application: &Application, class: &str)
     let options = Options {
         cluster: cluster.name().to_owned(),
         address: "127.0.0.21".parse()?,
+        name: None,
         http_port: 0,
         https_port: 0,
         class: class.to_owned(),

@@ -1,24 +1,28 @@
 //! What must be true at the end, checked on the recordings of both API servers, and the summary for the viewer.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result, bail};
-use jiff::Timestamp;
+use anyhow::{Result, bail};
 
 use super::scene::Scene;
-use super::screen::{Colour, Screen, say};
+use super::screen::{Colour, Screen, WIDTH, say, wrapped};
 use super::script::{BOOKS, SHOP, Script};
 use super::story::stage;
-use super::visitors::Served;
-use super::weights::Weights;
+use super::way_back::{WayBack, decided};
+use super::weights::{Weights, share_rose_then_fell, somebody_always_answered, source_alone_since};
 use crate::deploy::OPERATOR_NAMESPACE;
+use crate::dns_server::{Journal, Outcome as Answer};
 use crate::operator::Operator;
+use crate::population::{Report, Sickness};
 use crate::recorder::{Mark, Recorder, Write, merge};
 use crate::sample_namespace::SampleNamespace;
 use crate::setup::{ANNOTATION_PREFIX, Setup};
 use crate::weight_history::{self, Direction, WeightPoint, weight_history};
 use crate::world::World;
+
+/// The length of the pieces of time in the users' reports.
+const PIECE: Duration = Duration::from_secs(1);
 
 /// One thing that must be true, and what was found.
 type Finding = (String, Result<(), String>);
@@ -30,33 +34,40 @@ pub struct Outcome<'a> {
     writes: Vec<Write>,
     log: String,
     canaries: [String; 2],
-    fault: SystemTime,
+    answers: Journal,
+    reports: [Report; 2],
+    fault: Sickness,
 }
 
 impl<'a> Outcome<'a> {
-    /// Reads the recordings and the operator's log. `fault` is when the target of `books` broke.
+    /// Reads the recordings and the operator's log. `fault` is what the target of `books` got.
     pub async fn collect(
         world: &World,
         setup: &Setup,
         operator: &Operator,
         [shop, books]: [&'a Scene; 2],
-        fault: SystemTime,
+        fault: Sickness,
     ) -> Result<Self> {
         let record = |name, cluster: &crate::control_plane::ControlPlane| Recorder::open(name, cluster.audit_log());
         let source = record(weight_history::SOURCE, world.source()).since(Mark::default()).await?;
         let target = record(weight_history::TARGET, world.target()).since(Mark::default()).await?;
         let canaries = [SHOP.name, BOOKS.name].map(|name| SampleNamespace::canary(&setup.sample(name)));
-        Ok(Self { shop, books, writes: merge([source, target]), log: operator.log()?, canaries, fault })
+        let reports = [shop.people.report(&[], PIECE), books.people.report(&[fault], PIECE)];
+        let (writes, log, answers) = (merge([source, target]), operator.log()?, world.name_server().journal().clone());
+        Ok(Self { shop, books, writes, log, canaries, answers, reports, fault })
     }
 
     /// Shows every finding; fails when one is not as it must be.
     pub fn check(&self, screen: &Screen) -> Result<()> {
         let findings = self.findings();
-        say("\nWhat the recordings of both API servers show:")?;
+        say("\nWhat the recordings of API servers, DNS and users show:")?;
         for (what, found) in &findings {
             match found {
-                Ok(()) => say(&format!("  {}  {what}", screen.paint(Colour::Green, "yes")))?,
-                Err(found) => say(&format!("  {}  {what}: {found}", screen.paint(Colour::Red, "NO ")))?,
+                Ok(()) => say(&format!("  {}  {}", screen.paint(Colour::Green, "yes"), below(7, what)))?,
+                Err(found) => {
+                    let told = below(7, &format!("{what}: {found}"));
+                    say(&format!("  {}  {told}", screen.paint(Colour::Red, "NO ")))?;
+                }
             }
         }
         match findings.iter().filter(|(_, found)| found.is_err()).count() {
@@ -71,13 +82,9 @@ impl<'a> Outcome<'a> {
             (stage(&status) == expected).then_some(()).ok_or_else(|| format!("it is {}", stage(&status)))
         };
         let weights = |scene: &Scene, source, target| {
-            let (found, expected) = (*scene.weights.borrow(), Weights { source: Some(source), target: Some(target) });
-            (found == expected).then_some(()).ok_or_else(|| format!("found {found:?}"))
-        };
-        let lost = self.shop.visitors.counts();
-        let nobody = match lost.source.badly + lost.target.badly {
-            0 => Ok(()),
-            lost => Err(format!("{lost} requests failed")),
+            let (traffic, expected) = (scene.traffic(), Weights { source: Some(source), target: Some(target) });
+            let found = [traffic.written, traffic.served];
+            (found == [expected; 2]).then_some(()).ok_or_else(|| format!("written {}, served {}", found[0], found[1]))
         };
         let mut findings = vec![
             (
@@ -88,8 +95,15 @@ impl<'a> Outcome<'a> {
                 "books is RolledBack, with the source at 100 and the target at 0".to_owned(),
                 ended(self.books, "RolledBack").and(weights(self.books, 100, 0)),
             ),
-            ("no request of shop's users failed".to_owned(), nobody),
+            ("no request of shop's users failed".to_owned(), nobody_lost(&self.reports[0])),
+            (
+                "no request of books' users failed but those that the sick target answered badly".to_owned(),
+                nobody_lost(&self.reports[1]),
+            ),
+            ("books: each part of the way back happened".to_owned(), self.way_back().complete()),
         ];
+        findings.extend(self.served(self.shop));
+        findings.extend(self.served(self.books));
         findings.extend(self.promises(SHOP));
         findings.extend(self.promises(BOOKS));
         let secret = self
@@ -98,6 +112,22 @@ impl<'a> Outcome<'a> {
             .try_for_each(|canary| weight_history::contains_text([("the operator's log", &self.log)], canary));
         findings.push(("no value of a Secret is in the operator's log".to_owned(), secret));
         findings
+    }
+
+    /// What name servers showed and answered.
+    fn served(&self, scene: &Scene) -> Vec<Finding> {
+        let (name, history) = (&scene.name, scene.served());
+        vec![
+            (format!("{name}: in DNS there was always somebody with a weight"), somebody_always_answered(&history)),
+            (
+                format!("{name}: in DNS the target's share only rose on the way there, and only fell on the way back"),
+                share_rose_then_fell(&history),
+            ),
+            (
+                format!("{name}: no user got an empty or negative answer from DNS"),
+                never_empty(&self.answers, &scene.host),
+            ),
+        ]
     }
 
     fn promises(&self, script: Script) -> Vec<Finding> {
@@ -126,39 +156,52 @@ impl<'a> Outcome<'a> {
     /// What happened, for somebody who has not seen it before.
     pub fn tell(&self) -> Result<()> {
         let cause = self.books.status.borrow()["cause"]["message"].as_str().unwrap_or_default().to_owned();
-        let (shop, books) = (self.shop.visitors.counts(), self.books.visitors.counts());
+        let [shop, books] = &self.reports;
         say(&format!(
             "\nWhat happened:
-  shop   moved: all its users are served by the target cluster now. In {} steps, tested before the first user came.
-         Requests: {}.
-  books  came back by itself: all its users are served by the source cluster, as before.
-         Why: {cause}
-         From the fault to weight 100 on the source: {}. No person did anything.
-         Requests: {}.
-         (With a real DNS a user follows once external-dns, Route 53 and their resolver have: some minutes at most.)
+  shop   moved: all its users are served by the target cluster now. In {} steps,
+         tested before the first user came.
+         {}
+  books  came back by itself: all its users are served by the source cluster, as
+         before. No person did anything. Why:
+         {}
+         {}
+
+         The way back, from the first bad answer on:
+{}
 
 Writes made by the operator, from the audit logs of both API servers:
 {}",
             SHOP.steps.len(),
-            requests(shop.source, shop.target),
-            self.time_to_return()?,
-            requests(books.source, books.target),
+            below(9, &shop.to_string()),
+            below(9, &cause),
+            below(9, &books.to_string()),
+            self.way_back(),
             self.written(),
         ))
     }
 
-    /// The time from the fault to the write that sends everybody to the source again.
-    fn time_to_return(&self) -> Result<String> {
-        let fault = Timestamp::try_from(self.fault).context("the time of the fault")?;
+    fn way_back(&self) -> WayBack {
+        let fault = self.fault.from;
+        WayBack {
+            fault,
+            answered_badly: self.reports[1].first_badly_answered,
+            decided: decided(&self.log, BOOKS.name, fault),
+            written: self.back_at_100(),
+            served: source_alone_since(&self.books.served(), fault),
+            left: self.reports[1].last_at.target.filter(|left| *left >= fault),
+        }
+    }
+
+    /// The write that sends everybody to the source again.
+    fn back_at_100(&self) -> Option<SystemTime> {
         let history = self.history(BOOKS);
         let back = |point: &&WeightPoint| {
             let stamp = point.source_stamps.get(BOOKS.name);
             point.source.get(BOOKS.name) == Some(&100)
                 && stamp.is_some_and(|stamp| stamp.direction == Direction::RollingBack)
         };
-        let point = history.iter().find(back).context("no write of the source's weight 100 in the recording")?;
-        let millis = point.time.duration_since(fault).as_millis();
-        Ok(format!("{}.{} s", millis / 1000, millis % 1000 / 100))
+        history.iter().find(back).map(|point| SystemTime::from(point.time))
     }
 
     /// Successful writes of the operator's accounts by cluster and resource.
@@ -175,13 +218,23 @@ Writes made by the operator, from the audit logs of both API servers:
         }
         let line = |(cluster, counts): (&str, BTreeMap<String, usize>)| {
             let counts: Vec<_> = counts.into_iter().map(|(what, count)| format!("{count} {what}")).collect();
-            format!("  {cluster}  {}", counts.join(", "))
+            format!("  {cluster}  {}", below(10, &counts.join(", ")))
         };
         counts.into_iter().map(line).collect::<Vec<_>>().join("\n")
     }
 }
 
-fn requests(source: Served, target: Served) -> String {
-    let side = |served: Served| format!("{} ({} failed)", served.well + served.badly, served.badly);
-    format!("source {}, target {}", side(source), side(target))
+fn nobody_lost(report: &Report) -> Result<(), String> {
+    if report.lost() == 0 { Ok(()) } else { Err(report.to_string()) }
+}
+
+fn never_empty(answers: &Journal, host: &str) -> Result<(), String> {
+    let counts = answers.counts(host);
+    let bad: Vec<_> = counts.iter().filter(|((_, outcome), _)| *outcome != Answer::Answered).collect();
+    if bad.is_empty() { Ok(()) } else { Err(format!("{bad:?}")) }
+}
+
+/// Broken into lines that begin in this column.
+fn below(column: usize, text: &str) -> String {
+    wrapped(text, WIDTH - column).join(&format!("\n{}", " ".repeat(column)))
 }

@@ -1,4 +1,6 @@
-//! What is followed of one migration: its status, the weights on both sides, and its users.
+//! What is followed of one migration: its status, the weights written and served, and its users.
+
+use std::time::{Duration, SystemTime};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::networking::v1::Ingress;
@@ -13,48 +15,96 @@ use tokio::task::JoinSet;
 
 use anyhow::Result;
 
-use super::visitors::{Door, Visitors};
+use super::bar::Traffic;
 use super::weights::{Weights, weight};
+use crate::population::{self, Habit, Population, Streets};
+use crate::route53::journal::Served;
+use crate::route53::record::Kind;
+use crate::route53::zone::Zone;
 use crate::setup::Setup;
 use crate::world::World;
+
+/// external-dns publishes a new Ingress within seconds.
+const PUBLISHED_LIMIT: Duration = Duration::from_secs(30);
+/// The latest requests are those of this time.
+const LATEST: Duration = Duration::from_secs(2);
 
 /// One migration as it can be followed. Dropping it ends the watches and sends the users home.
 pub struct Scene {
     /// The migration's name, which is also its namespace's.
     pub name: String,
+    /// The host that its users ask for.
+    pub host: String,
     /// The status as last seen; `Null` before there is one.
     pub status: watch::Receiver<Value>,
-    /// The weights as last seen.
-    pub weights: watch::Receiver<Weights>,
+    /// The weights on the Ingresses as last seen.
+    pub written: watch::Receiver<Weights>,
     /// Who uses the service all the time.
-    pub visitors: Visitors,
+    pub people: Population,
+    zone: Zone,
     _watches: JoinSet<()>,
 }
 
 impl Scene {
-    /// Follows the migration `name`, which need not exist yet, and lets users in.
-    pub fn open(world: &World, setup: &Setup, name: &str) -> Result<Self> {
-        let (source, target) = (world.source().admin_client()?, world.target().admin_client()?);
-        let (status_sender, status) = watch::channel(Value::Null);
-        let (sender, weights) = watch::channel(Weights::default());
-        let mut watches = JoinSet::new();
-        let migrations = Api::namespaced_with(source.clone(), name, &kind());
-        watches.spawn(follow(migrations, name.to_owned(), move |migration: Option<DynamicObject>| {
-            let status = migration.map(|migration| migration.data["status"].clone()).unwrap_or_default();
-            status_sender.send_replace(status);
-        }));
-        let to_source = sender.clone();
-        watches.spawn(follow_weight(source, name.to_owned(), move |weight| {
-            to_source.send_modify(|all| all.source = weight);
-        }));
-        watches.spawn(follow_weight(target, name.to_owned(), move |weight| {
-            sender.send_modify(|all| all.target = weight);
-        }));
-        let door = Door { user: setup.user()?, host: format!("{name}.example.com") };
-        let sides = [setup.source_balancer().https(), setup.target_balancer().https()];
-        let visitors = Visitors::arrive(door, sides, weights.clone());
-        Ok(Self { name: name.to_owned(), status, weights, visitors, _watches: watches })
+    /// Follows the migration `name`, which need not exist yet, and lets users in once DNS knows the service.
+    pub async fn open(world: &World, setup: &Setup, name: &str) -> Result<Self> {
+        let (zone, host) = (world.zone().clone(), format!("{name}.example.com"));
+        let is_served = |zone: &Zone| zone.served().group(&host, Kind::A).next().map(|_| ());
+        zone.wait(&format!("{host} in DNS"), PUBLISHED_LIMIT, is_served).await?;
+        let streets = Streets::of(setup, world.name_server());
+        let people = Population::arrive(&users(&host), streets, &setup.users_root())?;
+        let (mut watches, name) = (JoinSet::new(), name.to_owned());
+        let status = follow_status(world.source().admin_client()?, &name, &mut watches);
+        let clusters = [world.source().admin_client()?, world.target().admin_client()?];
+        let written = follow_weights(clusters, &name, &mut watches);
+        Ok(Self { name, host, status, written, people, zone, _watches: watches })
     }
+
+    /// Where its users are, and where they should be.
+    pub fn traffic(&self) -> Traffic {
+        Traffic {
+            requests: self.people.counts_since(SystemTime::now() - LATEST),
+            written: *self.written.borrow(),
+            served: Weights::served(&self.zone, &self.host),
+        }
+    }
+
+    /// What name servers showed over time.
+    pub fn served(&self) -> Vec<Served> {
+        self.zone.weights(&self.host, Kind::A)
+    }
+}
+
+/// Forty users with two requests a second each. One of ten remembers an answer for 5 s, whatever its TTL.
+fn users(host: &str) -> population::Options {
+    population::Options {
+        clients: 40,
+        pace: Duration::from_millis(500),
+        habits: vec![(Habit::RemembersFor(Duration::from_secs(5)), 10)],
+        ..population::Options::new(host)
+    }
+}
+
+fn follow_status(client: Client, name: &str, watches: &mut JoinSet<()>) -> watch::Receiver<Value> {
+    let (sender, status) = watch::channel(Value::Null);
+    let migrations = Api::namespaced_with(client, name, &kind());
+    watches.spawn(follow(migrations, name.to_owned(), move |migration: Option<DynamicObject>| {
+        let status = migration.map(|migration| migration.data["status"].clone()).unwrap_or_default();
+        sender.send_replace(status);
+    }));
+    status
+}
+
+fn follow_weights([source, target]: [Client; 2], name: &str, watches: &mut JoinSet<()>) -> watch::Receiver<Weights> {
+    let (sender, weights) = watch::channel(Weights::default());
+    let to_source = sender.clone();
+    watches.spawn(follow_weight(source, name.to_owned(), move |weight| {
+        to_source.send_modify(|all| all.source = weight);
+    }));
+    watches.spawn(follow_weight(target, name.to_owned(), move |weight| {
+        sender.send_modify(|all| all.target = weight);
+    }));
+    weights
 }
 
 fn kind() -> ApiResource {

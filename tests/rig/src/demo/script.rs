@@ -35,7 +35,7 @@ spec:
     include: [{SECRET}]
   preflight:
     acknowledge:
-      - {{ check: AnnotationOnly, reason: \"no DNS behind this demo\" }}
+      - {{ check: AnnotationOnly, reason: \"the viewer of the demo watches DNS\" }}
   probes: {{ interval: 500ms }}
   traffic:
     steps:

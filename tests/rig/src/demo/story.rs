@@ -8,15 +8,20 @@ use tokio::time::Instant;
 use anyhow::{Result, bail};
 use serde_json::Value;
 
+use super::bar::Traffic;
 use super::scene::Scene;
 use super::screen::{Colour, Screen};
-use super::visitors::Counts;
 use super::weights::Weights;
+use crate::population::Side;
 
 /// Much longer than any part of the demo takes.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// A wait that is over sooner is not worth a line.
 const WORTH_TELLING: Duration = Duration::from_millis(400);
+/// How often the users are looked at.
+const GLANCE: Duration = Duration::from_millis(250);
+/// Where nothing can move, a bar that changes without a change of weights is shown again after this time.
+const BAR_EVERY: Duration = Duration::from_secs(2);
 
 /// What the operator says that it waits for.
 struct Wait {
@@ -32,7 +37,15 @@ pub struct Story<'a> {
     ended: BTreeSet<String>,
     health: String,
     wait: Wait,
-    weights: Weights,
+    shown: Shown,
+}
+
+/// The traffic that was shown last.
+#[derive(Default)]
+struct Shown {
+    weights: [Weights; 2],
+    cells: [usize; 3],
+    at: Option<Instant>,
 }
 
 impl<'a> Story<'a> {
@@ -44,7 +57,7 @@ impl<'a> Story<'a> {
             ended: BTreeSet::new(),
             health: String::new(),
             wait: Wait { message: String::new(), since: Instant::now(), told: true },
-            weights: Weights::default(),
+            shown: Shown::default(),
         }
     }
 
@@ -52,10 +65,11 @@ impl<'a> Story<'a> {
     pub async fn tell_until(&mut self, what: &str, reached: impl Fn(&Value) -> bool) -> Result<()> {
         loop {
             let status = self.scene.status.borrow_and_update().clone();
-            let weights = *self.scene.weights.borrow_and_update();
-            self.tell_weights(weights)?;
+            self.scene.written.borrow_and_update();
             self.tell_status(&status)?;
+            self.tell_traffic()?;
             if reached(&status) {
+                self.screen.end_live()?;
                 return self.tell_wait();
             }
             if is(&status, "Finished") {
@@ -65,19 +79,34 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// Until something changes, or a wait has become worth a line.
+    /// Shows the users until the latest requests are all at this side.
+    pub async fn follow_users_to(&mut self, side: Side) -> Result<()> {
+        let (began, other) = (Instant::now(), side.other());
+        while *self.scene.traffic().requests.by_side().of(other) > 0 {
+            if began.elapsed() > PATIENCE {
+                let limit = PATIENCE.as_secs();
+                bail!("{}: after {limit} s some users are still at the {}", self.scene.name, other.name());
+            }
+            self.tell_traffic()?;
+            tokio::time::sleep(GLANCE).await;
+        }
+        self.screen.end_live()?;
+        self.screen.traffic(&self.scene.name, &self.scene.traffic())
+    }
+
+    /// Until something changes, or it is time to look at the users again.
     async fn watch_on(&mut self, what: &str) -> Result<()> {
-        let next_line = self.wait.since + if self.wait.told { PATIENCE } else { WORTH_TELLING };
         tokio::select! {
             changed = self.scene.status.changed() => return Ok(changed?),
-            changed = self.scene.weights.changed() => return Ok(changed?),
-            () = tokio::time::sleep_until(next_line) => {}
+            changed = self.scene.written.changed() => return Ok(changed?),
+            () = tokio::time::sleep(GLANCE) => {}
         }
-        if self.wait.told {
+        let waiting = self.wait.since.elapsed();
+        if self.wait.told && waiting > PATIENCE {
             let (name, limit) = (&self.scene.name, PATIENCE.as_secs());
             bail!("{name} did not reach {what}: for {limit} s it says {:?}", self.wait.message);
         }
-        self.tell_wait()
+        if waiting > WORTH_TELLING { self.tell_wait() } else { Ok(()) }
     }
 
     fn tell_wait(&mut self) -> Result<()> {
@@ -108,8 +137,8 @@ impl<'a> Story<'a> {
             }
             let line = format!("{name}: {}", text(entry, "message"));
             match state {
-                "Done" => self.say("done", &self.screen.paint(Colour::Green, &line))?,
-                _ => self.say("FAILED", &self.screen.paint(Colour::Red, &line))?,
+                "Done" => self.say_in(Colour::Green, "done", &line)?,
+                _ => self.say_in(Colour::Red, "FAILED", &line)?,
             }
         }
         Ok(())
@@ -122,39 +151,37 @@ impl<'a> Story<'a> {
         }
         health.clone_into(&mut self.health);
         match health {
-            "Pass" => self.say("health", &self.screen.paint(Colour::Green, "the target answers as the source does")),
-            "Fail" => self.say("health", &self.screen.paint(Colour::Red, "the target fails its checks")),
+            "Pass" => self.say_in(Colour::Green, "health", "the target answers as the source does"),
+            "Fail" => self.say_in(Colour::Red, "health", "the target fails its checks"),
             _ => Ok(()),
         }
     }
 
-    fn tell_weights(&mut self, weights: Weights) -> Result<()> {
-        if weights == self.weights {
-            return Ok(());
+    /// Each new weight, written or served, has a line that stays; in between the bar moves, if it can.
+    fn tell_traffic(&mut self) -> Result<()> {
+        let traffic = self.scene.traffic();
+        if self.is_news(&traffic) {
+            let (weights, at) = ([traffic.written, traffic.served], Some(Instant::now()));
+            self.shown = Shown { weights, cells: traffic.cells(), at };
+            self.screen.traffic(&self.scene.name, &traffic)?;
         }
-        self.weights = weights;
-        let served = in_words(self.scene.visitors.counts());
-        let line = format!("{}   {}", self.screen.bar(weights), self.screen.paint(Colour::Grey, &served));
-        self.say("weights", &line)
+        self.screen.live(&self.scene.name, &traffic)
+    }
+
+    fn is_news(&self, traffic: &Traffic) -> bool {
+        let Shown { weights, cells, at } = &self.shown;
+        let is_due = at.is_none_or(|at| at.elapsed() >= BAR_EVERY);
+        let moved = !self.screen.is_terminal() && *cells != traffic.cells();
+        *weights != [traffic.written, traffic.served] || (moved && is_due)
     }
 
     fn say(&self, kind: &str, line: &str) -> Result<()> {
-        self.screen.event(&self.scene.name, kind, line)
+        self.screen.event(&self.scene.name, kind, line, None)
     }
-}
 
-/// The requests so far, by side.
-pub fn in_words(counts: Counts) -> String {
-    let Counts { source, target } = counts;
-    let failed = match source.badly + target.badly {
-        0 => "none failed".to_owned(),
-        failed => format!("{failed} failed"),
-    };
-    format!(
-        "users so far: {} on source, {} on target, {failed}",
-        source.well + source.badly,
-        target.well + target.badly
-    )
+    fn say_in(&self, colour: Colour, kind: &str, line: &str) -> Result<()> {
+        self.screen.event(&self.scene.name, kind, line, Some(colour))
+    }
 }
 
 /// The stage, as the column shows it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use futures::{StreamExt as _, stream};
-use k8s_openapi::api::networking::v1::Ingress;
+use k8s_openapi::api::networking::v1::{Ingress, IngressLoadBalancerIngress};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
@@ -17,11 +17,11 @@ const WRITES_AT_ONCE: usize = 8;
 
 /// Writes the status where it is not right yet; fails if any write failed for another reason than a deleted Ingress.
 pub(super) async fn write(client: &Client, ingresses: &[Arc<Ingress>], options: &Options) -> anyhow::Result<()> {
-    let address = options.address.to_string();
+    let point = point(options);
     let mut writes = Vec::new();
     for ingress in ingresses {
-        if is_of_class(ingress, &options.class) && !says(ingress, &address) {
-            writes.push(write_one(client, ingress, &address));
+        if is_of_class(ingress, &options.class) && !says(ingress, &point) {
+            writes.push(write_one(client, ingress, &point));
         }
     }
     let results: Vec<kube::Result<()>> = stream::iter(writes).buffer_unordered(WRITES_AT_ONCE).collect().await;
@@ -32,18 +32,24 @@ pub(super) async fn write(client: &Client, ingresses: &[Arc<Ingress>], options: 
     Ok(())
 }
 
-fn says(ingress: &Ingress, address: &str) -> bool {
-    let balancer = ingress.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-    let points = balancer.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default();
-    matches!(points, [point] if point.ip.as_deref() == Some(address))
+/// What a status says of this load balancer: its name where it has one, else its address.
+fn point(options: &Options) -> IngressLoadBalancerIngress {
+    let ip = options.name.is_none().then(|| options.address.to_string());
+    IngressLoadBalancerIngress { hostname: options.name.clone(), ip, ports: None }
 }
 
-async fn write_one(client: &Client, ingress: &Ingress, address: &str) -> kube::Result<()> {
+fn says(ingress: &Ingress, point: &IngressLoadBalancerIngress) -> bool {
+    let balancer = ingress.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    let points = balancer.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default();
+    matches!(points, [said] if said.ip == point.ip && said.hostname == point.hostname)
+}
+
+async fn write_one(client: &Client, ingress: &Ingress, point: &IngressLoadBalancerIngress) -> kube::Result<()> {
     let namespace = ingress.namespace().unwrap_or_default();
     let name = ingress.name_any();
     let api: Api<Ingress> = Api::namespaced(client.clone(), &namespace);
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    match api.patch_status(&name, &params, &Patch::Apply(&status(&namespace, &name, address))).await {
+    match api.patch_status(&name, &params, &Patch::Apply(&status(&namespace, &name, point))).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(refusal)) if refusal.is_not_found() => Ok(()),
         Err(error) => {
@@ -53,12 +59,12 @@ async fn write_one(client: &Client, ingress: &Ingress, address: &str) -> kube::R
     }
 }
 
-fn status(namespace: &str, name: &str, address: &str) -> Value {
+fn status(namespace: &str, name: &str, point: &IngressLoadBalancerIngress) -> Value {
     json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
         "metadata": {"name": name, "namespace": namespace},
-        "status": {"loadBalancer": {"ingress": [{"ip": address}]}},
+        "status": {"loadBalancer": {"ingress": [point]}},
     })
 }
 
@@ -71,10 +77,14 @@ mod tests {
         let ingress = |points: Value| -> Ingress {
             serde_json::from_value(json!({"metadata": {}, "status": {"loadBalancer": {"ingress": points}}})).unwrap()
         };
-        assert!(says(&ingress(json!([{"ip": "127.0.0.7"}])), "127.0.0.7"));
-        assert!(!says(&ingress(json!([{"ip": "127.0.0.8"}])), "127.0.0.7"));
-        assert!(!says(&ingress(json!([{"ip": "127.0.0.7"}, {"ip": "127.0.0.8"}])), "127.0.0.7"));
-        assert!(!says(&ingress(json!([])), "127.0.0.7"));
-        assert!(!says(&Ingress::default(), "127.0.0.7"));
+        let address =
+            |ip: &str| IngressLoadBalancerIngress { ip: Some(ip.to_owned()), ..IngressLoadBalancerIngress::default() };
+        let wanted = address("127.0.0.7");
+        assert!(says(&ingress(json!([{"ip": "127.0.0.7"}])), &wanted));
+        assert!(!says(&ingress(json!([{"ip": "127.0.0.8"}])), &wanted));
+        assert!(!says(&ingress(json!([{"ip": "127.0.0.7"}, {"ip": "127.0.0.8"}])), &wanted));
+        assert!(!says(&ingress(json!([{"hostname": "a1.elb.eu-west-2.amazonaws.com"}])), &wanted));
+        assert!(!says(&ingress(json!([])), &wanted));
+        assert!(!says(&Ingress::default(), &wanted));
     }
 }

@@ -65,9 +65,10 @@ struct Answer {
     remaining: u64,
 }
 
-/// The proxy's end of a held write.
+/// The proxy's end of a held request.
 pub(super) struct Hold {
     matches: Predicate,
+    reads: bool,
     pub(super) caught: watch::Sender<Option<ApiRequest>>,
     pub(super) released: oneshot::Receiver<()>,
     pub(super) result: watch::Sender<Option<Result<StatusCode, String>>>,
@@ -114,10 +115,19 @@ impl Faults {
     /// Holds the first matching write before the API server sees it. After its release it is forwarded even if the client
     /// went away meanwhile: an old write in flight.
     pub fn delay_matching(&self, matches: impl Fn(&ApiRequest) -> bool + Send + Sync + 'static) -> Held {
+        self.delay(Box::new(matches), false)
+    }
+
+    /// Holds the first matching read before the API server sees it.
+    pub fn delay_matching_read(&self, matches: impl Fn(&ApiRequest) -> bool + Send + Sync + 'static) -> Held {
+        self.delay(Box::new(matches), true)
+    }
+
+    fn delay(&self, matches: Predicate, reads: bool) -> Held {
         let (caught, caught_end) = watch::channel(None);
         let (release, released) = oneshot::channel();
         let (result, result_end) = watch::channel(None);
-        self.rules().holds.push(Hold { matches: Box::new(matches), caught, released, result });
+        self.rules().holds.push(Hold { matches, reads, caught, released, result });
         Held { caught: caught_end, release: Some(release), result: result_end }
     }
 
@@ -181,7 +191,8 @@ impl Faults {
         if let Some(status) = rules.due_answer(request) {
             return Action::Answer(status);
         }
-        match rules.holds.iter().position(|hold| request.is_write() && (hold.matches)(request)) {
+        let is_meant = |hold: &Hold| if hold.reads { !request.changes_by_verb() } else { request.is_write() };
+        match rules.holds.iter().position(|hold| is_meant(hold) && (hold.matches)(request)) {
             Some(found) => Action::Hold(rules.holds.remove(found)),
             None => Action::Forward,
         }
@@ -209,7 +220,7 @@ impl Rules {
     }
 }
 
-/// The test's end of a held write. Dropping it releases the write.
+/// The test's end of a held request. Dropping it releases the request.
 #[derive(Debug)]
 pub struct Held {
     caught: watch::Receiver<Option<ApiRequest>>,
@@ -288,11 +299,12 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_takes_one_write_and_never_a_read() {
-        let faults = Faults::new();
-        let _held = faults.delay_matching(|_| true);
-        let held = [read(), write("ingresses"), write("ingresses")]
-            .map(|request| matches!(faults.decide(&request), Action::Hold(_)));
-        assert_eq!(held, [false, true, false]);
+    fn a_hold_takes_one_request_of_its_kind_and_never_another() {
+        let requests = [read(), write("ingresses"), write("ingresses"), read()];
+        let holds = |faults: Faults| requests.clone().map(|request| matches!(faults.decide(&request), Action::Hold(_)));
+        let (writes, reads) = (Faults::new(), Faults::new());
+        let _held = (writes.delay_matching(|_| true), reads.delay_matching_read(|_| true));
+        assert_eq!(holds(writes), [false, true, false, false]);
+        assert_eq!(holds(reads), [true, false, false, false]);
     }
 }

@@ -1,8 +1,5 @@
-//! The names of load balancers and what they resolve to, as Elastic Load Balancing publishes them.
-
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+//! The names of load balancers, as Elastic Load Balancing gives them. What is behind a name is known to
+//! [`crate::dns_server::Surroundings`].
 
 use super::record::absolute;
 
@@ -16,27 +13,6 @@ const CANONICAL_ZONES: [(&str, &str); 6] = [
     (".eu-west-2.elb.amazonaws.com.", "ZHURV8PSTC4K8"),
     (".us-east-1.elb.amazonaws.com.", "Z35SXDOTRQ7X7K"),
 ];
-
-/// Names of load balancers; clones share them.
-#[derive(Clone, Debug, Default)]
-pub struct Balancers(Arc<Mutex<BTreeMap<String, Vec<IpAddr>>>>);
-
-impl Balancers {
-    /// From now on this name resolves to these addresses.
-    pub fn set(&self, name: &str, addresses: Vec<IpAddr>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(absolute(name), addresses);
-    }
-
-    /// The load balancer is gone, and its name with it.
-    pub fn remove(&self, name: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&absolute(name));
-    }
-
-    /// The addresses behind a name; None: there is no such load balancer.
-    pub fn addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&absolute(name)).cloned()
-    }
-}
 
 /// The name of a load balancer in Europe (London), in the form that makes external-dns create an alias.
 pub fn elb_name(balancer: &str) -> String {
@@ -58,14 +34,5 @@ mod tests {
         assert_eq!(canonical_zone(&elb_name("blue")), Some("ZD4D7Y8KGAS4G"));
         assert_eq!(canonical_zone("blue.eu-west-2.elb.amazonaws.com"), Some("ZHURV8PSTC4K8"));
         assert_eq!(canonical_zone("shop.example.com"), None);
-    }
-
-    #[test]
-    fn a_name_resolves_until_its_load_balancer_is_removed() {
-        let balancers = Balancers::default();
-        balancers.set("Blue.elb.eu-west-2.amazonaws.com", vec!["127.0.1.1".parse().unwrap()]);
-        assert!(balancers.addresses("blue.elb.eu-west-2.amazonaws.com.").is_some());
-        balancers.remove("blue.elb.eu-west-2.amazonaws.com");
-        assert!(balancers.addresses("blue.elb.eu-west-2.amazonaws.com.").is_none());
     }
 }

@@ -12,10 +12,10 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use super::balancers::Balancers;
 use super::journal::{Action, Change};
 use super::record::{Key, Kind, Policy, RecordSet, Routing, Target};
 use super::records::Records;
+use crate::dns_server::Surroundings;
 
 /// `ResourceRecord` elements in one request; those of an UPSERT count twice.
 const RECORDS_OF_A_BATCH: usize = 1000;
@@ -26,6 +26,9 @@ const WEIGHTED_SETS: usize = 100;
 /// Values of one set.
 const VALUES_OF_A_SET: usize = 400;
 
+/// Sets of one zone.
+const SETS_OF_A_ZONE: usize = 10_000;
+
 /// The zone that a batch is about.
 pub(super) struct Place<'a> {
     /// The zone's id, without `/hostedzone/`.
@@ -33,7 +36,7 @@ pub(super) struct Place<'a> {
     /// The zone's name.
     pub(super) origin: &'a str,
     /// The load balancers that an alias may point to.
-    pub(super) balancers: &'a Balancers,
+    pub(super) surroundings: &'a Surroundings,
 }
 
 /// What the zone holds after the batch; or every broken rule, and nothing has happened.
@@ -52,6 +55,7 @@ pub(super) fn accept(place: &Place<'_>, before: &Records, changes: &[Change]) ->
         broken.extend(against_result(place, &after, &change.set));
     }
     broken.extend(apex(place, &after));
+    broken.extend(zone_size(place, &after));
     broken.sort();
     broken.dedup();
     if broken.is_empty() { Ok(after) } else { Err(broken) }
@@ -150,7 +154,7 @@ fn against_result(place: &Place<'_>, after: &Records, set: &RecordSet) -> Vec<St
 fn outside(place: &Place<'_>, set: &RecordSet) -> Option<String> {
     let Place { origin, .. } = place;
     let inside = set.name == *origin || set.name.ends_with(&format!(".{origin}"));
-    (!inside).then(|| format!("RRSet with DNS name {} is not permitted in zone {origin}.", set.name))
+    (!inside).then(|| format!("RRSet with DNS name {} is not permitted in zone {origin}", set.name))
 }
 
 /// <https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/ResourceRecordTypes.html#CNAMEFormat>: no CNAME at the apex,
@@ -158,18 +162,18 @@ fn outside(place: &Place<'_>, set: &RecordSet) -> Option<String> {
 fn cname(place: &Place<'_>, after: &Records, set: &RecordSet) -> Option<String> {
     let (Place { origin, .. }, RecordSet { name, kind, .. }) = (place, set);
     if *kind == Kind::Cname && name == origin {
-        return Some(format!("RRSet of type CNAME with DNS name {name} is not permitted at apex in zone {origin}."));
+        return Some(format!("RRSet of type CNAME with DNS name {name} is not permitted at apex in zone {origin}"));
     }
     let others = after.at(name).filter(|other| (other.kind == Kind::Cname) != (*kind == Kind::Cname)).count();
     match (others, *kind) {
         (0, _) => None,
         (_, Kind::Cname) => Some(format!(
             "RRSet of type CNAME with DNS name {name} is not permitted as it conflicts with other records with the same \
-             DNS name in zone {origin}."
+             DNS name in zone {origin}"
         )),
         _ => Some(format!(
             "RRSet of type {kind} with DNS name {name} is not permitted because a conflicting RRSet of type CNAME with \
-             the same DNS name already exists in zone {origin}."
+             the same DNS name already exists in zone {origin}"
         )),
     }
 }
@@ -251,4 +255,9 @@ fn apex(place: &Place<'_>, after: &Records) -> Vec<String> {
         broken.push("A HostedZone must contain exactly one SOA record.".to_owned());
     }
     broken
+}
+
+/// <https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/DNSLimitations.html#limits-api-entities-hosted-zones>
+fn zone_size(place: &Place<'_>, after: &Records) -> Option<String> {
+    (after.len() > SETS_OF_A_ZONE).then(|| format!("Exceeded limit MAX_RRSETS_BY_ZONE for zone: {}", place.id))
 }

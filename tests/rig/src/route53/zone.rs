@@ -9,13 +9,13 @@ use anyhow::{Result, anyhow, bail};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::balancers::Balancers;
 use super::history;
 use super::journal::{Action, Change, Entry, Fate, Served};
 use super::record::{Key, Kind, RecordSet, ServedZone, absolute};
 use super::records::Records;
 use super::refusal::Refusal;
 use super::rules::{Place, accept};
+use crate::dns_server::Surroundings;
 
 /// What a real zone has from its beginning: <https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/SOA-NSrecords.html>.
 const APEX_TTL: u32 = 172_800;
@@ -30,7 +30,7 @@ pub struct Zone(Arc<Shared>);
 struct Shared {
     id: String,
     origin: String,
-    balancers: Balancers,
+    surroundings: Surroundings,
     state: Mutex<State>,
     /// A batch is being processed; the API refuses another one meanwhile.
     busy: AtomicBool,
@@ -64,7 +64,7 @@ impl Drop for Turn {
 }
 
 impl Zone {
-    pub(super) fn new(id: String, origin: &str, balancers: Balancers, propagation: Duration) -> Self {
+    pub(super) fn new(id: String, origin: &str, surroundings: Surroundings, propagation: Duration) -> Self {
         let origin = absolute(origin);
         let first = apex(&origin);
         let state = State {
@@ -79,7 +79,7 @@ impl Zone {
         };
         let (changed, _) = watch::channel(());
         let busy = AtomicBool::new(false);
-        Self(Arc::new(Shared { id, origin, balancers, state: Mutex::new(state), busy, changed }))
+        Self(Arc::new(Shared { id, origin, surroundings, state: Mutex::new(state), busy, changed }))
     }
 
     /// The id that the API uses, without `/hostedzone/`.
@@ -147,7 +147,7 @@ impl Zone {
     /// Changes the zone as somebody with an access of their own does; every rule holds. Returns the journal's entry.
     pub fn change(&self, caller: &str, changes: Vec<Change>) -> Result<Entry, Refusal> {
         let mut state = self.state();
-        let place = Place { id: &self.0.id, origin: &self.0.origin, balancers: &self.0.balancers };
+        let place = Place { id: &self.0.id, origin: &self.0.origin, surroundings: &self.0.surroundings };
         let accepted =
             accept(&place, &state.written, &changes).map_err(|broken| Refusal::invalid_change_batch(&broken));
         let fate = match &accepted {

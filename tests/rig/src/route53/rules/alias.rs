@@ -21,6 +21,6 @@ pub(super) fn target(place: &Place<'_>, after: &Records, set: &RecordSet) -> Opt
         return Some(format!("{tried} the alias target name does not lie within the target zone"));
     }
     // A load balancer has both types of name, whatever it answers to the one that it does not serve.
-    let found = matches!(set.kind, Kind::A | Kind::Aaaa) && place.balancers.addresses(dns_name).is_some();
+    let found = matches!(set.kind, Kind::A | Kind::Aaaa) && place.surroundings.addresses(dns_name).is_some();
     (!found).then(|| format!("{tried} that target was not found"))
 }

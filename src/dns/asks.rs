@@ -1,0 +1,78 @@
+//! The backends behind one face.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::authoritative::NameServers;
+use super::book::Reading;
+use super::interest::Backend;
+#[cfg(feature = "route53")]
+use super::route53::Route53;
+use super::schedule::Place;
+use super::trouble::ReadError;
+use crate::cluster::connection::HomeAccess;
+use crate::metrics::DnsBackend;
+
+/// Name servers that are asked about at a time: one that is silent must not delay the others.
+const NAMES_AT_A_TIME: usize = 16;
+
+/// Whoever is asked.
+pub(super) enum Asks {
+    /// The API of Route 53.
+    #[cfg(feature = "route53")]
+    Route53(Box<Route53>),
+    /// Nobody: the operator cannot ask Route 53.
+    #[cfg(not(feature = "route53"))]
+    Nobody,
+    /// Name servers.
+    NameServers(Box<NameServers>),
+}
+
+impl Asks {
+    pub(super) fn new(backend: &Backend, home: &HomeAccess, route53_gap: Duration) -> Self {
+        match backend {
+            #[cfg(feature = "route53")]
+            Backend::Route53(account) => {
+                Self::Route53(Box::new(Route53::new(account.clone(), home.clone(), route53_gap)))
+            }
+            #[cfg(not(feature = "route53"))]
+            Backend::Route53(_) => Self::Nobody,
+            Backend::NameServers(listed) => Self::NameServers(Box::new(NameServers::new(listed, home.metrics.clone()))),
+        }
+    }
+
+    /// How many readings may be in progress.
+    pub(super) fn at_a_time(&self) -> usize {
+        if self.is_name_servers() { NAMES_AT_A_TIME } else { 1 }
+    }
+
+    /// When the next request may be made.
+    pub(super) fn ready_at(&self) -> Instant {
+        match self {
+            #[cfg(feature = "route53")]
+            Self::Route53(route53) => route53.ready_at(),
+            _ => Instant::now(),
+        }
+    }
+
+    /// Reads one place. Always ends.
+    pub(super) async fn read(&self, place: &Place) -> Result<Reading, ReadError> {
+        match self {
+            #[cfg(feature = "route53")]
+            Self::Route53(route53) => route53.read(place).await,
+            #[cfg(not(feature = "route53"))]
+            Self::Nobody => Err(ReadError::NotBuilt),
+            Self::NameServers(servers) => servers.read(place).await,
+        }
+    }
+
+    /// The label of metrics.
+    pub(super) fn backend(&self) -> DnsBackend {
+        if self.is_name_servers() { DnsBackend::NameServers } else { DnsBackend::Route53 }
+    }
+
+    fn is_name_servers(&self) -> bool {
+        matches!(self, Self::NameServers(_))
+    }
+}

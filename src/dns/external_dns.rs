@@ -1,0 +1,166 @@
+//! PURE. external-dns's rules (0.22): how its ownership records are named and read, and what it publishes for a load balancer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use jiff::SignedDuration;
+
+use crate::api::cluster_pair::ExternalDns;
+use crate::machine::records::RecordKind;
+
+/// What stands for the kind of record in `--txt-prefix` and `--txt-suffix`.
+const KIND_IN_AFFIX: &str = "%{record_type}";
+
+/// TTL of what it publishes unless an annotation says otherwise; an alias has none of its own.
+pub const USUAL_TTL: SignedDuration = SignedDuration::from_secs(300);
+
+/// How one external-dns names its ownership records.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Affixes {
+    /// Its `--txt-prefix`.
+    pub prefix: String,
+    /// Its `--txt-suffix`.
+    pub suffix: String,
+}
+
+impl Affixes {
+    /// As the ClusterPair declares them.
+    pub fn of(facts: &ExternalDns) -> Self {
+        Self { prefix: facts.txt_prefix.to_lowercase(), suffix: facts.txt_suffix.to_lowercase() }
+    }
+
+    /// Name of the TXT record that says who owns the host's record of this kind: `a-shop.example.com` without prefix and suffix.
+    ///
+    /// <https://github.com/kubernetes-sigs/external-dns/blob/v0.22.0/registry/mapper/mapper.go>
+    pub fn ownership_name(&self, host: &str, kind: RecordKind) -> String {
+        let word = kind.name().to_lowercase();
+        let filled = |affix: &str| affix.replace(KIND_IN_AFFIX, &word);
+        let has_word = [&self.prefix, &self.suffix].iter().any(|affix| affix.contains(KIND_IN_AFFIX));
+        let (first, rest) = host.split_once('.').map_or((host, None), |(first, rest)| (first, Some(rest)));
+        let first = if has_word { first.to_owned() } else { format!("{word}-{first}") };
+        let name = format!("{}{first}{}", filled(&self.prefix), filled(&self.suffix));
+        rest.map_or_else(|| name.clone(), |rest| format!("{name}.{rest}"))
+    }
+
+    /// Names at which the owner of a record may be noted. Before 0.22 the owner of an alias A was noted as if it were a CNAME.
+    pub fn ownership_names(&self, host: &str, kind: RecordKind, is_alias: bool) -> Vec<String> {
+        let older = (kind == RecordKind::A && is_alias).then_some(RecordKind::Cname);
+        [Some(kind), older].into_iter().flatten().map(|kind| self.ownership_name(host, kind)).collect()
+    }
+}
+
+/// The owner id that an ownership record names. None when it is no such record, or an encrypted one.
+///
+/// <https://github.com/kubernetes-sigs/external-dns/blob/v0.22.0/endpoint/labels.go>
+pub fn owner(text: &str) -> Option<String> {
+    let labels: BTreeMap<_, _> = text.trim_matches('"').split(',').filter_map(|label| label.split_once('=')).collect();
+    let is_its_own = labels.get("heritage") == Some(&"external-dns");
+    labels.get("external-dns/owner").filter(|_| is_its_own).map(|owner| (*owner).to_owned())
+}
+
+/// What external-dns publishes of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Where it leads: addresses, or one name.
+    pub leads_to: BTreeSet<String>,
+    /// Whether it is an alias, which the provider resolves itself and gives its own TTL.
+    pub is_alias: bool,
+}
+
+/// What it publishes for the addresses of a load balancer: addresses as A and AAAA, the name of an AWS load balancer as an
+/// alias of both kinds, another name as CNAME. Of several names the first one counts.
+pub fn published(addresses: &BTreeSet<String>) -> BTreeMap<RecordKind, Published> {
+    let mut records = BTreeMap::<RecordKind, Published>::new();
+    for address in addresses {
+        for (kind, is_alias) in kinds(address) {
+            let record = records.entry(kind).or_default();
+            record.is_alias = is_alias;
+            record.leads_to.insert(plain_name(address));
+        }
+    }
+    records
+}
+
+fn kinds(address: &str) -> Vec<(RecordKind, bool)> {
+    match address.parse::<IpAddr>() {
+        Ok(IpAddr::V4(_)) => vec![(RecordKind::A, false)],
+        Ok(IpAddr::V6(_)) => vec![(RecordKind::Aaaa, false)],
+        Err(_) if has_alias(address) => vec![(RecordKind::A, true), (RecordKind::Aaaa, true)],
+        Err(_) => vec![(RecordKind::Cname, false)],
+    }
+}
+
+/// Whether Route 53 can point an alias to this name, as external-dns knows it: the zones of load balancers, of CloudFront and
+/// of Global Accelerator.
+fn has_alias(name: &str) -> bool {
+    let name = plain_name(name);
+    let is_load_balancer = |end: &str| {
+        let Some(before) = name.strip_suffix(end) else { return false };
+        let labels: Vec<_> = before.split('.').collect();
+        // NAME.REGION.elb.amazonaws.com, or NAME.elb.REGION.amazonaws.com of a network load balancer.
+        matches!(labels.as_slice(), [.., _, _, "elb"] | [.., _, "elb", _])
+    };
+    [".amazonaws.com", ".amazonaws.com.cn"].into_iter().any(is_load_balancer)
+        || [".cloudfront.net", ".awsglobalaccelerator.com"].into_iter().any(|end| name.ends_with(end))
+}
+
+/// A name in lower case and without the last dot.
+pub fn plain_name(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(prefix: &str, suffix: &str, kind: RecordKind) -> String {
+        Affixes { prefix: prefix.into(), suffix: suffix.into() }.ownership_name("shop.example.com", kind)
+    }
+
+    #[test]
+    fn ownership_records_are_named_as_the_mapper_of_external_dns_names_them() {
+        for (prefix, suffix, kind, name) in [
+            ("", "", RecordKind::A, "a-shop.example.com"),
+            ("", "", RecordKind::Aaaa, "aaaa-shop.example.com"),
+            ("_external_dns.", "", RecordKind::Cname, "_external_dns.cname-shop.example.com"),
+            ("", "-owner", RecordKind::A, "a-shop-owner.example.com"),
+            ("%{record_type}.txt.", "", RecordKind::A, "a.txt.shop.example.com"),
+            ("", "-%{record_type}-txt", RecordKind::Aaaa, "shop-aaaa-txt.example.com"),
+        ] {
+            assert_eq!(named(prefix, suffix, kind), name);
+        }
+    }
+
+    #[test]
+    fn the_owner_of_an_alias_is_also_looked_for_where_older_versions_noted_it() {
+        let names = |kind, is_alias| Affixes::default().ownership_names("shop.example.com", kind, is_alias);
+        assert_eq!(names(RecordKind::A, true), ["a-shop.example.com", "cname-shop.example.com"]);
+        assert_eq!(names(RecordKind::A, false), ["a-shop.example.com"]);
+        assert_eq!(names(RecordKind::Aaaa, true), ["aaaa-shop.example.com"]);
+    }
+
+    #[test]
+    fn only_a_record_of_external_dns_names_an_owner() {
+        let text = "\"heritage=external-dns,external-dns/owner=live-1,external-dns/resource=ingress/shop/web\"";
+        assert_eq!(owner(text).as_deref(), Some("live-1"));
+        for other in ["", "\"v=spf1 -all\"", "\"heritage=other,external-dns/owner=x\"", "\"external-dns/owner=x\""] {
+            assert_eq!(owner(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_kind_of_record_follows_from_the_address() {
+        let kinds = |address: &str| {
+            let found = published(&[address.to_owned()].into());
+            found.into_iter().map(|(kind, record)| (kind.name(), record.is_alias)).collect::<Vec<_>>()
+        };
+        let alias = vec![("A", true), ("AAAA", true)];
+        assert_eq!(kinds("192.0.2.1"), [("A", false)]);
+        assert_eq!(kinds("2001:db8::1"), [("AAAA", false)]);
+        assert_eq!(kinds("lb-1.eu-west-2.elb.amazonaws.com"), alias);
+        assert_eq!(kinds("LB-1.elb.eu-west-2.amazonaws.com."), alias);
+        assert_eq!(kinds("d1.cloudfront.net"), alias);
+        assert_eq!(kinds("bucket.s3.amazonaws.com"), [("CNAME", false)]);
+        assert_eq!(kinds("lb.example.net"), [("CNAME", false)]);
+    }
+}

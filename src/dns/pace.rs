@@ -1,0 +1,90 @@
+//! PURE. How fast requests may follow each other, and how much slower when the account is throttled.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The longest time between two requests to a throttled account.
+const LONGEST_GAP: Duration = Duration::from_secs(15);
+
+/// The pace of one account.
+#[derive(Debug)]
+pub struct Pace {
+    shortest: Duration,
+    gap: Duration,
+    next: Instant,
+}
+
+impl Pace {
+    /// At least this time between two requests.
+    pub fn new(shortest: Duration, now: Instant) -> Self {
+        Self { shortest, gap: shortest, next: now }
+    }
+
+    /// When the next request may be made.
+    pub fn ready_at(&self) -> Instant {
+        self.next
+    }
+
+    /// Takes the next turn. The request may be made at the time that is returned.
+    pub fn take(&mut self, now: Instant) -> Instant {
+        let turn = self.next.max(now);
+        self.next = turn + self.gap;
+        turn
+    }
+
+    /// A request was throttled: twice as slow, from 1 second on. `jitter` is a random byte that makes the wait up to a fifth
+    /// shorter, so that several operators do not come back together.
+    pub fn throttled(&mut self, now: Instant, jitter: u8) {
+        self.gap = (self.gap * 2).clamp(Duration::from_secs(1), LONGEST_GAP);
+        let earlier = self.gap * u32::from(jitter) / (5 * u32::from(u8::MAX));
+        self.next = self.next.max(now + self.gap - earlier);
+    }
+
+    /// A request was not throttled: faster again, step by step.
+    pub fn eased(&mut self) {
+        self.gap = (self.gap / 2).max(self.shortest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Under 2 per second of the 5 that all users of an account share.
+    /// <https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/DNSLimitations.html>
+    const ROUTE53_GAP: Duration = Duration::from_millis(550);
+
+    #[test]
+    fn a_throttled_account_is_asked_more_and_more_slowly_and_then_faster_again() {
+        let now = Instant::now();
+        let mut pace = Pace::new(ROUTE53_GAP, now);
+        let gaps: Vec<_> = (0..6)
+            .map(|_| {
+                pace.throttled(now, 0);
+                pace.gap.as_millis()
+            })
+            .collect();
+        assert_eq!(gaps, [1100, 2200, 4400, 8800, 15_000, 15_000]);
+        assert_eq!(pace.ready_at(), now + LONGEST_GAP);
+        for _ in 0..6 {
+            pace.eased();
+        }
+        assert_eq!(pace.gap, ROUTE53_GAP);
+    }
+
+    proptest! {
+        /// The promise to the account: never 2 in one second, however the requests come.
+        #[test]
+        fn there_are_never_more_than_two_requests_in_a_second(pauses in prop::collection::vec(0_u64..900, 2..80)) {
+            let mut now = Instant::now();
+            let mut pace = Pace::new(ROUTE53_GAP, now);
+            let turns: Vec<_> = pauses.iter().map(|pause| { now += Duration::from_millis(*pause); pace.take(now) }).collect();
+            for three in turns.windows(3) {
+                prop_assert!(three[2] - three[0] > Duration::from_secs(1));
+            }
+        }
+    }
+}

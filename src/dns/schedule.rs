@@ -1,0 +1,266 @@
+//! PURE. Which question is next: the most urgent that is due, and of those the one that has waited longest. Equal questions
+//! of many askers are one question.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::machine::urgency::Urgency;
+
+/// What is asked: what there is at a name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// Where the name is looked up.
+    pub within: Within,
+    /// The name, in lower case and without the last dot.
+    pub name: String,
+}
+
+/// Where a name is looked up.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Within {
+    /// In the zone that fits it best.
+    BestZone,
+    /// In the zone with this ID.
+    Zone(String),
+    /// In no zone of ours: it is the name of a load balancer, whose addresses the system's resolvers know.
+    Resolvers,
+}
+
+/// How a question is to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// How urgent it is: what the most urgent asker says.
+    pub urgency: Urgency,
+    /// Time from one reading to the next.
+    pub interval: Duration,
+}
+
+impl Wanted {
+    /// What suits both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { urgency: self.urgency.min(other.urgency), interval: self.interval.min(other.interval) }
+    }
+}
+
+/// A question that fails is asked again after this time, doubled for each further failure.
+const FIRST_RETRY: Duration = Duration::from_secs(2);
+/// No wait after a failure is longer; while users are being brought back, not longer than [`LONGEST_RETRY_OF_A_ROLLBACK`].
+const LONGEST_RETRY: Duration = Duration::from_secs(120);
+const LONGEST_RETRY_OF_A_ROLLBACK: Duration = Duration::from_secs(10);
+
+/// The questions of one account.
+#[derive(Debug, Default)]
+pub struct Schedule {
+    questions: BTreeMap<Place, Question>,
+}
+
+#[derive(Debug)]
+struct Question {
+    wanted: Wanted,
+    due: Instant,
+    asked: Option<Instant>,
+    is_being_asked: bool,
+    failures: u32,
+}
+
+/// What to do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Ask this. It is taken as being asked until [`Schedule::answered`].
+    Ask(Place),
+    /// Nothing before this time.
+    At(Instant),
+    /// Nothing, until somebody asks or an answer comes.
+    Nothing,
+}
+
+impl Schedule {
+    /// These questions and no others. A new one, and one that became more urgent, is due at once.
+    pub fn want(&mut self, wanted: &BTreeMap<Place, Wanted>, now: Instant) {
+        self.questions.retain(|place, _| wanted.contains_key(place));
+        for (place, wanted) in wanted {
+            let question = self.questions.entry(place.clone()).or_insert_with(|| Question::new(*wanted, now));
+            question.change(*wanted, now);
+        }
+    }
+
+    /// This question is due at once, if it is one.
+    pub fn hurry(&mut self, place: &Place, now: Instant) {
+        if let Some(question) = self.questions.get_mut(place) {
+            question.due = question.due.min(now);
+        }
+    }
+
+    /// The most urgent question that is due, or when there is one.
+    pub fn next(&mut self, now: Instant) -> Next {
+        let waiting = self.questions.iter_mut().filter(|(_, question)| !question.is_being_asked);
+        let best = waiting.min_by_key(|(_, question)| {
+            let is_due = question.due <= now;
+            (!is_due, is_due.then_some(question.wanted.urgency), question.due)
+        });
+        match best {
+            None => Next::Nothing,
+            Some((_, question)) if question.due > now => Next::At(question.due),
+            Some((place, question)) => {
+                question.is_being_asked = true;
+                question.asked = Some(now);
+                Next::Ask(place.clone())
+            }
+        }
+    }
+
+    /// The answer to a question came. It is due again after its interval, or sooner when the reading failed. `jitter` is a random
+    /// byte: 255 makes the wait after a failure a fifth shorter.
+    pub fn answered(&mut self, place: &Place, succeeded: bool, now: Instant, jitter: u8) {
+        let Some(question) = self.questions.get_mut(place) else { return };
+        question.is_being_asked = false;
+        question.failures = if succeeded { 0 } else { question.failures.saturating_add(1) };
+        let began = question.asked.unwrap_or(now);
+        question.due = if succeeded { began + question.wanted.interval } else { now + question.retry(jitter) };
+    }
+
+    /// How many questions are due and not being asked.
+    pub fn waiting(&self, now: Instant) -> usize {
+        self.questions.values().filter(|question| !question.is_being_asked && question.due <= now).count()
+    }
+}
+
+impl Question {
+    fn new(wanted: Wanted, now: Instant) -> Self {
+        Self { wanted, due: now, asked: None, is_being_asked: false, failures: 0 }
+    }
+
+    fn change(&mut self, wanted: Wanted, now: Instant) {
+        // The first of the urgencies is the most urgent.
+        if wanted.urgency < self.wanted.urgency {
+            self.due = self.due.min(now);
+        }
+        if let Some(asked) = self.asked.filter(|_| self.failures == 0) {
+            self.due = self.due.min(asked + wanted.interval);
+        }
+        self.wanted = wanted;
+    }
+
+    fn retry(&self, jitter: u8) -> Duration {
+        let is_rollback = self.wanted.urgency == Urgency::Rollback;
+        let longest = if is_rollback { LONGEST_RETRY_OF_A_ROLLBACK } else { LONGEST_RETRY };
+        let doublings = self.failures.saturating_sub(1).min(16);
+        let wait = FIRST_RETRY.saturating_mul(2_u32.pow(doublings)).min(longest);
+        wait.saturating_sub(wait * u32::from(jitter) / (5 * u32::from(u8::MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn place(name: &str) -> Place {
+        Place { within: Within::BestZone, name: name.to_owned() }
+    }
+
+    fn wanted(urgency: Urgency) -> Wanted {
+        Wanted { urgency, interval: Duration::from_secs(10) }
+    }
+
+    fn asking(questions: &[(&str, Urgency)], now: Instant) -> Schedule {
+        let mut schedule = Schedule::default();
+        let all = questions.iter().map(|(name, urgency)| (place(name), wanted(*urgency))).collect();
+        schedule.want(&all, now);
+        schedule
+    }
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_rollback_goes_before_lowering_before_raising_before_monitoring() {
+        let now = Instant::now();
+        let all =
+            [("a", Urgency::Monitoring), ("b", Urgency::Raising), ("c", Urgency::Rollback), ("d", Urgency::Lowering)];
+        let mut schedule = asking(&all, now);
+        assert_eq!(schedule.waiting(now), 4);
+        let order: Vec<_> = (0..4).map(|_| schedule.next(now)).collect();
+        assert_eq!(order, ["c", "d", "b", "a"].map(|name| Next::Ask(place(name))));
+        assert_eq!(schedule.next(now), Next::Nothing);
+    }
+
+    #[test]
+    fn among_equals_the_one_that_waited_longest_is_first() {
+        let now = Instant::now();
+        let mut schedule = asking(&[("a", Urgency::Raising), ("b", Urgency::Raising)], now);
+        assert_eq!(schedule.next(now), Next::Ask(place("a")));
+        schedule.answered(&place("a"), true, now, 0);
+        assert_eq!(schedule.next(now + secs(11)), Next::Ask(place("b")));
+        assert_eq!(schedule.next(now + secs(11)), Next::Ask(place("a")));
+    }
+
+    #[test]
+    fn a_question_that_becomes_urgent_is_due_at_once() {
+        let now = Instant::now();
+        let mut schedule = asking(&[("a", Urgency::Monitoring)], now);
+        schedule.next(now);
+        schedule.answered(&place("a"), true, now, 0);
+        assert_eq!(schedule.next(now), Next::At(now + secs(10)));
+        schedule.want(&[(place("a"), wanted(Urgency::Rollback))].into(), now + secs(1));
+        assert_eq!(schedule.next(now + secs(1)), Next::Ask(place("a")));
+    }
+
+    #[test]
+    fn a_failure_is_tried_again_sooner_in_a_rollback_than_otherwise() {
+        for (urgency, longest) in [(Urgency::Monitoring, 120), (Urgency::Rollback, 10)] {
+            let mut now = Instant::now();
+            let mut schedule = asking(&[("a", urgency)], now);
+            let mut waits = vec![];
+            for _ in 0..10 {
+                assert_eq!(schedule.next(now), Next::Ask(place("a")));
+                schedule.answered(&place("a"), false, now, 0);
+                let Next::At(due) = schedule.next(now) else { panic!("nothing is due") };
+                waits.push((due - now).as_secs());
+                now = due;
+            }
+            assert_eq!((waits[0], waits[1], waits[9]), (2, 4, longest));
+        }
+    }
+
+    #[test]
+    fn a_question_that_nobody_asks_any_more_is_dropped_also_while_it_is_being_asked() {
+        let now = Instant::now();
+        let mut schedule = asking(&[("a", Urgency::Raising)], now);
+        schedule.next(now);
+        schedule.want(&BTreeMap::new(), now);
+        schedule.answered(&place("a"), true, now, 0);
+        assert_eq!(schedule.next(now + secs(100)), Next::Nothing);
+    }
+
+    proptest! {
+        /// Whatever is asked and however it ends, nothing is asked twice at a time and nothing less urgent goes first.
+        #[test]
+        fn the_most_urgent_of_what_is_due_is_asked(steps in prop::collection::vec((0_u8..6, 0_u8..4, any::<bool>()), 1..60)) {
+            let urgencies = [Urgency::Monitoring, Urgency::Raising, Urgency::Lowering, Urgency::Rollback];
+            let mut now = Instant::now();
+            let mut schedule = Schedule::default();
+            let mut all = BTreeMap::new();
+            for (name, urgency, succeeds) in steps {
+                all.insert(place(&name.to_string()), wanted(urgencies[usize::from(urgency)]));
+                schedule.want(&all, now);
+                let due: Vec<_> =
+                    schedule.questions.values().filter(|question| question.due <= now).map(|question| question.wanted.urgency).collect();
+                if let Next::Ask(asked) = schedule.next(now) {
+                    prop_assert_eq!(Some(all[&asked].urgency), due.into_iter().min());
+                    prop_assert_ne!(schedule.next(now), Next::Ask(asked.clone()));
+                    for question in schedule.questions.values_mut().filter(|question| question.is_being_asked) {
+                        question.is_being_asked = question.asked != Some(now);
+                    }
+                    schedule.answered(&asked, succeeds, now, 0);
+                }
+                now += secs(3);
+            }
+        }
+    }
+}

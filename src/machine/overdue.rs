@@ -1,0 +1,147 @@
+//! The deadline of a deletion: when the object goes at the latest, and what the `ClusterPair` owes from then on.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::debt::Debts;
+use super::effect::{Removal, WeightWrite};
+use super::observed::Side;
+use super::pause;
+use super::run::{Run, seconds, words};
+use super::stages::{self, is_rollback};
+use crate::api::RemovalPolicy;
+use crate::api::pair_status::{Leftover, LeftoverObject, LeftoverSide};
+
+/// Whether the object goes now, whatever it still waits for.
+pub(super) fn is_overdue(run: &Run<'_>) -> bool {
+    latest(run).is_some_and(|latest| run.now >= latest)
+}
+
+/// When the object goes at the latest. Once users are back, what is left to do has as long again.
+pub(super) fn latest(run: &Run<'_>) -> Option<Timestamp> {
+    let asked_at = run.order.deletion.asked_at?;
+    Some(asked_at.saturating_add(allowed(run)).unwrap_or(asked_at))
+}
+
+fn allowed(run: &Run<'_>) -> SignedDuration {
+    let allowance = run.order.deletion.allowance;
+    let users_are_back = is_rollback(run.status.stage) && stages::rollback_is_written(run);
+    if users_are_back { allowance.saturating_add(allowance) } else { allowance }
+}
+
+/// What the rollback could not do in time, in words, and as the pair owes it from then on.
+pub(super) fn left_over(run: &Run<'_>) -> (String, Debts) {
+    let weights: Vec<_> = stages::rollback_owes(run).iter().map(|write| weight(run, write)).collect();
+    let removals = removals(run);
+    let objects: Vec<_> = removals.iter().map(|removal| object(run, removal)).collect();
+    let allowance = words(allowed(run));
+    let weights_told = match weights.len() {
+        0 if stages::rollback_is_written(run) => {
+            format!("The object is let go after {allowance}; no weight is left to be written.")
+        }
+        0 => format!("The object is let go after {allowance}; what it waited for is still so: {}", run.status.message),
+        count => format!("The rollback was not over within {allowance}. {}", weights_owed(run, count)),
+    };
+    (format!("{weights_told}{}", objects_owed(run, &removals)), Debts { weights, objects })
+}
+
+fn weights_owed(run: &Run<'_>, count: usize) -> String {
+    let pair = &run.order.pair;
+    let (what, they) = if count == 1 {
+        ("1 weight that is still to be written is".to_owned(), "it is")
+    } else {
+        (format!("{count} weights that are still to be written are"), "they are")
+    };
+    format!("{what} noted in status.leftovers of ClusterPair {pair}; {they} written when the cluster is back.")
+}
+
+fn objects_owed(run: &Run<'_>, removals: &[Removal]) -> String {
+    let names: Vec<_> = removals.iter().map(|removal| format!("{} {}", removal.kind.as_str(), removal.name)).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(
+        " Still to be removed from the target, and noted in status.leftoverObjects of ClusterPair {}: {}.",
+        run.order.pair,
+        names.join(", ")
+    )
+}
+
+/// What we created and is to go. Where the source has lost an Ingress the target serves, and keeps everything.
+fn removals(run: &Run<'_>) -> Vec<Removal> {
+    if run.order.created_objects == RemovalPolicy::Keep || stages::gone_from_source(run).is_some() {
+        return vec![];
+    }
+    stages::rollback_removals(run)
+}
+
+/// Why it could not be done in time, in one word and in a sentence.
+fn why(run: &Run<'_>, side: Side) -> (String, String) {
+    let reach = &run.view(side).reach;
+    match reach.reason(side) {
+        None => (run.status.reason.clone(), run.status.message.clone()),
+        Some(reason) => (reason.as_str().to_owned(), format!("The {side} {}.", reach.trouble())),
+    }
+}
+
+fn weight(run: &Run<'_>, write: &WeightWrite) -> Leftover {
+    let (reason, why) = why(run, write.side);
+    Leftover {
+        namespace: run.order.namespace.clone(),
+        ingress: write.ingress.clone(),
+        side: match write.side {
+            Side::Source => LeftoverSide::Source,
+            Side::Target => LeftoverSide::Target,
+        },
+        identifier: write.identifier.clone(),
+        weight: write.weight.get(),
+        after_source: write.after_source,
+        owner: write.stamp.owner.clone(),
+        attempt: write.stamp.attempt,
+        epoch: write.stamp.epoch,
+        reason,
+        why,
+        since: seconds(run.now),
+    }
+}
+
+fn object(run: &Run<'_>, removal: &Removal) -> LeftoverObject {
+    let settle = run.order.dns.settle_time();
+    let written = run.status.written_since.as_ref().filter(|_| stages::rollback_is_written(run));
+    let (reason, why) = why(run, Side::Target);
+    LeftoverObject {
+        namespace: run.order.namespace.clone(),
+        kind: removal.kind.as_str().to_owned(),
+        name: removal.name.clone(),
+        uid: removal.uid.clone(),
+        owner: run.order.owner.clone(),
+        epoch: run.status.epoch,
+        ingresses: run.ingresses().iter().map(|planned| planned.name.clone()).collect(),
+        settle: words(settle),
+        removable_from: written.and_then(|since| since.0.saturating_add(settle).ok()).map(seconds),
+        reason,
+        why,
+        since: seconds(run.now),
+    }
+}
+
+/// What a freeze lets go without its fence, and what that means. None when every fence stands.
+pub(super) fn missing_fences(run: &Run<'_>) -> Option<String> {
+    let sides = [Side::Source, Side::Target].map(|side| (side, pause::missing_fences(run, side)));
+    let open: Vec<_> = sides.into_iter().filter(|(_, names)| !names.is_empty()).collect();
+    if open.is_empty() {
+        return None;
+    }
+    let named = open.iter().map(|(side, names)| {
+        let trouble = run.view(*side).reach.trouble();
+        let why = if trouble.is_empty() { String::new() } else { format!(", which {trouble}") };
+        format!("Ingress {} on the {side}{why}", names.join(", "))
+    });
+    let sides: Vec<_> = open.iter().map(|(side, _)| side.name()).collect();
+    Some(format!(
+        "Without the new stamp: {}. When the {} is back, nothing is written there: the weight is the one of before, under a stamp \
+         that does not refuse a write which this migration had sent before. Compare it then; a migration of the same name goes on \
+         from it.",
+        named.collect::<Vec<_>>().join("; "),
+        sides.join(" or the ")
+    ))
+}
