@@ -10,6 +10,7 @@ use super::health::Verdict;
 use super::observed::Side;
 use super::order::Order;
 use super::reason::Reason;
+use super::replace;
 use super::resume::newest_stamp;
 use super::run::{Event, Memo, Move, Run, seconds, words};
 use super::source_serves::{Missing, missing};
@@ -130,6 +131,7 @@ fn try_again(run: &mut Run<'_>) {
         run.status.stage = Stage::RollingBack;
     }
     drive::restart_deadline(run);
+    replace::try_again(&mut run.status);
     let said = match deadline::allowed(run) {
         Some(time) => {
             format!("Everything is looked at again, and {} has {} from now on.", run.status.stage, words(time))
