@@ -113,7 +113,10 @@ pub(super) struct Place<'a> {
 
 /// Something that DNS shows, and what a person reads of it.
 struct Shown {
+    /// Since when all of it has been listed.
     since: Timestamp,
+    /// Since when the oldest part of it has been listed.
+    oldest: Timestamp,
     ttl: SignedDuration,
 }
 
@@ -144,7 +147,7 @@ fn by_list(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) -> Result<
         };
         let shown = listed::shown(run, goal, place, records)
             .map_err(|missing| patience::waits_for(run, goal, written, what, &missing))?;
-        let since = shown.since.max(written);
+        let since = followed(run, &shown, written);
         first_listed = first_listed.max(shown.since);
         let served = since.saturating_add(run.order.dns.follow.propagation).unwrap_or(Timestamp::MAX);
         if view.read_at < served {
@@ -158,6 +161,16 @@ fn by_list(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) -> Result<
         }
     }
     Ok(Proof::Listed { since: first_listed })
+}
+
+/// Since when a record shows that external-dns has followed a write. What was listed before it does not tell that: a pass that
+/// read the older weight may still apply it. After two intervals such a pass is over, and another one has read the new weight.
+fn followed(run: &Run<'_>, shown: &Shown, written: Timestamp) -> Timestamp {
+    if shown.oldest >= written {
+        return shown.since;
+    }
+    let passed = written.saturating_add(run.order.dns.follow.interval.saturating_mul(2)).unwrap_or(Timestamp::MAX);
+    passed.max(shown.since)
 }
 
 /// A wait until every host has been read once: what stands there may forbid the first write.

@@ -224,6 +224,7 @@ fn keeps(write: &WeightWrite, found: &IngressFacts) -> bool {
 fn forward(write: &WeightWrite, found: &IngressFacts, other: Option<&IngressFacts>) -> Result<(), Refusal> {
     fence(write, other.and_then(|other| other.stamp.as_ref()))?;
     if !keeps(write, found) {
+        unended(write, found)?;
         uncontested(write, write.side, Some(found))?;
         if !(other.is_none() && rehearsal::sends_nobody(write.side, write.weight, other)) {
             uncontested(write, write.side.other(), other)?;
@@ -266,6 +267,15 @@ fn replaces(write: &WeightWrite, side: Side, facts: &IngressFacts) -> bool {
             && facts.identifier.as_ref() == Some(&known.identifier)
             && facts.weight_writer() == known.writer
     })
+}
+
+/// Refuses a change of the weight that was decided before the end of its own epoch: a process may have been stopped that long.
+fn unended(write: &WeightWrite, found: &IngressFacts) -> Result<(), Refusal> {
+    let stamp = found.stamp_of(&write.stamp.owner).filter(|stamp| stamp.direction == Direction::Completed);
+    match stamp.filter(|stamp| stamp.epoch >= write.stamp.epoch) {
+        Some(newer) => Err(Refusal::Fenced { newer: newer.clone(), ours: write.stamp.epoch }),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a write beside a weight that somebody else took over. What gives users to the target needs our stamps on both sides.

@@ -176,3 +176,18 @@ fn a_status_that_is_lost_in_the_rehearsal_is_not_taken_for_a_shift() {
     assert_eq!(world.side(Side::Source).weight("web"), Some(100));
     assert_eq!(broken_promise(&world.writes), None);
 }
+
+#[test]
+fn a_rollback_is_not_over_while_a_pass_that_read_the_older_weight_may_still_apply_it() {
+    let mut world = World::with_dns();
+    world.run_until(Stage::ShiftTraffic);
+    stop(&mut world, Side::Target);
+    world.run_while(|status| status.weight == 0);
+    assert_eq!(served(&world), 0, "the raise is written, and not applied yet");
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    world.run_until(Stage::RollingBack);
+    let written = world.now;
+    world.run_until(Stage::RolledBack);
+    // Two intervals, in which each external-dns has ended an old pass and made a new one, and the propagation.
+    assert!(world.now >= written + SignedDuration::from_mins(3), "after {}", world.now.duration_since(written));
+}

@@ -19,8 +19,9 @@ pub(super) fn shown(run: &Run<'_>, goal: Goal, place: Place<'_>, records: &[List
         Goal::SourceServesAll => source_serves_all(run, place, records),
     }?;
     let since = found.iter().map(|record| record.since).max().unwrap_or(Timestamp::MIN);
+    let oldest = found.iter().map(|record| record.since).min().unwrap_or(Timestamp::MIN);
     let ttl = found.iter().map(|record| record.set.ttl.unwrap_or(run.order.dns.follow.record_ttl)).max();
-    Ok(Shown { since, ttl: ttl.unwrap_or(SignedDuration::ZERO) })
+    Ok(Shown { since, oldest, ttl: ttl.unwrap_or(SignedDuration::ZERO) })
 }
 
 type Found<'a> = Result<Vec<&'a ListedRecord>, String>;

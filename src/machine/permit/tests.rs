@@ -283,3 +283,13 @@ fn a_replacement_never_gives_the_target_more_than_the_step_and_never_leaves_both
         "what takes users back is never too much"
     );
 }
+
+#[test]
+fn a_weight_is_not_changed_any_more_when_its_own_epoch_has_completed() {
+    let late = live("100", Some(stamp(1, Direction::Completed)));
+    let refusal = refused(permit(&write(50, stamp(1, Direction::Forward)), "target", &late));
+    assert!(matches!(refusal, Refusal::Fenced { .. }), "{refusal:?}");
+    // The next attempt has a newer epoch.
+    let next = permit(&write(0, stamp(2, Direction::Forward)), "target", &late);
+    assert!(matches!(next, Permit::Write { .. }), "{next:?}");
+}

@@ -1,0 +1,158 @@
+//! What may happen in a configuration, and what is asked for.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use namespace_migration::api::{ClusterPair, NamespaceMigration, ROLLBACK_ANNOTATION, Stage};
+use namespace_migration::machine::gate::Verification;
+use namespace_migration::machine::order::Home;
+use namespace_migration::machine::{Order, Side};
+use serde_json::json;
+
+use crate::state::{Left, OLD};
+
+pub const SOURCE: &str = "11111111-1111-4111-8111-111111111111";
+pub const TARGET: &str = "22222222-2222-4222-8222-222222222222";
+/// The provider's propagation time, and twice the interval of an external-dns whose passes take time.
+pub const TICK: SignedDuration = SignedDuration::from_mins(1);
+
+/// One thing that can go wrong, at any moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// A process dies, and another begins with the saved status. As often as it is listed; so do the next two.
+    Crash,
+    /// A write stays on its way, and arrives whenever it likes, or never.
+    Delay,
+    /// A second process begins with what the first one knows then, and acts on it once, as late as it likes.
+    Second,
+    /// A side's API server is out of reach, and comes back.
+    Dead(Side),
+    /// Somebody else writes this weight, or removes all annotations.
+    Foreign(Side, Option<u8>),
+    /// The watches of a process bring changes late.
+    Lag,
+    /// An external-dns reads its cluster at one moment and applies it later, host by host.
+    Batches,
+    /// The target fails.
+    Sick,
+}
+
+/// A mistake in the protocol, to show that the search finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plant {
+    /// The source is lowered before the target is raised, and nobody looks at the other side before a write.
+    LowerFirst,
+    /// The same, but the last look before the write is as shipped.
+    LowerFirstBehindThePermit,
+    /// What is written counts as served.
+    NoGate,
+    /// What is listed counts as served.
+    NoPropagation,
+    /// A rollback writes only weights that are wrong, and its stamps stop nobody.
+    NoFence,
+    /// Writes carry no resourceVersion.
+    NoVersion,
+    /// A rollback begins with the target.
+    WaitsForTarget,
+}
+
+/// A configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// What is printed of it.
+    pub name: &'static str,
+    /// How many Ingresses move, one or two.
+    pub ingresses: usize,
+    /// The weights of `spec.traffic.steps`.
+    pub steps: &'static [i32],
+    /// Whether the target's Ingresses are there from the beginning, without annotations.
+    pub target_is_there: bool,
+    /// The stage up to which nothing goes wrong.
+    pub from: Stage,
+    /// What may go wrong from there on, once for each time that it is listed where it says so.
+    pub troubles: &'static [Trouble],
+    /// The mistake that is planted.
+    pub plant: Option<Plant>,
+}
+
+/// One Ingress, two steps, and nothing that goes wrong but the order of things; a rollback is asked for at any moment.
+pub const PLAIN: Setup = Setup {
+    name: "nothing but the order of things",
+    ingresses: 1,
+    steps: &[50, 100],
+    target_is_there: false,
+    from: Stage::Pending,
+    troubles: &[],
+    plant: None,
+};
+
+impl Setup {
+    pub(crate) fn may(&self, trouble: Trouble) -> bool {
+        self.troubles.contains(&trouble)
+    }
+
+    pub(crate) fn plants(&self, plant: Plant) -> bool {
+        self.plant == Some(plant)
+    }
+
+    /// How often each trouble may happen.
+    pub(crate) fn left(&self) -> Left {
+        let often = |trouble| u8::try_from(self.troubles.iter().filter(|known| **known == trouble).count()).unwrap();
+        Left {
+            crashes: often(Trouble::Crash),
+            delays: often(Trouble::Delay),
+            seconds: often(Trouble::Second),
+            foreign: u8::from(self.troubles.iter().any(|trouble| matches!(trouble, Trouble::Foreign(..)))),
+        }
+    }
+
+    /// The age of what no gate waits for any more.
+    pub(crate) fn old(&self) -> u8 {
+        if self.may(Trouble::Batches) { OLD } else { 1 }
+    }
+
+    /// What is asked for, with a token for a rollback. 0: none.
+    pub(crate) fn order(&self, token: u8) -> Order {
+        let steps: Vec<_> = self.steps.iter().map(|weight| json!({"weight": weight, "hold": "0s"})).collect();
+        let annotations: BTreeMap<_, _> =
+            (token > 0).then(|| (ROLLBACK_ANNOTATION, format!("token{token}"))).into_iter().collect();
+        let migration: NamespaceMigration = serde_json::from_value(json!({
+            "apiVersion": "namespacemigration.io/v1alpha1", "kind": "NamespaceMigration",
+            "metadata": {"name": "shop", "namespace": "shop", "generation": 1, "annotations": annotations},
+            "spec": {
+                "clusterPair": "old-to-new", "traffic": {"steps": steps}, "bake": {"for": "0s"},
+                "preflight": {"acknowledge": [{"check": "AnnotationOnly", "reason": "a test"}]},
+            },
+        }))
+        .unwrap();
+        let home = Home { identity: SOURCE.into(), operator_namespace: "namespace-migration".into() };
+        let mut order = Order::parse(&migration, &pair(), &home).unwrap();
+        order.dns.verification = Verification::Route53;
+        order.dns.follow.propagation = TICK;
+        // Where passes take no time, there is nothing to wait for.
+        order.dns.follow.interval = if self.may(Trouble::Batches) { TICK / 2 } else { SignedDuration::ZERO };
+        order.dns.follow.record_ttl = SignedDuration::ZERO;
+        // Its way on and off the object is not of the traffic protocol.
+        order.deletion.held = true;
+        order
+    }
+}
+
+/// The moment of every decision: time is in the ages.
+pub fn now() -> Timestamp {
+    "2026-11-21T08:00:00Z".parse().unwrap()
+}
+
+fn pair() -> ClusterPair {
+    let side = |identity: &str, colour: &str| {
+        json!({
+            "connection": {"kubeconfig": {"secretName": colour}}, "identity": identity, "colour": colour,
+            "externalDNS": {"annotationPrefix": "external-dns.kubernetes.io/"},
+        })
+    };
+    serde_json::from_value(json!({
+        "apiVersion": "namespacemigration.io/v1alpha1", "kind": "ClusterPair", "metadata": {"name": "old-to-new"},
+        "spec": {"source": side(SOURCE, "blue"), "target": side(TARGET, "green")},
+    }))
+    .unwrap()
+}

@@ -1,0 +1,60 @@
+//! Planted mistakes are found, each with its shortest story; without the mistake, the same configuration keeps its promises.
+#![allow(clippy::panic, clippy::print_stderr, reason = "what is found is printed")]
+
+use model::{PLAIN, Plant, Setup, Trouble, explore};
+use namespace_migration::api::Stage;
+use namespace_migration::machine::Side;
+
+const SHIFT: Setup = Setup { from: Stage::ShiftTraffic, ..PLAIN };
+
+/// The promise that the mistake breaks.
+fn finds(setup: Setup, plant: Plant, expected: &str) {
+    let sound = explore(setup);
+    assert_eq!(sound.broken, None, "without the mistake");
+    let Some(story) = explore(Setup { plant: Some(plant), ..setup }).broken else {
+        panic!("{plant:?} is not found");
+    };
+    eprintln!("{plant:?}, {story}");
+    assert!(story.contains(expected), "{story}");
+}
+
+#[test]
+fn a_source_that_is_lowered_first_is_found() {
+    let setup = Setup { name: "lower first", steps: &[100], ..SHIFT };
+    finds(setup, Plant::LowerFirst, "two zeros are written");
+}
+
+#[test]
+fn the_permit_alone_keeps_a_decision_that_lowers_first_from_two_zeros() {
+    let plant = Some(Plant::LowerFirstBehindThePermit);
+    let found = explore(Setup { name: "lower first, behind the permit", plant, steps: &[100], ..SHIFT });
+    assert_eq!(found.broken, None);
+}
+
+#[test]
+fn a_weight_that_counts_as_served_when_it_is_written_is_found() {
+    finds(Setup { name: "no DNS gate", ..SHIFT }, Plant::NoGate, "percent at web");
+}
+
+#[test]
+fn a_record_that_counts_as_served_when_it_is_listed_is_found() {
+    finds(Setup { name: "no propagation time", ..SHIFT }, Plant::NoPropagation, "percent at web");
+}
+
+#[test]
+fn a_rollback_without_a_fence_is_found() {
+    let troubles = &[Trouble::Delay];
+    finds(Setup { name: "no fence", troubles, ..SHIFT }, Plant::NoFence, "after a rollback has written it");
+}
+
+#[test]
+fn a_write_without_a_resource_version_is_found() {
+    let troubles = &[Trouble::Delay];
+    finds(Setup { name: "no resourceVersion", troubles, ..SHIFT }, Plant::NoVersion, "after a rollback has written it");
+}
+
+#[test]
+fn a_rollback_that_waits_for_the_target_is_found() {
+    let troubles = &[Trouble::Dead(Side::Target)];
+    finds(Setup { name: "waits for the target", troubles, ..SHIFT }, Plant::WaitsForTarget, "with the target dead");
+}
