@@ -86,7 +86,7 @@ pub struct LeaseArgs {
 fn route53_gap(text: &str) -> Result<Duration, String> {
     let span = DurationText::from(text).span().map_err(|error| error.to_string())?;
     let gap = span.unsigned_abs();
-    if gap < Duration::from_millis(10) || gap > Duration::from_mins(1) {
+    if gap < Duration::from_millis(10) || gap > Duration::from_secs(60) {
         return Err(format!("{text} is not between 10ms and 1m"));
     }
     Ok(gap)

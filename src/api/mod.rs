@@ -6,6 +6,7 @@ pub mod cluster_pair;
 pub mod controls;
 pub mod crds;
 pub mod duration;
+pub mod foreign;
 pub mod namespace_migration;
 pub mod pair_status;
 pub mod plan;

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::controls::{DeferredEdit, Pause, RequestKind, RequestOutcome, RequestStatus};
+use super::foreign::{ForeignWeight, PutBack};
 pub use super::plan::{Plan, PlannedIngress, PlannedStep, Rehearsal, RehearsalPhase, StepPhase, StepProgress};
 pub use super::stage::Stage;
 
@@ -77,6 +78,13 @@ pub struct NamespaceMigrationStatus {
     /// Since when all weights of this stage have been seen as wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_since: Option<MicroTime>,
+    /// Weights that somebody else wrote in this attempt, and what became of each.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["ingress".into(), "side".into(), "writer".into()]))]
+    #[serde(default)]
+    pub foreign_weights: Vec<ForeignWeight>,
+    /// What is written and seen served first while a foreign weight is replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put_back: Option<PutBack>,
     /// How often somebody else undid what a rollback had written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undone: Option<Undone>,

@@ -151,8 +151,7 @@ impl Shared {
             return Next::Nothing;
         }
         // The most urgent question is chosen at the moment when it may be asked, not before.
-        let ready = asks.ready_at();
-        if ready > now && state.schedule.waiting(now) > 0 {
+        if let Some(ready) = asks.busy_until(now).filter(|_| state.schedule.waiting(now) > 0) {
             return Next::At(ready);
         }
         state.schedule.next(now)

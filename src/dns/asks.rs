@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use super::authoritative::NameServers;
 use super::book::Reading;
 use super::interest::Backend;
-#[cfg(feature = "route53")]
 use super::route53::Route53;
 use super::schedule::Place;
 use super::trouble::ReadError;
@@ -20,11 +19,7 @@ const NAMES_AT_A_TIME: usize = 16;
 /// Whoever is asked.
 pub(super) enum Asks {
     /// The API of Route 53.
-    #[cfg(feature = "route53")]
     Route53(Box<Route53>),
-    /// Nobody: the operator cannot ask Route 53.
-    #[cfg(not(feature = "route53"))]
-    Nobody,
     /// Name servers.
     NameServers(Box<NameServers>),
 }
@@ -32,12 +27,9 @@ pub(super) enum Asks {
 impl Asks {
     pub(super) fn new(backend: &Backend, home: &HomeAccess, route53_gap: Duration) -> Self {
         match backend {
-            #[cfg(feature = "route53")]
             Backend::Route53(account) => {
                 Self::Route53(Box::new(Route53::new(account.clone(), home.clone(), route53_gap)))
             }
-            #[cfg(not(feature = "route53"))]
-            Backend::Route53(_) => Self::Nobody,
             Backend::NameServers(listed) => Self::NameServers(Box::new(NameServers::new(listed, home.metrics.clone()))),
         }
     }
@@ -47,22 +39,18 @@ impl Asks {
         if self.is_name_servers() { NAMES_AT_A_TIME } else { 1 }
     }
 
-    /// When the next request may be made.
-    pub(super) fn ready_at(&self) -> Instant {
+    /// Until when no request may be made. None: one may be made now.
+    pub(super) fn busy_until(&self, now: Instant) -> Option<Instant> {
         match self {
-            #[cfg(feature = "route53")]
-            Self::Route53(route53) => route53.ready_at(),
-            _ => Instant::now(),
+            Self::Route53(route53) => Some(route53.ready_at()).filter(|ready| *ready > now),
+            Self::NameServers(_) => None,
         }
     }
 
     /// Reads one place. Always ends.
     pub(super) async fn read(&self, place: &Place) -> Result<Reading, ReadError> {
         match self {
-            #[cfg(feature = "route53")]
             Self::Route53(route53) => route53.read(place).await,
-            #[cfg(not(feature = "route53"))]
-            Self::Nobody => Err(ReadError::NotBuilt),
             Self::NameServers(servers) => servers.read(place).await,
         }
     }

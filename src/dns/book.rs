@@ -234,13 +234,14 @@ mod tests {
 
     fn interest() -> Interest {
         Interest {
-            propagation: std::time::Duration::from_mins(1),
+            propagation: std::time::Duration::from_secs(60),
             pair: "old-to-new".to_owned(),
             backend: Backend::Route53(Account::default()),
             zone: None,
             hosts: ["shop.example".to_owned()].into(),
             balancers: BTreeSet::new(),
             affixes: [Affixes::default()].into(),
+            metrics_urls: [None, None],
             urgency: Urgency::Raising,
         }
     }

@@ -54,6 +54,8 @@ pub struct Interest {
     pub balancers: BTreeSet<String>,
     /// How the external-dns of both clusters name their ownership records.
     pub affixes: BTreeSet<Affixes>,
+    /// Where the external-dns of source and target tell of themselves, if the pair says so.
+    pub metrics_urls: [Option<String>; 2],
     /// How urgent it is.
     pub urgency: Urgency,
 }
@@ -80,7 +82,10 @@ impl Interest {
         let zone = zone.filter(|zone| !zone.is_empty());
         let affixes = [&spec.source, &spec.target].map(|side| Affixes::of(&side.external_dns)).into();
         let propagation = spec.dns.propagation.span().map_or(Duration::ZERO, jiff::SignedDuration::unsigned_abs);
-        Some(Self { pair: pair.name_any(), propagation, backend, zone, hosts, balancers, affixes, urgency })
+        let metrics_urls = [&spec.source, &spec.target].map(|side| side.external_dns.metrics_url.clone());
+        let metrics_urls = metrics_urls.map(|url| Some(url).filter(|url| !url.is_empty()));
+        let pair = pair.name_any();
+        Some(Self { pair, propagation, backend, zone, hosts, balancers, affixes, metrics_urls, urgency })
     }
 
     /// Where its hosts are looked up.
@@ -112,7 +117,7 @@ impl Interest {
             (Backend::Route53(_), Urgency::Lowering | Urgency::Raising) => {
                 (self.propagation / 6).min(Duration::from_secs(10))
             }
-            (Backend::Route53(_), Urgency::Monitoring) => Duration::from_mins(1),
+            (Backend::Route53(_), Urgency::Monitoring) => Duration::from_secs(60),
             (Backend::NameServers(_), Urgency::Rollback | Urgency::Lowering | Urgency::Raising) => {
                 Duration::from_secs(1)
             }

@@ -16,6 +16,7 @@
 //! | How is Route 53 asked? | `route53` |
 //! | How are name servers asked? | `authoritative`, `exchange` |
 //! | How does external-dns name and own its records? | [`external_dns`] |
+//! | When did external-dns last have a pass without an error? | `last_sync` |
 //! | Why could it not be read? | [`trouble`] |
 //!
 //! What each backend proves, and what it does not, is in `docs/dns.md`.
@@ -29,11 +30,14 @@ mod exchange;
 pub mod external_dns;
 pub mod history;
 pub mod interest;
+mod last_sync;
 pub mod pace;
 pub mod reader;
-#[cfg(feature = "route53")]
+#[cfg_attr(not(feature = "route53"), path = "no_route53.rs")]
 mod route53;
 pub mod schedule;
+#[cfg(test)]
+mod tests;
 pub mod trouble;
 pub mod zones;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::account::Account;
 use super::asks::Asks;
 use super::interest::{Backend, Interest};
+use super::last_sync::LastSync;
 use crate::cluster::connection::HomeAccess;
 use crate::machine::records::DnsView;
 use crate::mutex::locked;
@@ -17,6 +18,8 @@ pub struct DnsReader {
     home: HomeAccess,
     route53_gap: Duration,
     accounts: Mutex<HashMap<Backend, Weak<Account>>>,
+    /// Readers of the metrics of external-dns, by their address.
+    last_syncs: Mutex<HashMap<String, Weak<LastSync>>>,
 }
 
 /// A migration that wants to know what DNS serves. Dropped, it wants to know nothing any more.
@@ -24,20 +27,42 @@ pub struct Asking {
     account: Arc<Account>,
     backend: Backend,
     number: u64,
+    /// Those of the source and of the target, where the pair says where they are.
+    last_syncs: [Option<Arc<LastSync>>; 2],
+    metrics_urls: [Option<String>; 2],
 }
 
 impl DnsReader {
     /// A reader that nobody asks yet: it makes no request.
     pub fn new(home: HomeAccess, route53_gap: Duration) -> Self {
-        Self { home, route53_gap, accounts: Mutex::default() }
+        Self { home, route53_gap, accounts: Mutex::default(), last_syncs: Mutex::default() }
     }
 
     /// Begins to read what the migration wants to know. `wake` is called when there is news; while something is waited for, also
     /// when a reading shows nothing new.
     pub fn ask(&self, interest: Interest, wake: Wake) -> Asking {
         let (account, backend) = (self.account(&interest.backend), interest.backend.clone());
+        let metrics_urls = interest.metrics_urls.clone();
+        let last_syncs = metrics_urls.clone().map(|url| url.map(|url| self.last_sync(url)));
         let number = account.add(interest, wake);
-        Asking { account, backend, number }
+        Asking { account, backend, number, last_syncs, metrics_urls }
+    }
+
+    fn last_sync(&self, url: String) -> Arc<LastSync> {
+        let mut known = locked(&self.last_syncs);
+        known.retain(|_, reader| reader.strong_count() > 0);
+        let running = known.get(&url).and_then(Weak::upgrade).filter(|reader| !reader.is_broken());
+        running.unwrap_or_else(|| {
+            let reader = Arc::new(LastSync::follow(url.clone(), self.home.metrics.clone()));
+            known.insert(url, Arc::downgrade(&reader));
+            reader
+        })
+    }
+
+    /// How many readers there are.
+    #[cfg(test)]
+    pub(super) fn accounts(&self) -> usize {
+        locked(&self.accounts).values().filter(|known| known.strong_count() > 0).count()
     }
 
     fn account(&self, backend: &Backend) -> Arc<Account> {
@@ -56,7 +81,8 @@ impl DnsReader {
 impl Asking {
     /// Whether this interest can be followed without asking somebody else.
     pub fn fits(&self, interest: &Interest) -> bool {
-        self.backend == interest.backend && !self.account.is_broken()
+        let is_broken = self.account.is_broken() || self.last_syncs.iter().flatten().any(|reader| reader.is_broken());
+        self.backend == interest.backend && self.metrics_urls == interest.metrics_urls && !is_broken
     }
 
     /// Wants to know this from now on. What became more urgent is asked at once.
@@ -66,7 +92,11 @@ impl Asking {
 
     /// What is known. Never waits.
     pub fn view(&self) -> DnsView {
-        self.account.view(self.number)
+        let [source, target] = self.last_syncs.each_ref().map(|reader| {
+            let view = reader.as_ref().map(|reader| reader.view());
+            view.unwrap_or_default()
+        });
+        DnsView { source, target, ..self.account.view(self.number) }
     }
 }
 

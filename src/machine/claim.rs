@@ -3,7 +3,7 @@
 
 use super::contest::{is_given_back, is_ours_by_now};
 use super::effect::Effect;
-use super::observed::Side;
+use super::observed::{IngressFacts, Side};
 use super::reason::Reason;
 use super::run::{Move, Run, Wait};
 use super::stamp::Direction;
@@ -25,17 +25,23 @@ pub fn missing(run: &Run<'_>) -> Option<Move> {
 
 /// Ingresses that carry what we wrote, but not by us.
 fn given_back(run: &Run<'_>, side: Side) -> Vec<Effect> {
-    if !is_ours_by_now(run.status.stage, side) || !run.view(side).synced {
+    if !(Stage::WeightSource..=Stage::Bake).contains(&run.status.stage) || !run.view(side).synced {
         return vec![];
     }
     let planned = run.ingresses().iter().filter_map(|planned| Some((planned, run.ingress(side, planned)?)));
     planned
-        .filter(|(_, facts)| {
-            let ours = facts.stamp_of(&run.order.owner).is_some();
-            !(ours && facts.weight_is_ours())
-        })
+        .filter(|(_, facts)| is_taken_over(run, side, facts))
         .filter(|(planned, facts)| is_given_back(run, side, planned, facts))
         .filter_map(|(planned, facts)| Some(run.write(side, planned, facts.weight()?, run.stamp(Direction::Forward))))
         .map(Effect::WriteWeight)
         .collect()
+}
+
+/// Whether somebody else has written it since we did. Before every Ingress of the side is ours, only a stamp tells that this one was.
+fn is_taken_over(run: &Run<'_>, side: Side, facts: &IngressFacts) -> bool {
+    match facts.stamp_of(&run.order.owner) {
+        Some(_) if facts.weight_is_ours() => false,
+        Some(stamp) if !stamp.direction.is_final() => true,
+        _ => is_ours_by_now(run, side),
+    }
 }

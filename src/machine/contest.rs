@@ -1,9 +1,11 @@
-//! Contests: somebody else changed an Ingress that we move. It stops the clock and is not fought, with one exception:
-//! what leaves both sides at 0, or may give the target more users than the step allows, is answered by a rollback.
+//! Contests: somebody else changed an Ingress that we move. It stops the clock and is not fought, with two exceptions:
+//! what leaves both sides at 0, or may give the target more users than the step allows, is answered by a rollback; and a weight
+//! that then stays unchanged is replaced once (`replace`).
 
 use super::observed::{IngressFacts, Side};
 use super::reason::Reason;
 use super::rehearsal;
+use super::replace;
 use super::run::{Move, Run, Wait};
 use super::stages::shift_traffic_steps;
 use super::traffic::{Weight, target_share};
@@ -12,13 +14,18 @@ use crate::api::{STAMP_ANNOTATION, Stage};
 
 /// The answer to a contest, if there is one.
 pub fn respond(run: &Run<'_>) -> Option<Move> {
-    let found = [Side::Source, Side::Target].into_iter().find_map(|side| contested(run, side));
-    let Some(Contest { message, cure }) = found else { return zeros(run) };
+    let contests = contests(run);
+    let Some(Contest { message, .. }) = contests.first() else { return zeros(run).or_else(|| replace::go_on(run)) };
     let allowed = allowed_share(run);
     if let Some(harm) = run.ingresses().iter().find_map(|planned| harm(run, planned, allowed)) {
         return Some(Move::RollBack { reason: Reason::ForeignWeight, message: format!("{message} {harm}") });
     }
-    Some(patiently(run, Wait::new(Reason::WeightContested, message).unblocked_by(cure)).into())
+    match contests.iter().find(|contest| !contest.is_replaceable) {
+        Some(Contest { message, cure, .. }) => {
+            Some(patiently(run, Wait::new(Reason::WeightContested, message).unblocked_by(cure)).into())
+        }
+        None => replace::respond(run, &contests),
+    }
 }
 
 /// Two zeros are an even split, also where nothing says who wrote the source's: its stamp may be gone with the rest.
@@ -47,9 +54,14 @@ fn patiently(run: &Run<'_>, wait: Wait) -> Wait {
 }
 
 /// What somebody else changed, and what a person can do about it.
-struct Contest {
-    message: String,
-    cure: String,
+pub(super) struct Contest {
+    pub(super) side: Side,
+    pub(super) ingress: String,
+    pub(super) message: String,
+    pub(super) cure: String,
+    /// The part of the cure that gives the Ingress back.
+    pub(super) give_back: String,
+    is_replaceable: bool,
 }
 
 /// How a person stops the other writer on a side.
@@ -78,30 +90,52 @@ fn give_back(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> String {
     )
 }
 
-fn contested(run: &Run<'_>, side: Side) -> Option<Contest> {
-    if !run.view(side).synced {
-        return None;
-    }
-    run.ingresses().iter().find_map(|planned| {
-        if let Some(message) = gone(run, side, planned) {
-            let cure = format!("Deploy Ingress {} to the {side} again, as it was.", planned.name);
-            return Some(Contest { message, cure });
-        }
-        let cure = format!("{} {}", stop_other_writer(run, side), give_back(run, side, planned));
-        Some(Contest { message: changed(run, side, planned)?, cure })
-    })
+fn contests(run: &Run<'_>) -> Vec<Contest> {
+    let sides = [Side::Source, Side::Target].into_iter().filter(|side| run.view(*side).synced);
+    let places = sides.flat_map(|side| run.ingresses().iter().map(move |planned| (side, planned)));
+    places.filter_map(|(side, planned)| contested(run, side, planned)).collect()
 }
 
-/// Whether every Ingress of a side must carry our stamp after this stage has begun.
-pub(super) fn is_ours_by_now(stage: Stage, side: Side) -> bool {
+fn contested(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<Contest> {
+    let give_back = give_back(run, side, planned);
+    let cure = format!("{} {give_back}", stop_other_writer(run, side));
+    let contest = |message: String, cure: String| Contest {
+        side,
+        ingress: planned.name.clone(),
+        message,
+        cure,
+        give_back,
+        is_replaceable: replaceable(run, side, planned).is_some(),
+    };
+    if let Some(message) = gone(run, side, planned) {
+        let cure = format!("Deploy Ingress {} to the {side} again, as it was.", planned.name);
+        return Some(contest(message, cure));
+    }
+    changed(run, side, planned).map(|message| contest(message, cure))
+}
+
+/// The Ingress, if somebody else wrote its weight and nothing else that matters: what stands there may be replaced once. An
+/// identifier that is not ours is never replaced, neither is what another migration has stamped, and nothing is before the first write.
+pub(super) fn replaceable<'a>(run: &'a Run<'_>, side: Side, planned: &PlannedIngress) -> Option<&'a IngressFacts> {
+    let facts = run.ingress(side, planned)?;
+    changed(run, side, planned)?;
+    let ours = facts.stamp.as_ref().is_none_or(|stamp| stamp.owner == run.order.owner && !stamp.direction.is_final());
+    let foreign = facts.weight().is_some() && !facts.weight_is_ours() && run.status.stage >= Stage::WeightSource;
+    (ours && foreign && facts.identifier.as_ref() == Some(planned.identifier(side))).then_some(facts)
+}
+
+/// Whether every Ingress of a side must carry our stamp by now.
+pub(super) fn is_ours_by_now(run: &Run<'_>, side: Side) -> bool {
+    let stage = run.status.stage;
     match side {
-        Side::Source => (Stage::PrepareTarget..=Stage::Bake).contains(&stage),
+        // The rehearsal begins when the source has been taken over.
+        Side::Source => (Stage::PrepareTarget..=Stage::Bake).contains(&stage) || rehearsal::has_begun(run),
         Side::Target => (Stage::SmokeTest..=Stage::Bake).contains(&stage),
     }
 }
 
 fn gone(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<String> {
-    let gone = is_ours_by_now(run.status.stage, side) && run.ingress(side, planned).is_none();
+    let gone = is_ours_by_now(run, side) && run.ingress(side, planned).is_none();
     // An Ingress that is gone takes its record with it.
     let alone = "Only the target is left to serve its hosts: every user may be there, and nothing can go back before it is here again.";
     let everybody = if side == Side::Source && has_record(run, planned) { format!(" {alone}") } else { String::new() };
@@ -114,7 +148,7 @@ fn has_record(run: &Run<'_>, planned: &PlannedIngress) -> bool {
 
 fn changed(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<String> {
     let (name, facts) = (&planned.name, run.ingress(side, planned)?);
-    let ours_by_now = is_ours_by_now(run.status.stage, side);
+    let ours_by_now = is_ours_by_now(run, side);
     let stamp = facts.stamp_of(&run.order.owner);
     let is_running = stamp.is_some_and(|stamp| !stamp.direction.is_final());
     if is_given_back(run, side, planned, facts) || (!ours_by_now && (!is_running || facts.weight_is_ours())) {
@@ -122,10 +156,11 @@ fn changed(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<String
     }
     let (found, writer) = (facts.weight_text.as_deref().unwrap_or("none"), facts.weight_writer());
     let wanted = wanted(run, side, facts.weight_is_ours());
-    if !facts.weight_is_ours() && facts.weight_text.is_some() {
+    let is_named = facts.identifier.as_ref() == Some(planned.identifier(side));
+    if is_named && !facts.weight_is_ours() && facts.weight_text.is_some() {
         return Some(format!("The weight of Ingress {name} on the {side} was changed to {found} by {writer}{wanted}."));
     }
-    if facts.identifier.as_ref() != Some(planned.identifier(side)) {
+    if !is_named {
         let (found, expected) = (facts.identifier.as_deref().unwrap_or("none"), planned.identifier(side));
         return Some(format!(
             "The DNS set identifier of Ingress {name} on the {side} was changed to {found}; {expected} is expected."
@@ -221,6 +256,26 @@ fn around(run: &Run<'_>) -> Around {
     }
 }
 
+/// Whether the target may have a share: a step has been entered.
+pub(super) fn is_in_a_step(run: &Run<'_>) -> bool {
+    run.status.stage == Stage::Bake || (run.status.stage == Stage::ShiftTraffic && run.status.step.is_some())
+}
+
+/// The target's weight of the current step.
+pub(super) fn step_weight(run: &Run<'_>) -> Weight {
+    around(run).current
+}
+
+/// The target's weight of the step below the current one.
+pub(super) fn weight_below(run: &Run<'_>) -> Weight {
+    if run.status.stage == Stage::Bake { around(run).before_last } else { around(run).before }
+}
+
+/// The source's weight before the current step, or before the shift.
+pub(super) fn source_before(run: &Run<'_>) -> Weight {
+    if run.status.stage == Stage::ShiftTraffic { around(run).before.complement() } else { Weight::FULL }
+}
+
 fn step_index(run: &Run<'_>) -> usize {
     run.status.step.as_ref().map_or(0, |step| usize::try_from(step.index).unwrap_or_default())
 }
@@ -246,7 +301,7 @@ fn harm(run: &Run<'_>, planned: &PlannedIngress, allowed: i32) -> Option<String>
 }
 
 /// The share that the target may have now: the current step's, or nothing before the shift.
-fn allowed_share(run: &Run<'_>) -> i32 {
+pub(super) fn allowed_share(run: &Run<'_>) -> i32 {
     match run.status.stage {
         Stage::Bake => 100,
         Stage::ShiftTraffic if run.status.step.is_some() => around(run).current.get(),

@@ -111,6 +111,7 @@ impl Leftover {
             stamp,
             after_source: self.after_source,
             keeps_weight: false,
+            replaces: None,
         }
     }
 }

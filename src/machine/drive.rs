@@ -14,6 +14,7 @@ use super::observed::{Observed, Side};
 use super::order::Order;
 use super::reason::Reason;
 use super::recheck;
+use super::replace;
 use super::resume::{self, highest_epoch};
 use super::run::{Event, Memo, Move, Run, Wait, micro, seconds};
 use super::stages::{self, is_rollback, is_terminal, is_watched};
@@ -100,6 +101,7 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
     resume::adopt(&mut run);
     run.status.observed_generation = order.generation;
     requests::answer(&mut run);
+    replace::note(&mut run);
     summary::remember_created(&mut run);
     let (effects, mut wait) = drive(&mut run);
     if effects.is_empty() && edits::take_up(&mut run, &wait) {
@@ -223,6 +225,8 @@ fn remember(run: &mut Run<'_>, memo: Memo) {
         Memo::WrittenNow => run.status.written_since = Some(micro(run.now)),
         Memo::Rehearsal(rehearsal) => run.status.rehearsal = Some(rehearsal),
         Memo::Undone => undone(run),
+        Memo::StepAnew => step_anew(run),
+        Memo::PutBack(put_back) => run.status.put_back = put_back,
         Memo::DeadlineAnew => restart_deadline(run),
         Memo::Frozen => {
             run.status.epoch = highest_epoch(run) + 1;
@@ -291,6 +295,7 @@ fn enter(run: &mut Run<'_>, stage: Stage) {
     if is_terminal(stage) {
         run.status.pause = None;
     }
+    replace::forget_unless_forward(&mut run.status);
     requests::close(run);
     let warning = matches!(stage, Stage::RollingBack | Stage::Failed);
     let cause = run.status.cause.as_ref().map(|cause| cause.message.as_str()).unwrap_or_default();
@@ -352,6 +357,15 @@ fn step_down(run: &mut Run<'_>, index: i32) {
     }
     run.status.epoch = highest_epoch(run) + 1;
     run.status.step = Some(stages::leaving(run, index, StepPhase::RaiseSource));
+}
+
+/// The step is written from its beginning, also from the bake, which then begins anew.
+fn step_anew(run: &mut Run<'_>) {
+    if run.status.stage == Stage::Bake {
+        summary::reopen_shift(run);
+        enter(run, Stage::ShiftTraffic);
+    }
+    replace::begin(run);
 }
 
 fn fail(run: &mut Run<'_>, reason: Reason, message: String) {

@@ -53,6 +53,30 @@ pub struct WeightWrite {
     /// A fence: it changes nothing but the stamp, and is refused where weight or identifier are other ones by now. It needs
     /// nothing of the other side.
     pub keeps_weight: bool,
+    /// The foreign weights that a forward write may overwrite, or stand beside. None: there is no contest, or it waits.
+    pub replaces: Option<Box<Replaces>>,
+}
+
+/// Foreign weights of one Ingress that have stood long enough to be replaced once, exactly as they were decided on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaces {
+    /// On the source.
+    pub source: Option<Foreign>,
+    /// On the target.
+    pub target: Option<Foreign>,
+    /// The share in percent that the write may give the target.
+    pub allowed: i32,
+}
+
+/// A weight that somebody else wrote. The identifier beside it must be ours: another one is never replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// The DNS set identifier that the Ingress must have.
+    pub identifier: String,
+    /// The weight.
+    pub weight: Weight,
+    /// Who wrote it.
+    pub writer: String,
 }
 
 /// An Ingress to create on the target.
@@ -146,6 +170,7 @@ impl WeightWrite {
             weight,
             stamp: rollback.clone(),
             after_source: after_source && self.side == Side::Target,
+            replaces: None,
             ..self.clone()
         }
     }

@@ -14,7 +14,7 @@
 //! | May this weight be written now? | [`permit`], [`stamp`] |
 //! | Is it served? | [`gate`] |
 //! | Does what was checked before still hold? | `recheck` |
-//! | Who else writes our weights? | [`contest`]; what they give back is taken up by `claim` |
+//! | Who else writes our weights? | [`contest`]; what stays is replaced once by `replace`, what they give back is taken up by `claim` |
 //! | What does deleting the object in mid-way do? | [`deletion`]; what it leaves over at its deadline, `overdue`, and how that is paid, [`debt`] |
 //! | What does a person stop, send back or try again? | [`pause`], [`requests`] |
 //! | What of an edit of the spec in mid-flight? | [`edits`] |
@@ -54,6 +54,7 @@ pub mod records;
 pub mod reference;
 mod rehearsal;
 mod rejection;
+mod replace;
 pub mod requests;
 pub mod resume;
 pub mod right;

@@ -156,6 +156,8 @@ pub struct IngressFacts {
     pub stamp: Option<Stamp>,
     /// Field managers that own the weight annotation. Empty when nobody is known to.
     pub weight_managers: BTreeSet<String>,
+    /// When the last of them wrote something, in whole seconds of the API server's clock.
+    pub weight_written: Option<Timestamp>,
     /// Who deploys it, when a tool does: `Helm release web`, `Argo CD`, `Flux`, an owner reference.
     pub deployed_by: Option<String>,
     /// The owner label of the migration that created it.

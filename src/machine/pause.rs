@@ -9,6 +9,7 @@ use super::drive::Decision;
 use super::effect::{Effect, WeightWrite};
 use super::observed::{IngressFacts, Side};
 use super::reason::Reason;
+use super::replace;
 use super::resume::highest_epoch;
 use super::run::{Event, Memo, Move, Run, Wait, micro, seconds};
 use super::stages::{self, is_rollback};
@@ -150,6 +151,7 @@ pub(super) fn end(status: &mut NamespaceMigrationStatus, now: Timestamp) -> Opti
     if let Some(step) = &mut status.step {
         step.since = micro(later(step.since.0));
     }
+    replace::try_again(status);
     let note = "The pause is over; it goes on where it was.".to_owned();
     Some(Event { reason: Reason::Resumed, note, warning: false })
 }

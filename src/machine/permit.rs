@@ -4,11 +4,11 @@
 //! A rollback needs only what it writes. Whatever is permitted carries uid and resourceVersion, so that the API server has
 //! the last word.
 
-use super::effect::{IngressCreation, WeightWrite};
+use super::effect::{IngressCreation, Replaces, WeightWrite};
 use super::observed::{IngressFacts, NamespaceFacts, Side};
 use super::rehearsal;
 use super::stamp::{Direction, Stamp};
-use super::traffic::Weight;
+use super::traffic::{Weight, target_share};
 
 /// What was read live, immediately before a write.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -103,6 +103,22 @@ pub enum Refusal {
         ingress: String,
         /// Who.
         writer: String,
+    },
+    /// Beside what somebody else wrote, the target would get more users than the step allows.
+    #[error(
+        "weight {weight} for Ingress {ingress} on the {side} would send {share} percent of users to the target, where {allowed} are allowed"
+    )]
+    TooMany {
+        /// The side.
+        side: Side,
+        /// The Ingress.
+        ingress: String,
+        /// The weight that was to be written.
+        weight: Weight,
+        /// The target's share in percent that it would lead to.
+        share: i32,
+        /// The share in percent that is allowed.
+        allowed: i32,
     },
     /// A fence keeps the weight, and this one is another by now.
     #[error("Ingress {ingress} on the {side} has changed since it was decided to keep its weight")]
@@ -214,14 +230,43 @@ fn forward(write: &WeightWrite, found: &IngressFacts, other: Option<&IngressFact
             uncontested(write, write.side.other(), other)?;
         }
     }
-    // Without a weight the other side is a simple record, or not there: it serves, or it never did.
-    let other_is_zero = other.and_then(IngressFacts::weight) == Some(Weight::ZERO);
-    let other_serves = other.and_then(IngressFacts::weight).is_some_and(|weight| weight > Weight::ZERO);
+    // Without a weight and an identifier the other side is a simple record, or not there: it serves, or it never did.
+    let weight = other.filter(|other| other.identifier.is_some()).and_then(IngressFacts::weight);
+    let (other_is_zero, other_serves) =
+        (weight == Some(Weight::ZERO), weight.is_some_and(|weight| weight > Weight::ZERO));
     let allowed = if write.is_claim() { !other_is_zero } else { other_serves };
     if write.weight == Weight::ZERO && !allowed {
         return Err(Refusal::BothZero { side: write.side, ingress: write.ingress.clone() });
     }
-    Ok(())
+    within_the_step(write, found, other)
+}
+
+/// Refuses to replace a foreign weight by one that raises the target's share above the step's. What holds for each pair of Ingresses
+/// holds for the sums of a host: a share of sums lies between the shares of its parts.
+fn within_the_step(write: &WeightWrite, found: &IngressFacts, other: Option<&IngressFacts>) -> Result<(), Refusal> {
+    let Some(Replaces { allowed, .. }) = write.replaces.as_deref() else { return Ok(()) };
+    let there: Vec<_> = other.and_then(IngressFacts::weight).into_iter().collect();
+    let share = |here: &[Weight]| match write.side {
+        Side::Source => target_share(here, &there),
+        Side::Target => target_share(&there, here),
+    };
+    let before: Vec<_> = found.weight().into_iter().collect();
+    let (before, after) = (share(&before), share(&[write.weight]));
+    if after <= *allowed || after <= before {
+        return Ok(());
+    }
+    let (side, ingress) = (write.side, write.ingress.clone());
+    Err(Refusal::TooMany { side, ingress, weight: write.weight, share: after, allowed: *allowed })
+}
+
+/// Whether a write may overwrite, or stand beside, exactly what somebody else wrote there.
+fn replaces(write: &WeightWrite, side: Side, facts: &IngressFacts) -> bool {
+    let known = write.replaces.as_deref().and_then(|replaces| side.pick(&replaces.source, &replaces.target).as_ref());
+    known.is_some_and(|known| {
+        facts.weight() == Some(known.weight)
+            && facts.identifier.as_ref() == Some(&known.identifier)
+            && facts.weight_writer() == known.writer
+    })
 }
 
 /// Refuses a change of the weight that was decided before the end of its own epoch: a process may have been stopped that long.
@@ -246,6 +291,7 @@ fn uncontested(write: &WeightWrite, side: Side, facts: Option<&IngressFacts>) ->
         Some(_) => !facts.weight_is_ours(),
         None => !write.is_claim(),
     };
+    let contested = contested && !replaces(write, side, facts);
     if contested { Err(Refusal::Contested { side, ingress, writer: facts.weight_writer() }) } else { Ok(()) }
 }
 

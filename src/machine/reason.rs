@@ -56,6 +56,7 @@ reasons! {
     HoldingStep "HoldingStep" "The step is served; the target must stay healthy until the hold is over.";
     Baking "Baking" "The target has all traffic; a rollback is still automatic.";
     WeightContested "WeightContested" "Somebody else changed an Ingress that we move; the clock stands still.";
+    ReplacingWeight "ReplacingWeight" "A foreign weight stayed unchanged for as long as DNS takes to follow; it is replaced once, receiver first.";
     UnplannedIngress "UnplannedIngress" "An Ingress that is not part of the plan has appeared on the source; the clock stands still.";
     Terminating "Terminating" "A namespace or Ingress is being deleted; it is never given users.";
     WriteRefused "WriteRefused" "An API server refuses a write; its words are in the message. It is tried again.";

@@ -56,6 +56,11 @@ pub(super) fn sends_nobody(side: Side, weight: Weight, other: Option<&IngressFac
         && other.and_then(IngressFacts::weight).is_none_or(|weight| weight == Weight::ZERO)
 }
 
+/// Whether it has begun and its stage is not over.
+pub(super) fn has_begun(run: &Run<'_>) -> bool {
+    is_going_on(run) && run.status.rehearsal.is_some()
+}
+
 fn is_going_on(run: &Run<'_>) -> bool {
     run.status.stage == Stage::WeightSource
 }

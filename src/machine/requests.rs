@@ -10,9 +10,12 @@ use super::health::Verdict;
 use super::observed::Side;
 use super::order::Order;
 use super::reason::Reason;
+use super::replace;
+use super::resume::newest_stamp;
 use super::run::{Event, Memo, Move, Run, seconds, words};
 use super::source_serves::{Missing, missing};
 use super::stages::{is_rollback, is_terminal};
+use super::stamp::Direction;
 use super::{deadline, drive};
 use crate::api::status::{Cause, NamespaceMigrationStatus, RequestKind, RequestOutcome, RequestStatus};
 use crate::api::{DeletionPolicy, Stage};
@@ -128,6 +131,7 @@ fn try_again(run: &mut Run<'_>) {
         run.status.stage = Stage::RollingBack;
     }
     drive::restart_deadline(run);
+    replace::try_again(&mut run.status);
     let said = match deadline::allowed(run) {
         Some(time) => {
             format!("Everything is looked at again, and {} has {} from now on.", run.status.stage, words(time))
@@ -271,6 +275,7 @@ fn from_completed(run: &Run<'_>, request: &RequestStatus) -> Option<Move> {
     match missing(run) {
         Missing::NotKnownYet => None,
         Missing::Nothing => Some(go_back(run, request)),
+        Missing::This(_) if may_have_begun(run) => Some(go_back(run, request)),
         Missing::This(what) => {
             let why = format!(
                 "the source cannot take the users back: {what}. Bring it back and ask again with another value"
@@ -278,6 +283,13 @@ fn from_completed(run: &Run<'_>, request: &RequestStatus) -> Option<Move> {
             Some(Move::Remember(Memo::Refuse(RequestKind::Rollback, why)))
         }
     }
+}
+
+/// An object that is held at its end may have been sent back by a process that died: what was begun is ended, whatever can be seen.
+fn may_have_begun(run: &Run<'_>) -> bool {
+    let unseen = |side: Side| !run.view(side).synced || !run.view(side).reach.is_reachable();
+    let begun = || newest_stamp(run).is_some_and(|stamp| stamp.direction == Direction::RollingBack);
+    run.order.deletion.held && ([Side::Source, Side::Target].into_iter().any(unseen) || begun())
 }
 
 fn set(status: &mut NamespaceMigrationStatus, kind: RequestKind, outcome: RequestOutcome, message: &str) {

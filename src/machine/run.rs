@@ -11,8 +11,10 @@ use super::observed::{ClusterView, IngressFacts, Observed, Reach, Side};
 use super::order::Order;
 use super::permit;
 use super::reason::Reason;
+use super::replace;
 use super::stamp::{Direction, Stamp};
 use super::traffic::Weight;
+use crate::api::foreign::PutBack;
 use crate::api::status::{
     Finding, NamespaceMigrationStatus, Pause, Plan, PlannedIngress, Rehearsal, RequestKind, StepProgress,
 };
@@ -94,6 +96,10 @@ pub enum Memo {
     WrittenNow,
     /// Where the rehearsal is.
     Rehearsal(Rehearsal),
+    /// The step is written again from its beginning: foreign weights have stood long enough to be replaced, if there are any.
+    StepAnew,
+    /// What is put back first while they are.
+    PutBack(Option<PutBack>),
     /// Somebody undid what a rollback had written.
     Undone,
     /// What kept it from going on is over: its deadline starts anew.
@@ -220,6 +226,7 @@ impl<'a> Run<'a> {
             stamp,
             after_source: false,
             keeps_weight: false,
+            replaces: replace::permitted(self, planned),
         }
     }
 

@@ -28,6 +28,7 @@ pub(super) fn urgency(order: &Order, status: &NamespaceMigrationStatus) -> Optio
         Stage::ShiftTraffic if phase.is_some_and(StepPhase::is_on_the_way_down) => Some(Urgency::Lowering),
         Stage::ShiftTraffic if phase == Some(StepPhase::Holding) => Some(Urgency::Monitoring),
         Stage::WeightSource | Stage::PublishTarget | Stage::ShiftTraffic => Some(Urgency::Raising),
-        _ => None,
+        // Users of a source that somebody lowered get it back.
+        _ => status.put_back.as_ref().map(|_| Urgency::Lowering),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
@@ -31,6 +32,7 @@ pub fn ingress(object: &DynamicObject, prefix: &str) -> IngressFacts {
         addresses: addresses(&object.data["status"]),
         identifier: annotation(&format!("{prefix}set-identifier")),
         weight_managers: managers(object, &weight_key),
+        weight_written: owning(object, &weight_key).filter_map(|entry| Some(entry.time.as_ref()?.0)).max(),
         weight_text: annotation(&weight_key),
         stamp: annotation(STAMP_ANNOTATION).as_deref().and_then(Stamp::parse),
         deployed_by: deployed_by(object),
@@ -73,18 +75,19 @@ fn addresses(status: &Value) -> BTreeSet<String> {
     texts(points.flat_map(|point| [&point["ip"], &point["hostname"]]))
 }
 
-/// Field managers that own an annotation, from `managedFields` (FieldsV1).
-/// <https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>
+/// Field managers that own an annotation.
 fn managers(object: &DynamicObject, annotation: &str) -> BTreeSet<String> {
+    owning(object, annotation).filter_map(|entry| entry.manager.clone()).collect()
+}
+
+/// The entries of `managedFields` (FieldsV1) that own an annotation.
+/// <https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>
+fn owning<'a>(object: &'a DynamicObject, annotation: &str) -> impl Iterator<Item = &'a ManagedFieldsEntry> + use<'a> {
     let field = format!("f:{annotation}");
-    let entries = object.metadata.managed_fields.iter().flatten();
-    entries
-        .filter(|entry| {
-            let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
-            fields.is_some_and(|fields| fields["f:metadata"]["f:annotations"].get(&field).is_some())
-        })
-        .filter_map(|entry| entry.manager.clone())
-        .collect()
+    object.metadata.managed_fields.iter().flatten().filter(move |entry| {
+        let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
+        fields.is_some_and(|fields| fields["f:metadata"]["f:annotations"].get(&field).is_some())
+    })
 }
 
 fn deployed_by(object: &DynamicObject) -> Option<String> {
@@ -122,7 +125,7 @@ mod tests {
                     "annotations": {"dns/aws-weight": "10", "dns/set-identifier": "web-blue",
                         STAMP_ANNOTATION: "{\"owner\":\"o\",\"attempt\":1,\"epoch\":2,\"direction\":\"Forward\"}"},
                     "managedFields": [
-                        {"manager": "namespace-migration", "operation": "Apply",
+                        {"manager": "namespace-migration", "operation": "Apply", "time": "2026-11-21T08:00:00Z",
                          "fieldsV1": {"f:metadata": {"f:annotations": {"f:dns/aws-weight": {}}}}},
                         {"manager": "kubectl", "fieldsV1": {"f:spec": {}}}]},
                 "spec": {"defaultBackend": {"service": {"name": "fallback"}},
@@ -134,6 +137,7 @@ mod tests {
         );
         assert_eq!(facts.weight().map(Weight::get), Some(10));
         assert!(facts.weight_is_ours());
+        assert_eq!(facts.weight_written.map(|at| at.to_string()).as_deref(), Some("2026-11-21T08:00:00Z"));
         assert_eq!(facts.stamp.map(|stamp| stamp.epoch), Some(2));
         assert_eq!(facts.hosts, ["a.example".to_owned()].into());
         assert_eq!(facts.services, ["fallback".to_owned(), "web".to_owned()].into());

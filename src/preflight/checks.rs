@@ -167,11 +167,11 @@ fn target_hosts(facts: Facts<'_>) -> Option<Found> {
     let moving_hosts: BTreeSet<_> =
         moving(facts.order, facts.observed).flat_map(|(_, ingress)| &ingress.hosts).collect();
     for (name, found) in target {
-        let source =
-            facts.observed.source.ingresses.get(name).filter(|_| !facts.order.excluded_ingresses.contains(name));
+        // One without a host, or that is left out, does not move, and so has no record of that name on the source.
+        let source = moving(facts.order, facts.observed).find_map(|(moves, source)| (moves == name).then_some(source));
         let claimed = found.hosts.iter().find(|host| moving_hosts.contains(host));
         match (source, claimed) {
-            (Some(source), _) if !source.hosts.is_empty() && source.hosts != found.hosts => {
+            (Some(source), _) if source.hosts != found.hosts => {
                 let message = format!(
                     "Ingress {name} has other hosts on the target ({}) than on the source ({}).",
                     list(&found.hosts),
@@ -181,7 +181,7 @@ fn target_hosts(facts: Facts<'_>) -> Option<Found> {
             }
             (None, Some(host)) => {
                 let message = format!(
-                    "Ingress {name} on the target claims the host {host}, but has no counterpart of that name on the source."
+                    "Ingress {name} on the target claims the host {host}, but no Ingress of that name moves from the source."
                 );
                 return blocker(message, format!("Rename or remove Ingress {name} on the target."));
             }

@@ -156,13 +156,7 @@ impl HttpProber {
     /// Trusts the PEM roots, or the system's when there are none. `timeout` covers a probe from its first packet to the
     /// last byte that is read.
     pub fn new(roots_pem: Option<&str>, timeout: Duration) -> Result<Self, ProberError> {
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|source| ProberError::PlatformRoots { source })?;
-        let mut tls = verifier(builder, roots_pem)?.with_no_client_auth();
-        tls.resumption = Resumption::disabled();
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { tls, timeout })
+        Ok(Self { tls: tls(roots_pem)?, timeout })
     }
 
     /// Asks once. Never fails: what prevents an answer is an answer too.
@@ -213,6 +207,17 @@ impl HttpProber {
             .user_agent(USER_AGENT)
             .build()
     }
+}
+
+/// TLS that trusts the PEM roots, or the system's when there are none, and resumes nothing.
+pub(crate) fn tls(roots_pem: Option<&str>) -> Result<ClientConfig, ProberError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|source| ProberError::PlatformRoots { source })?;
+    let mut tls = verifier(builder, roots_pem)?.with_no_client_auth();
+    tls.resumption = Resumption::disabled();
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(tls)
 }
 
 fn verifier(

@@ -12,22 +12,30 @@ use rig::weight_history::{Direction, never_both_zero, target_never_raised_after_
 use crate::scene::{Migration, Scene, cause_of, condition, holds_step, quick};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_harmless_foreign_weight_stops_the_clock_until_it_is_given_back() -> Result<()> {
+async fn a_harmless_foreign_weight_is_replaced_once_and_then_stops_the_clock_until_it_is_given_back() -> Result<()> {
     let scene = Scene::open(quick("contest")).await?;
-    let shop = scene.migration("contest-shop").steps(&[(10, "5s"), (100, "1s")]).begin().await?;
+    let shop = scene.migration("contest-shop").steps(&[(10, "20s"), (100, "1s")]).begin().await?;
     shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
     let target = scene.world.target();
     annotate(&shop, target, 5).await?;
 
     let contested = shop.waits("WeightContested").await?;
-    ensure!(condition(&contested, "WeightContested") == "True");
+    ensure!(condition(&contested, "WeightContested") == "True" && condition(&contested, "Stalled") == "False");
     shop.event("WeightContested").await?;
-    shop.until("a contest that outlasts DNS", |found| condition(found, "Stalled") == "True").await?;
+    shop.event("ReplacingWeight").await?;
+    shop.until("the hold after the replacement", |found| {
+        holds_step(found, 1) && condition(found, "WeightContested") == "False"
+    })
+    .await?;
+    ensure!(shop.weights().await? == [Some(90), Some(10)], "it was not replaced");
+
+    annotate(&shop, target, 5).await?;
+    let contested = shop.until("a contest that came back", |found| condition(found, "Stalled") == "True").await?;
     let status = contested.status.context("a status")?;
-    for words in ["changed to 5", "kubectl-annotate", "10 is expected"] {
+    for words in ["changed to 5", "kubectl-annotate", "10 is expected", "came back"] {
         ensure!(status.message.contains(words), "expected {words}: {}", status.message);
     }
-    for words in ["ignoreDifferences", "managedFieldsManagers", "spec.ignore"] {
+    for words in ["ignoreDifferences", "managedFieldsManagers", "spec.ignore", "retry-requested"] {
         ensure!(status.unblock.contains(words), "expected {words}: {}", status.unblock);
     }
     let step = status.step.context("a step")?;

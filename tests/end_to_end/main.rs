@@ -39,3 +39,4 @@ mod scene;
 mod secrets;
 mod shell;
 mod transcript;
+mod users;

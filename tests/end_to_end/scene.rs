@@ -46,7 +46,7 @@ static WITH_OBJECTS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 /// One operator with its surroundings.
 pub struct Scene {
     pub world: &'static World,
-    pub setup: Setup,
+    pub setup: Box<Setup>,
     /// Shared with the hooks that kill it.
     pub operator: Arc<tokio::sync::Mutex<Operator>>,
     home: Home,
@@ -82,7 +82,7 @@ impl Scene {
     /// The same in clusters that this scene may stop.
     pub async fn open_in(world: &'static World, options: Options) -> Result<Self> {
         let home = options.home;
-        let setup = Setup::start(world, options).await?;
+        let setup = Box::new(Box::pin(Setup::start(world, options)).await?);
         let operator = Arc::new(tokio::sync::Mutex::new(setup.start_operator(world).await?));
         Ok(Self { world, setup, operator, home })
     }

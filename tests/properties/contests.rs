@@ -17,14 +17,14 @@ fn a_foreign_weight_is_not_fought_and_the_cure_that_status_names_works() {
     world.foreign_weight(Side::Target, "web", 5, false);
     let before = world.writes.len();
     world.pass();
-    let said = "The weight of Ingress web on the target was changed to 5 by helm; 10 is expected.";
+    let said = "The weight of Ingress web on the target was changed to 5 by helm; 10 is expected. If it then stays unchanged for 3m, it is replaced once.";
     assert_eq!(says(&world), (Stage::ShiftTraffic, "WeightContested", said));
     let cure = "Stop the other writer. Argo CD: ignoreDifferences with managedFieldsManagers [namespace-migration]; \
         Flux: spec.ignore for /metadata/annotations/external-dns.kubernetes.io~1aws-weight, /metadata/annotations/external-dns.kubernetes.io~1set-identifier and /metadata/annotations/namespacemigration.io~1stamp. Then give the Ingress back, on the target cluster: \
         kubectl --context=TARGET annotate ingress web -n shop --overwrite \
         external-dns.kubernetes.io/set-identifier=web-shop-green external-dns.kubernetes.io/aws-weight=10";
     assert_eq!(world.status.unblock, cure);
-    world.advance(SignedDuration::from_hours(5));
+    world.advance(SignedDuration::from_secs(179));
     world.pass();
     assert_eq!(world.writes.len(), before, "it was fought");
     world.obey();
@@ -46,7 +46,7 @@ fn a_contest_never_blocks_a_rollback_for_health() {
 #[test]
 fn a_contest_that_outlasts_dns_needs_a_person_and_one_that_passes_does_not() {
     let mut world = at(1, StepPhase::Holding);
-    world.foreign_weight(Side::Target, "web", 5, false);
+    world.ingress_mut(Side::Target, "web").identifier = Some("mine".into());
     let stalled = |world: &World| {
         let stalled = world.status.conditions.iter().find(|condition| condition.type_ == "Stalled");
         stalled.is_some_and(|condition| condition.status == "True")
@@ -73,7 +73,7 @@ fn two_records_of_one_identifier_are_answered_by_a_rollback() {
 #[test]
 fn a_contest_past_its_deadline_stalls_and_moves_nobody() {
     let mut world = at(1, StepPhase::SourceSettling);
-    world.foreign_weight(Side::Target, "web", 5, false);
+    world.ingress_mut(Side::Target, "web").identifier = Some("mine".into());
     let told = |world: &World| world.look().events.iter().filter(|event| event.warning).count();
     assert_eq!(told(&world), 1, "nobody is called");
     world.pass();
@@ -81,7 +81,7 @@ fn a_contest_past_its_deadline_stalls_and_moves_nobody() {
     world.advance(SignedDuration::from_hours(2));
     assert_eq!(told(&world), 0, "it is told again and again");
     world.pass();
-    let said = "ShiftTraffic took longer than 1h3m: The weight of Ingress web on the target was changed to 5 by helm; 10 is expected.";
+    let said = "ShiftTraffic took longer than 1h3m: The DNS set identifier of Ingress web on the target was changed to mine; web-shop-green is expected.";
     assert_eq!(says(&world), (Stage::ShiftTraffic, "WeightContested", said));
     let stalled = world.status.conditions.iter().find(|condition| condition.type_ == "Stalled").unwrap();
     assert_eq!(stalled.status, "True");
@@ -159,7 +159,7 @@ fn before_the_target_is_published_a_contest_is_told_too() {
     world.pass();
     world.foreign_weight(Side::Source, "web", 7, false);
     world.pass();
-    let said = "The weight of Ingress web on the source was changed to 7 by helm; 100 is expected.";
+    let said = "The weight of Ingress web on the source was changed to 7 by helm; 100 is expected. If it then stays unchanged for 3m, it is replaced once.";
     assert_eq!(says(&world), (Stage::WeightSource, "WeightContested", said));
     world.obey();
     world.run_until(Stage::Completed);

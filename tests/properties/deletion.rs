@@ -310,3 +310,16 @@ fn an_ended_attempt_is_not_tried_again_on_an_object_that_goes() {
     world.pass();
     assert_eq!((world.status.stage, world.status.attempt), (Stage::RolledBack, 1));
 }
+
+#[test]
+fn a_rollback_from_the_end_that_may_have_begun_is_owed_when_both_clusters_die_and_the_object_is_deleted() {
+    for effects_before_the_crash in 0..3 {
+        let mut world = World::new();
+        world.run_until(Stage::Completed);
+        world.pass();
+        world.annotate(ROLLBACK_ANNOTATION, Some("back"));
+        world.pass_with(&Faults { crash_after: Some(effects_before_the_crash), ..Faults::default() });
+        crate::interleavings::goes(&mut world).unwrap();
+        assert_eq!(weights(&world), (Some(100), Some(0)), "{:?}", texts(&world));
+    }
+}

@@ -80,6 +80,21 @@ impl Dns {
         }
     }
 
+    /// The weight of one side's record of this identifier, if it is weighted.
+    pub fn weight(&self, side: Side, host: &str, identifier: Option<&String>) -> Option<Weight> {
+        let records = self.records.get(host)?;
+        let found = records
+            .iter()
+            .find(|record| record.set.owner == owner(side) && record.set.identifier.as_ref() == identifier)?;
+        record_weight(found)
+    }
+
+    /// Whether a host has weighted records, and all are 0.
+    pub fn all_zero(&self, host: &str) -> bool {
+        let records = self.records.get(host).map(Vec::as_slice).unwrap_or_default();
+        !records.is_empty() && records.iter().all(|record| record_weight(record) == Some(Weight::ZERO))
+    }
+
     /// The share of a host's answers, in percent, that leads to the target.
     pub fn share(&self, host: &str) -> i32 {
         let Some(records) = self.records.get(host) else { return 0 };
@@ -93,6 +108,13 @@ impl Dns {
                 .collect()
         };
         target_share(&weights(Side::Source), &weights(Side::Target))
+    }
+}
+
+fn record_weight(record: &ListedRecord) -> Option<Weight> {
+    match record.set.routing {
+        Routing::Weighted(weight) => Some(weight),
+        Routing::Simple | Routing::Other(_) => None,
     }
 }
 

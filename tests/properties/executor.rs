@@ -163,9 +163,9 @@ impl World {
         }
         let before = facts.weight().map(Weight::get);
         self.snapshot();
-        let version = self.next("");
+        let (version, now) = (self.next(""), self.now);
         let facts = self.ingress_mut(write.side, &write.ingress);
-        facts.resource_version = version;
+        (facts.resource_version, facts.weight_written) = (version, Some(now));
         facts.weight_text = Some(write.weight.to_string());
         facts.identifier = Some(write.identifier.clone());
         facts.stamp = Some(write.stamp.clone());
@@ -234,14 +234,19 @@ impl World {
 
     /// Somebody else writes a weight; with `strip`, all annotations are replaced, as a pipeline does.
     pub fn foreign_weight(&mut self, side: Side, name: &str, weight: i32, strip: bool) {
+        self.foreign_weight_by("helm", side, name, weight, strip);
+    }
+
+    /// The same by this field manager.
+    pub fn foreign_weight_by(&mut self, writer: &str, side: Side, name: &str, weight: i32, strip: bool) {
         if !self.side(side).ingresses.contains_key(name) {
             return;
         }
         self.snapshot();
-        let version = self.next("");
+        let (version, now) = (self.next(""), self.now);
         let facts = self.ingress_mut(side, name);
-        facts.resource_version = version;
-        facts.weight_managers = ["helm".to_owned()].into();
+        (facts.resource_version, facts.weight_written) = (version, Some(now));
+        facts.weight_managers = [writer.to_owned()].into();
         if strip {
             (facts.stamp, facts.identifier, facts.weight_text) = (None, None, None);
             facts.weight_managers.clear();
@@ -270,18 +275,22 @@ impl World {
         let value = |key: &str| words.iter().find_map(|word| Some(word.split_once(key)?.1.to_owned()));
         let (identifier, weight) = (value("set-identifier="), value("aws-weight="));
         self.snapshot();
-        let version = self.next("");
+        let (version, now) = (self.next(""), self.now);
         let Some(facts) = self.side_mut(side).ingresses.get_mut(name) else { return };
-        facts.resource_version = version;
+        (facts.resource_version, facts.weight_written) = (version, Some(now));
         facts.weight_managers = ["kubectl-annotate".to_owned()].into();
         (facts.identifier, facts.weight_text) = (identifier, weight);
         self.record(name, Change::Foreign { side }, false, Allowed::default());
     }
 
     /// To be called after the change, which was preceded by a snapshot.
-    fn record(&mut self, name: &str, change: Change, ours: bool, allowed: Allowed) {
-        let weights = (self.source.weight(name), self.target.weight(name));
+    pub fn record(&mut self, name: &str, change: Change, ours: bool, allowed: Allowed) {
+        let weights = (self.source.weighted(name), self.target.weighted(name));
         let before = self.weights_before(name);
+        let receiver_served = match &change {
+            Change::Weight { side, .. } => self.receiver_is_served(*side, name),
+            _ => true,
+        };
         self.writes.push(Write {
             at: self.now,
             name: name.to_owned(),
@@ -291,6 +300,7 @@ impl World {
             paused: allowed.paused,
             before,
             weights,
+            receiver_served,
         });
     }
 }

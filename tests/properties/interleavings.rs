@@ -32,8 +32,16 @@ pub enum Happening {
         weight: i32,
         strip: bool,
     },
+    /// A CI run writes its manifests again: source 100, target 0.
+    Ci,
     /// A pipeline deletes the Ingress and makes it anew.
     Recreate(Side),
+    /// One external-dns stops, or starts.
+    StopDns(Side, bool),
+    /// One external-dns that may have been stopped follows once.
+    Lag(Side),
+    /// DNS cannot be read, or can be again.
+    Unreadable(bool),
     Terminating(Side, bool),
     LoseStatus,
     RaiseAttempt,
@@ -89,9 +97,13 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => side().prop_map(Happening::Unreachable),
         3 => side().prop_map(Happening::Reachable),
         2 => (0..3_usize).prop_map(Happening::Land),
-        1 => (side(), prop_oneof![Just(0), Just(1), Just(50), Just(100)], prop::bool::weighted(0.3))
+        1 => (side(), prop_oneof![Just(0), Just(1), Just(5), Just(50), Just(95), Just(100), Just(255)], prop::bool::weighted(0.3))
             .prop_map(|(side, weight, strip)| Happening::Foreign { side, weight, strip }),
+        1 => Just(Happening::Ci),
         1 => side().prop_map(Happening::Recreate),
+        2 => (side(), prop::bool::weighted(0.6)).prop_map(|(side, stopped)| Happening::StopDns(side, stopped)),
+        2 => side().prop_map(Happening::Lag),
+        1 => prop::bool::weighted(0.4).prop_map(Happening::Unreadable),
         1 => (side(), prop::bool::weighted(0.3)).prop_map(|(side, dying)| Happening::Terminating(side, dying)),
         1 => Just(Happening::LoseStatus),
         1 => Just(Happening::RaiseAttempt),
@@ -109,7 +121,8 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-/// Where it starts: one or two Ingresses, one of them on the target already or not, and what the spec says about failures.
+/// Where it starts: one or two Ingresses, one of them on the target already or not, what the spec says about failures, and whether
+/// DNS is looked at.
 #[derive(Clone, Copy, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a question of its own, answered at random")]
 pub struct Start {
@@ -117,11 +130,12 @@ pub struct Start {
     present: bool,
     hold: bool,
     remove: bool,
+    zone: bool,
 }
 
 impl Start {
     fn any() -> impl Strategy<Value = Self> {
-        any::<[bool; 4]>().prop_map(|[two, present, hold, remove]| Self { two, present, hold, remove })
+        any::<[bool; 5]>().prop_map(|[two, present, hold, remove, zone]| Self { two, present, hold, remove, zone })
     }
 
     pub fn world(self) -> World {
@@ -142,7 +156,7 @@ impl Start {
         if self.present {
             world.add_ingress(Side::Target, "web", "shop.example");
         }
-        world
+        if self.zone { world.in_a_zone() } else { world }
     }
 }
 
@@ -169,12 +183,19 @@ pub fn happen(world: &mut World, happening: &Happening) -> Option<String> {
             }
         }
         Happening::Foreign { side, weight, strip } => world.foreign_weight(*side, "web", *weight, *strip),
+        Happening::Ci => {
+            world.foreign_weight_by("ci", Side::Source, "web", 100, false);
+            world.foreign_weight_by("ci", Side::Target, "web", 0, false);
+        }
         Happening::Recreate(side) => world.recreate(*side, "web"),
+        Happening::StopDns(side, stopped) => world.stop_dns(*side, *stopped),
+        Happening::Lag(side) => world.follow_once(*side),
+        Happening::Unreadable(unreadable) => world.hide_dns(*unreadable),
         Happening::Terminating(side, terminating) => {
             let uid = world.side(*side).identity.clone();
             world.side_mut(*side).namespace = Some(NamespaceFacts { uid, terminating: *terminating });
         }
-        Happening::LoseStatus => world.status = namespace_migration::api::NamespaceMigrationStatus::default(),
+        Happening::LoseStatus => world.lose_status(),
         Happening::Delete(policy) => {
             world.edit(&json!({"deletionPolicy": policy}));
             world.delete();
@@ -245,7 +266,9 @@ fn paid(world: &World) -> Result<(), String> {
 }
 
 fn mend(world: &mut World) {
+    world.hide_dns(false);
     for side in [Side::Source, Side::Target] {
+        world.stop_dns(side, false);
         world.reachable(side);
         let uid = world.side(side).identity.clone();
         world.side_mut(side).namespace = Some(NamespaceFacts { uid, terminating: false });
@@ -352,12 +375,44 @@ fn end(world: &mut World, happenings: &[Happening]) -> Result<(), String> {
     }
     let mut dead = world.clone();
     goes(&mut dead)?;
-    if let Some(broken) = broken_promise(&dead.writes) {
+    if let Some(broken) = broken_promise(&dead.writes).or_else(|| dead.served.broken.pop()) {
         return Err(format!("after a deletion with both clusters dead: {broken}"));
+    }
+    let mut well = world.clone();
+    goes_well(&mut well)?;
+    if let Some(broken) = broken_promise(&well.writes).or_else(|| well.served.broken.pop()) {
+        return Err(format!("when all is well again: {broken}"));
     }
     drain(world)?;
     too_many_attempts(world, happenings).map_or(Ok(()), Err)?;
-    unanswered(world).or_else(|| broken_promise(&world.writes)).map_or(Ok(()), Err)
+    let broken = unanswered(world).or_else(|| broken_promise(&world.writes));
+    broken.or_else(|| world.served.broken.pop()).map_or(Ok(()), Err)
+}
+
+/// Everything works again and a person does what status says: what somebody else wrote keeps nobody from an end.
+fn goes_well(world: &mut World) -> Result<(), String> {
+    world.edit(&json!({"suspend": false}));
+    world.edit_traffic("upTo", json!(100));
+    world.annotate(PAUSED_ANNOTATION, None);
+    mend(world);
+    world.verdicts = [(Side::Source, Verdict::Pass), (Side::Target, Verdict::Pass)].into();
+    world.in_flight.clear();
+    for _ in 0..300 {
+        if world.gone || is_over(world) {
+            return Ok(());
+        }
+        world.step();
+        world.pay();
+        if world.status.conditions.iter().any(|found| found.type_ == "Stalled" && found.status == "True") {
+            world.obey();
+        }
+    }
+    let stuck = ["WeightContested", "WritingWeights", "WaitingForDNS", "DNSLate", "WriteRefused", "SourceUnhealthy"];
+    let status = &world.status;
+    if !stuck.contains(&status.reason.as_str()) {
+        return Ok(());
+    }
+    Err(format!("it does not go on: {} {}: {}\n{}", status.stage, status.reason, status.message, status.unblock))
 }
 
 /// Each attempt was asked for: a token that were handled twice would begin one too many.

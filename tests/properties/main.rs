@@ -3,7 +3,7 @@
 //! | Question | Module |
 //! |---|---|
 //! | What are the two clusters here, and how does time pass? | `world` |
-//! | What does DNS serve? | `dns` |
+//! | What does DNS serve? | `dns`; what of that breaks a promise, `served` |
 //! | What is deleted, released and owed? | `object` |
 //! | How are effects carried out, and how can that go wrong? | `executor` |
 //! | What was written, and which promises does that break? | `recording` |
@@ -26,7 +26,9 @@ mod gates;
 mod object;
 mod pauses;
 mod recording;
+mod replaced;
 mod requests;
+mod served;
 mod world;
 
 mod debts;

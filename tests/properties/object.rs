@@ -11,6 +11,7 @@ use namespace_migration::machine::{Effect, Side};
 use serde_json::json;
 
 use crate::executor::{Allowed, Bug, Faults, InFlight};
+use crate::recording::Change;
 use crate::world::{SETTLE, World};
 
 impl World {
@@ -30,9 +31,19 @@ impl World {
     pub fn create_anew(&mut self) {
         if self.gone {
             (self.order.deletion.asked_at, self.order.deletion.held, self.gone) = (None, false, false);
-            self.status = NamespaceMigrationStatus::default();
+            self.lose_status();
             self.edit(&json!({"deletionPolicy": "Rollback"}));
             self.restart();
+        }
+    }
+
+    /// The status is lost. A fence that somebody else took away as well is then known to nobody.
+    pub fn lose_status(&mut self) {
+        self.status = NamespaceMigrationStatus::default();
+        let unfenced = self.target.ingresses.iter().filter(|(_, facts)| facts.stamp.is_none());
+        let unfenced: Vec<_> = unfenced.map(|(name, _)| name.clone()).collect();
+        for name in unfenced {
+            self.record(&name, Change::Recreated, false, Allowed::default());
         }
     }
 

@@ -209,7 +209,10 @@ fn what_stops_the_clock_is_told_beside_a_pause() {
     world.foreign_weight(Side::Target, "web", 5, false);
     world.settle();
     let said = "Meanwhile: The weight of Ingress web on the target was changed to 5 by helm; 10 is expected.";
-    assert!(world.status.message.ends_with(said), "{}", world.status.message);
+    assert!(world.status.message.contains(said), "{}", world.status.message);
+    world.advance(SignedDuration::from_hours(1));
+    world.settle();
+    assert!(world.status.message.contains(said), "{}", world.status.message);
     assert_eq!(world.target.weight("web"), Some(5), "what somebody else wrote is not stamped");
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use namespace_migration::api::Stage;
-use namespace_migration::api::status::StepPhase;
+use namespace_migration::api::status::{StepPhase, StepProgress};
 use namespace_migration::machine::health::Verdict;
 use namespace_migration::machine::{Observed, Side, decide};
 use serde_json::json;
@@ -14,8 +14,13 @@ use crate::world::World;
 
 /// A migration that stands in this phase of this step.
 pub fn at(index: i32, phase: StepPhase) -> World {
-    let mut world = World::new();
-    world.run_while(|status| status.step.as_ref().is_none_or(|step| (step.index, step.phase) != (index, phase)));
+    stands(World::new(), index, phase)
+}
+
+/// The same, in this world.
+pub fn stands(mut world: World, index: i32, phase: StepPhase) -> World {
+    let is_there = |step: &StepProgress| (step.index, step.phase) == (index, phase);
+    world.run_while(|status| !status.step.as_ref().is_some_and(is_there));
     world
 }
 

@@ -102,7 +102,7 @@ fn both_sides_must_have_the_same_hosts_in_the_same_ingresses() {
     says(&world, said, "Deploy the same hosts to both clusters.");
     let mut world = World::new();
     world.add_ingress(Side::Target, "shop", "shop.example");
-    let said = "TargetHosts: Ingress shop on the target claims the host shop.example, but has no counterpart of that name on the source.";
+    let said = "TargetHosts: Ingress shop on the target claims the host shop.example, but no Ingress of that name moves from the source.";
     says(&world, said, "Rename or remove Ingress shop on the target.");
 }
 

@@ -24,6 +24,8 @@ pub struct Write {
     /// The weights of source and target before and afterwards.
     pub before: Weights,
     pub weights: Weights,
+    /// Whether DNS showed the other side as it was written.
+    pub receiver_served: bool,
 }
 
 /// The weights of an Ingress on the source and on the target.
@@ -114,7 +116,18 @@ pub fn broken_promise(writes: &[Write]) -> Option<String> {
     both_zero(writes)
         .or_else(|| writes.iter().find_map(too_many))
         .or_else(|| writes.iter().find_map(moved_in_a_pause))
+        .or_else(|| gave_too_early(writes))
         .or_else(|| raised_after(writes))
+}
+
+/// Going forward a side gives only when DNS shows the one that receives. What somebody else wrote before is not blamed on us.
+fn gave_too_early(writes: &[Write]) -> Option<String> {
+    let mut ours = writes.iter().take_while(|write| write.ours);
+    let early = |write: &&Write| {
+        let gave = matches!(&write.change, Change::Weight { before: Some(before), after, .. } if after < before);
+        gave && write.forward() && !write.receiver_served
+    };
+    ours.find(early).map(|write| format!("given before DNS showed who receives: {}", write.text()))
 }
 
 /// What is decided in a pause changes no weight and makes nothing, unless it goes back.
@@ -138,7 +151,9 @@ fn both_zero(writes: &[Write]) -> Option<String> {
             lowered_by_us.insert(&write.name, write.ours);
         }
         let lowered_by_us = lowered_by_us.get(write.name.as_str()).copied().unwrap_or_default();
-        let blame = write.forward() || (write.ours && lowers_target && lowered_by_us);
+        // A fence beside somebody else's 0 changes nothing.
+        let moved = write.forward() && write.before != write.weights;
+        let blame = moved || (write.ours && lowers_target && lowered_by_us);
         if blame && write.weights == (Some(0), Some(0)) {
             return Some(format!("both sides are at 0 after: {}", write.text()));
         }

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use crate::dns::Dns;
 use crate::executor::{Faults, InFlight};
 use crate::recording::{Weights, Write};
+use crate::served::Served;
 
 pub const SOURCE: &str = "11111111-1111-4111-8111-111111111111";
 pub const TARGET: &str = "22222222-2222-4222-8222-222222222222";
@@ -89,6 +90,12 @@ impl Cluster {
         }
     }
 
+    /// The weight of an Ingress in DNS: without an identifier its record is a simple one, whatever the annotation says.
+    pub fn weighted(&self, ingress: &str) -> Option<i32> {
+        self.ingresses.get(ingress)?.identifier.as_ref()?;
+        self.weight(ingress)
+    }
+
     /// The weight on an Ingress.
     pub fn weight(&self, ingress: &str) -> Option<i32> {
         self.ingresses.get(ingress)?.weight().map(Weight::get)
@@ -118,6 +125,8 @@ pub struct World {
     pub in_flight: Vec<InFlight>,
     /// The zone, where DNS is verified.
     pub dns: Option<Dns>,
+    /// What DNS has served so far.
+    pub served: Served,
     /// Whether the target's load balancer gives addresses.
     pub load_balancer: bool,
     pub serial: u64,
@@ -152,6 +161,7 @@ impl World {
             writes: vec![],
             in_flight: vec![],
             dns: None,
+            served: Served::default(),
             load_balancer: true,
             serial: 0,
             debts: Debts::default(),
@@ -170,22 +180,6 @@ impl World {
         let mut world = Self::new();
         world.edit(&spec);
         world
-    }
-
-    /// The same with a zone, two external-dns that follow at once, and a pair that has Route 53 read.
-    pub fn with_dns() -> Self {
-        let mut world = Self::new();
-        world.dns = Some(Dns::default());
-        world.reorder();
-        world.follow();
-        world
-    }
-
-    /// Both external-dns follow.
-    fn follow(&mut self) {
-        if let Some(dns) = &mut self.dns {
-            dns.follow(&self.source, &self.target, self.now);
-        }
     }
 
     /// The same with another status: lost, or forged.
@@ -249,7 +243,7 @@ impl World {
     }
 
     /// Reads spec and annotations again; what somebody did to the object itself stays.
-    fn reorder(&mut self) {
+    pub fn reorder(&mut self) {
         let Deletion { asked_at, held, .. } = self.order.deletion;
         self.order = order(&self.spec, &self.annotations);
         (self.order.deletion.asked_at, self.order.deletion.held) = (asked_at, held);
@@ -373,7 +367,7 @@ impl World {
     /// The weights of an Ingress before the last change.
     pub fn weights_before(&self, name: &str) -> Weights {
         let last = self.snapshots.last();
-        last.map_or((None, None), |(source, target)| (source.weight(name), target.weight(name)))
+        last.map_or((None, None), |(source, target)| (source.weighted(name), target.weighted(name)))
     }
 
     /// One pass without any trouble.
@@ -392,6 +386,7 @@ impl World {
             return Decision { effects: vec![], status: self.status.clone(), events: vec![], wake_at: None };
         }
         self.give_addresses();
+        let before = self.status.stage;
         let needs = needs(&self.order, &self.status);
         self.watch(needs.probes);
         let observed = self.observe(&needs, faults.stale);
@@ -402,6 +397,7 @@ impl World {
         } else {
             self.save(&decision.status);
         }
+        self.note_served(before, &decision.status);
         decision
     }
 

@@ -1,5 +1,6 @@
 //! Each refusal, and what is never refused.
 
+use super::super::effect::{Foreign, Replaces};
 use super::super::stamp::Direction;
 use super::*;
 use crate::api::FIELD_MANAGER;
@@ -18,6 +19,7 @@ fn write(weight: i32, stamp: Stamp) -> WeightWrite {
         stamp,
         after_source: false,
         keeps_weight: false,
+        replaces: None,
     }
 }
 
@@ -209,6 +211,77 @@ fn a_target_ingress_is_made_only_beside_a_source_that_serves_under_this_very_sta
     assert!(matches!(found(foreign), Err(Refusal::Contested { .. })));
     let other = Stamp { owner: "home/x/x".into(), ..stamp(2, Direction::Forward) };
     assert!(matches!(found(ingress("100", Some(other))), Err(Refusal::OwnedByAnother { .. })));
+}
+
+/// The raise of the target to 10 over `foreign` on each side, where 10 percent are allowed.
+fn replacing(weight: i32, source: Option<i32>, target: Option<i32>) -> WeightWrite {
+    let foreign = |weight: i32| Foreign {
+        identifier: "web-shop-green".into(),
+        weight: Weight::parse(&weight.to_string()).unwrap_or_default(),
+        writer: "helm".into(),
+    };
+    let replaces = Replaces { source: source.map(foreign), target: target.map(foreign), allowed: 10 };
+    WeightWrite { replaces: Some(Box::new(replaces)), ..write(weight, stamp(1, Direction::Forward)) }
+}
+
+fn by(writer: &str, weight: &str) -> IngressFacts {
+    let ours = Some(stamp(1, Direction::Forward));
+    IngressFacts { weight_managers: [writer.to_owned()].into(), ..ingress(weight, ours) }
+}
+
+fn both(target: IngressFacts, source: IngressFacts) -> Live {
+    Live { ingress: Some(target), other: Some(source), ..live("0", None) }
+}
+
+#[test]
+fn exactly_the_foreign_weight_that_stood_is_replaced() {
+    let raise = replacing(10, Some(100), Some(0));
+    let permitted = |target, source| permit(&raise, "target", &both(target, source));
+    assert!(matches!(permitted(by("helm", "0"), by("helm", "100")), Permit::Write { .. }));
+    let unstamped = IngressFacts { stamp: None, ..by("helm", "0") };
+    assert!(matches!(permitted(unstamped, by("helm", "100")), Permit::Write { .. }));
+    let renamed = |facts: IngressFacts| IngressFacts { identifier: Some("mine".into()), ..facts };
+    for (target, source, side) in [
+        (by("helm", "1"), by("helm", "100"), Side::Target),
+        (by("kubectl", "0"), by("helm", "100"), Side::Target),
+        (renamed(by("helm", "0")), by("helm", "100"), Side::Target),
+        (by("helm", "0"), by("helm", "99"), Side::Source),
+        (by("helm", "0"), by("kubectl", "100"), Side::Source),
+        (by("helm", "0"), renamed(by("helm", "100")), Side::Source),
+    ] {
+        let said = format!("{target:?} beside {source:?}");
+        assert!(
+            matches!(refused(permitted(target, source)), Refusal::Contested { side: found, .. } if found == side),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_replacement_stops_at_a_newer_epoch_and_at_another_owner() {
+    let raise = replacing(10, Some(100), Some(0));
+    let source = |stamp: Stamp| IngressFacts { stamp: Some(stamp), ..by("helm", "100") };
+    let newer = both(by("helm", "0"), source(stamp(2, Direction::RollingBack)));
+    assert!(matches!(refused(permit(&raise, "target", &newer)), Refusal::Fenced { .. }));
+    let other = Stamp { owner: "home/x/x".into(), ..stamp(1, Direction::Forward) };
+    let taken = both(by("helm", "0"), source(other));
+    assert!(matches!(refused(permit(&raise, "target", &taken)), Refusal::OwnedByAnother { .. }));
+}
+
+#[test]
+fn a_replacement_never_gives_the_target_more_than_the_step_and_never_leaves_both_at_zero() {
+    let beside = |source: &str| both(by("helm", "0"), by("helm", source));
+    let refusal = refused(permit(&replacing(10, Some(50), Some(0)), "target", &beside("50")));
+    let said =
+        "weight 10 for Ingress web on the target would send 17 percent of users to the target, where 10 are allowed";
+    assert_eq!(refusal.to_string(), said);
+    let zero = refused(permit(&replacing(0, Some(0), Some(5)), "target", &both(by("helm", "5"), by("helm", "0"))));
+    assert!(matches!(zero, Refusal::BothZero { .. }));
+    let lowering = both(by("helm", "80"), by("helm", "20"));
+    assert!(
+        matches!(permit(&replacing(10, Some(20), Some(80)), "target", &lowering), Permit::Write { .. }),
+        "what takes users back is never too much"
+    );
 }
 
 #[test]

@@ -15,6 +15,10 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
     if run.order.up_to < Weight::FULL {
         return Move::StepDown { index: last_index(run) - 1 };
     }
+    if run.weights(Side::Source).iter().any(|weight| *weight > Weight::ZERO) {
+        // A way down to a lower ceiling was begun, which status never learnt, and the ceiling has been raised again.
+        return Move::Remember(Memo::StepAnew);
+    }
     let Some(clock) = clock(run) else { return Move::Remember(Memo::Step(begin(run))) };
     if let Some(memo) = turn_clock(run, clock) {
         return Move::Remember(memo);

@@ -87,6 +87,10 @@ fn write(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight) -> 
 }
 
 fn settle(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight) -> Move {
+    if has_left(run, side, weight) {
+        let again = if side == Side::Target { StepPhase::RaiseTarget } else { StepPhase::LowerSource };
+        return enter(progress, again, run.now);
+    }
     let goal = if side == Side::Target { Goal::Receives(side, weight) } else { Goal::Gives(side, weight) };
     match gate::gate(run, goal, progress.since.0, &format!("Weight {weight} is written on the {side}")) {
         Ok(_) if side == Side::Target => enter(progress, StepPhase::LowerSource, run.now),
@@ -95,11 +99,21 @@ fn settle(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight) ->
     }
 }
 
+/// Whether a weight of the side is not the step's any more: a way down to a lower ceiling was begun, which status never learnt, and
+/// the ceiling has been raised again.
+fn has_left(run: &Run<'_>, side: Side, weight: Weight) -> bool {
+    run.weights(side).iter().any(|seen| *seen != weight)
+}
+
 /// `next` is the step after this one, if there is one, and whether it may be entered.
 fn hold(run: &Run<'_>, progress: &StepProgress, step: Step, next: Option<(Step, bool)>) -> Move {
     // The next step's write was done, but the status that would say so was not saved: this hold is over.
     if run.weights(Side::Target).iter().any(|weight| *weight > step.weight) && next.is_some() {
         return Move::Remember(Memo::Step(begin(progress.index + 1, run.now)));
+    }
+    if has_left(run, Side::Source, step.weight.complement()) {
+        let stopped = stopped_clock(run).map(Move::Remember);
+        return stopped.unwrap_or_else(|| enter(progress, StepPhase::LowerSource, run.now));
     }
     if let Some(memo) = turn_clock(run, progress) {
         return Move::Remember(memo);

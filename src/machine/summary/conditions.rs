@@ -1,5 +1,6 @@
 //! Conditions in the form of Kubernetes. All are set on the first visit; a transition time moves only with its status.
 
+use super::super::replace;
 use super::{
     Condition, NamespaceMigrationStatus, Reason, Stage, Timestamp, Verdict, Wait, is_rollback, is_terminal, seconds,
 };
@@ -183,8 +184,12 @@ fn severity(verdict: &str) -> u8 {
 
 fn silence_and_contest(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
     let contested = matches!(wait.reason, Reason::WeightContested | Reason::RollbackContested);
-    let contest = if contested { wait.message.clone() } else { "Nobody else changes the weights.".to_owned() };
-    let reason = if contested { wait.reason } else { Reason::Passed };
+    let (reason, contest) = match replace::being_replaced(status) {
+        _ if contested => (wait.reason, wait.message.clone()),
+        Some(message) => (Reason::ReplacingWeight, message),
+        None => (Reason::Passed, "Nobody else changes the weights.".to_owned()),
+    };
+    let contested = reason != Reason::Passed;
     let unverified =
         "With AnnotationOnly nothing is asked of DNS: a weight counts as served after the time that it may take.";
     let silence = match status.stage {

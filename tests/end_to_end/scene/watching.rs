@@ -25,7 +25,7 @@ impl Scene {
         let selector = format!("{LABEL} in ({}, {})", setup.name(), second.name());
         let operator = Operator::start(world.folder(), &setup.operator_options(Some(selector))).await?;
         let operator = std::sync::Arc::new(tokio::sync::Mutex::new(operator));
-        Ok((Self { world, setup, operator, home }, second))
+        Ok((Self { world, setup: Box::new(setup), operator, home }, second))
     }
 
     /// A scene whose operator has these environment variables besides the usual ones.
@@ -35,7 +35,8 @@ impl Scene {
         let setup = Setup::start(world, options).await?;
         let operator = rig::operator::Options { environment, ..setup.operator_options(Some(setup.selector())) };
         let operator = Operator::start(world.folder(), &operator).await?;
-        Ok(Self { world, setup, operator: std::sync::Arc::new(tokio::sync::Mutex::new(operator)), home })
+        let operator = std::sync::Arc::new(tokio::sync::Mutex::new(operator));
+        Ok(Self { world, setup: Box::new(setup), operator, home })
     }
 
     /// The administrator of the source.

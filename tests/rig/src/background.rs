@@ -254,6 +254,7 @@ fn hints(files: &Files) -> String {
   kubectl get migration -A -w                        # where it is; -o wide says what it waits for
   kubectl describe migration shop -n shop            # everything: checks, traffic, plan, events
   kubectl wait --for=condition=Finished migration/shop -n shop --timeout=5m
+  dig +short @$NAME_SERVER -p $NAME_SERVER_PORT shop.example.com                  # 127.0.1.1 is the source, 127.0.1.2 the target
   curl --cacert $USERS_ROOT --connect-to ::$TARGET_LB https://shop.example.com/   # a user, through the target
   kubectl apply -f {}
   curl -X POST $FAULTS/faults/target/books.example.com/status=503   # break the target: books comes back by itself

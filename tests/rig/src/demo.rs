@@ -7,7 +7,6 @@ mod screen;
 mod script;
 mod story;
 mod way_back;
-mod weights;
 
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ use crate::kubectl::Kubectl;
 use crate::operator::Operator;
 use crate::population::{Sickness, Side};
 use crate::sample_app::Fault;
-use crate::setup::{Options, Setup};
+use crate::setup::{Options, Setup, Verification};
 use crate::tools::Tools;
 use crate::world::{self, World};
 
@@ -51,10 +50,10 @@ pub async fn run() -> Result<()> {
 const INTRODUCTION: &str = "\
 Two Kubernetes control planes start on this machine: the source, which serves
 now, and the target, which is new. Each has the real external-dns, which writes
-to a simulated Route 53. Beside them runs the operator, with the rights that
-deploy/ gives it. Two services live on the source, shop and books. Each has 40
-users, who ask DNS where it is and ask for its page twice a second; four of
-them remember an answer for 5 s, whatever its TTL.
+to a simulated Route 53 that answers DNS too. Beside them runs the operator,
+with the rights that deploy/ gives it. Two services live on the source, shop
+and books. Each has 40 users, who ask DNS where it is and ask for its page
+twice a second; four of them remember an answer for 5 s, whatever its TTL.
 
 The bar shows the requests of the last 2 s: # (blue) answered by the source,
 = (green) by the target, x (red) failed. Beside it the weights, source:target,
@@ -66,9 +65,8 @@ To try it yourself: `make up` leaves all of this running in the background and
 prints the commands; `make down` ends it.";
 
 async fn play(world: &World, screen: &Screen) -> Result<()> {
-    let external_dns = world.external_dns();
-    let setup = Setup::start(world, Options { dns: FOLLOWS, ..Options::new(PAIR) });
-    let (_, setup) = futures::future::try_join(external_dns, setup).await?;
+    let options = Options { dns: FOLLOWS, verification: Verification::Route53, ..Options::new(PAIR) };
+    let setup = Setup::start(world, options).await?;
     Box::pin(futures::future::try_join(deploy(world, &setup, SHOP), deploy(world, &setup, BOOKS))).await?;
     let operator = Operator::start(world.folder(), &setup.operator_options(None)).await?;
 

@@ -4,6 +4,7 @@
 //! which is its name: the journal of a zone says by that who wrote.
 
 mod account;
+mod deployment;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -12,10 +13,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rustix::process::Signal;
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::child::{Child, Program};
 use crate::control_plane::{ControlPlane, while_alive};
+use crate::kubeconfig::Access;
 use crate::operator::fetch;
 use crate::ports::free_port;
 use crate::route53::Route53;
@@ -101,6 +104,7 @@ pub struct ExternalDns {
 /// What stays the same when it is started again.
 struct Place {
     cluster: String,
+    administrator: Access,
     binary: PathBuf,
     kubeconfig: PathBuf,
     log: PathBuf,
@@ -127,12 +131,14 @@ impl ExternalDns {
             .with_context(|| format!("writing {}", kubeconfig.display()))?;
         let place = Place {
             cluster: cluster.name().to_owned(),
+            administrator: cluster.administrator(),
             binary: tools.path(Tool::ExternalDns)?.to_owned(),
             kubeconfig,
             log: folder.join(format!("external-dns-{}.log", options.name)),
             environment: route53.environment(&options.name),
         };
         let metrics = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        deployment::put(&place.administrator, &options.name, &options.arguments(), 1).await?;
         let child = place.program(&options, metrics).spawn()?;
         let external_dns = Self { place, metrics, running: Mutex::new(Running { options, child }) };
         external_dns.wait_healthy().await?;
@@ -159,8 +165,29 @@ impl ExternalDns {
         fetch(&format!("http://{}/metrics", self.metrics)).await
     }
 
-    /// Ends it, as when its Deployment is scaled to 0. Twice is as good as once.
+    /// What a `ClusterPair` says about it when nothing is left out (`externalDNS` of a side).
+    pub async fn facts(&self) -> Value {
+        let options = self.options().await;
+        json!({
+            "annotationPrefix": options.annotation_prefix,
+            "interval": options.interval,
+            "ownerID": options.owner,
+            "policy": options.policy,
+            "metricsURL": format!("http://{}/metrics", self.metrics),
+            "deployment": {"namespace": account::NAMESPACE, "name": options.name},
+        })
+    }
+
+    /// Scales its Deployment to 0, and ends it. Twice is as good as once.
     pub async fn stop(&self) -> Result<()> {
+        let running = self.running.lock().await;
+        let Running { options, child } = &*running;
+        child.kill().await?;
+        deployment::put(&self.place.administrator, &options.name, &options.arguments(), 0).await
+    }
+
+    /// Ends its process, and nothing else says so: a crash that lasts until [`Self::start_again`]. Twice is as good as once.
+    pub async fn kill(&self) -> Result<()> {
         self.running.lock().await.child.kill().await
     }
 
@@ -175,6 +202,7 @@ impl ExternalDns {
         let mut running = self.running.lock().await;
         running.child.kill().await?;
         let options = Options { name: running.options.name.clone(), ..options };
+        deployment::put(&self.place.administrator, &options.name, &options.arguments(), 1).await?;
         running.child = self.place.program(&options, self.metrics).spawn()?;
         running.options = options;
         drop(running);
@@ -232,9 +260,9 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Ends both.
-    pub async fn stop(&self) -> Result<()> {
-        futures::future::try_join(self.source.stop(), self.target.stop()).await.map(|_| ())
+    /// Ends both processes.
+    pub async fn kill(&self) -> Result<()> {
+        futures::future::try_join(self.source.kill(), self.target.kill()).await.map(|_| ())
     }
 
     /// Their process ids.

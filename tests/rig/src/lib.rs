@@ -32,4 +32,5 @@ pub mod tools;
 pub mod transcript;
 pub mod user;
 pub mod weight_history;
+pub mod weights;
 pub mod world;

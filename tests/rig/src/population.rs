@@ -20,15 +20,22 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 pub use client::{Door, Streets};
-pub use memory::Habit;
+pub use memory::{Found, Habit, Missing};
 pub use report::{Bucket, Report, Sickness, Stay, share};
-pub use resolver::Family;
+pub use resolver::{Family, resolve};
 pub use visit::{BySide, Cause, Side, Visit};
 
 use self::browser::Browser;
 use self::client::Client;
 use self::memory::Memory;
 use crate::certificate_authority::client_config;
+use crate::route53::record::Kind;
+use crate::route53::zone::Zone;
+use crate::setup::Setup;
+use crate::world::World;
+
+/// external-dns publishes a new Ingress within seconds.
+const PUBLISHED_LIMIT: Duration = Duration::from_secs(60);
 
 /// Who comes, and how often.
 #[derive(Clone, Debug)]
@@ -162,6 +169,14 @@ impl Population {
             clients.spawn(live(client, first, options.pace, journal.clone()));
         }
         Ok(Self { number: options.clients, journal, _clients: clients })
+    }
+
+    /// They arrive at a setup's load balancers once the world's DNS knows their host: a negative answer would be remembered for
+    /// a quarter of an hour.
+    pub async fn settle(world: &World, setup: &Setup, options: &Options) -> Result<Self> {
+        let is_served = |zone: &Zone| zone.served().group(&options.host, Kind::A).next().map(|_| ());
+        world.zone().wait(&format!("{} in DNS", options.host), PUBLISHED_LIMIT, is_served).await?;
+        Self::arrive(options, Streets::of(setup, world.name_server()), &setup.users_root())
     }
 
     /// How the requests ended so far.

@@ -1,6 +1,7 @@
 //! What `rig up` runs on top of the two clusters.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::http_server::Server;
 use crate::operator::Operator;
 use crate::progress::say;
 use crate::sample_namespace::{SECRET, SampleNamespace};
-use crate::setup::{Options, Setup};
+use crate::setup::{Options, Setup, Verification};
 use crate::world::World;
 
 /// The `ClusterPair` and the ingress class of the background world.
@@ -24,6 +25,7 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 /// Everything that ends with the background world.
 pub struct Services {
     setup: Setup,
+    name_server: SocketAddr,
     control: Server,
     root: PathBuf,
     operator: Operator,
@@ -36,6 +38,8 @@ impl Services {
             ("PAIR", PAIR.to_owned()),
             ("SOURCE_LB", self.setup.source_balancer().https().to_string()),
             ("TARGET_LB", self.setup.target_balancer().https().to_string()),
+            ("NAME_SERVER", self.name_server.ip().to_string()),
+            ("NAME_SERVER_PORT", self.name_server.port().to_string()),
             ("USERS_ROOT", self.root.display().to_string()),
             ("FAULTS", format!("http://{}", self.control.address())),
             ("OPERATOR", self.operator.url()),
@@ -56,8 +60,8 @@ impl Services {
 /// Starts the load balancers, the sample namespaces, the control port of the sample application and the operator.
 pub async fn start_services(world: &World) -> Result<Services> {
     say("installing deploy/, starting the load balancers");
-    // What a person waits for in front of a screen: long enough to look at, short enough to stay.
-    let setup = Setup::start(world, Options { dns: ["2s", "2s", "2s"], ..Options::new(PAIR) }).await?;
+    let options = Options { dns: ["3s", "300ms", "1s"], verification: Verification::Route53, ..Options::new(PAIR) };
+    let setup = Setup::start(world, options).await?;
     let root = world.folder().join("users-root.pem");
     fs::write(&root, setup.users_root()).with_context(|| format!("writing {}", root.display()))?;
     let control = TcpListener::bind(("127.0.0.1", 0)).await.context("opening the sample application's control port")?;
@@ -67,7 +71,7 @@ pub async fn start_services(world: &World) -> Result<Services> {
     say("starting the operator");
     // Without a selector: a person's migrations need no label.
     let operator = Operator::start(world.folder(), &setup.operator_options(None)).await?;
-    Ok(Services { setup, control, root, operator })
+    Ok(Services { setup, name_server: world.name_server().address(), control, root, operator })
 }
 
 /// On the source the whole service, on the target what CI deploys there before a migration.
@@ -89,7 +93,7 @@ spec:
   clusterPair: {PAIR}
   preflight:
     acknowledge:
-      - {{ check: AnnotationOnly, reason: \"no DNS behind this cluster\" }}
+      - {{ check: AnnotationOnly, reason: \"Route 53 is read\" }}
   secrets:
     include: [{SECRET}]
   probes: {{ interval: 1s }}

@@ -3,6 +3,8 @@
 //! Each setup has its own ingress class, pair, Secrets and label, so that many share one pair of control planes without
 //! touching each other.
 
+mod own_dns;
+
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -15,17 +17,17 @@ use crate::certificate_authority::CertificateAuthority;
 use crate::control_plane::ControlPlane;
 use crate::deploy::{OPERATOR_NAMESPACE, SOURCE_ACCOUNT, TARGET_ACCOUNT};
 use crate::deploy::{allow_lease, identity, install_on_home, install_on_source, install_on_target, put_kubeconfig};
-use crate::external_dns;
 use crate::kubeconfig::Access;
 use crate::load_balancer::{self, LoadBalancer};
 use crate::operator::{self, Lease, Operator, home_access};
 use crate::proxy::{Faults, Proxy};
 use crate::route53::balancers::elb_name;
-use crate::route53::zone::Zone;
 use crate::sample_app::Application;
 use crate::sample_namespace::SampleNamespace;
 use crate::user::User;
 use crate::world::World;
+
+pub use own_dns::{Dns, OwnDns, Tune};
 
 /// The label that ties migrations and pairs to one setup's operator.
 pub const LABEL: &str = "rig.namespacemigration.io/setup";
@@ -80,9 +82,8 @@ pub struct Options {
     pub deletion_deadline: &'static str,
     /// The ingress class of the source, where it is not that of the target: the pair maps it to the target's.
     pub source_class: Option<String>,
-    /// The domain of sample namespaces' hosts. A setup with an external-dns of its own has a domain, and a zone, of its own:
-    /// the world's publishes every host of `example.com`.
-    pub domain: String,
+    /// Whose external-dns publish the setup's Ingresses.
+    pub own_dns: Dns,
     /// Gives the load balancers names as AWS does; external-dns then publishes aliases (A and AAAA) instead of addresses.
     pub named_balancers: bool,
     /// Duration of the Lease that the setup's operators share (a Go duration); None: they work without one.
@@ -101,7 +102,7 @@ impl Options {
             annotation_prefixes: [ANNOTATION_PREFIX; 2],
             deletion_deadline: "15m",
             source_class: None,
-            domain: "example.com".to_owned(),
+            own_dns: Dns::World,
             named_balancers: false,
             lease: Some(LEASE_DURATION),
         }
@@ -121,6 +122,8 @@ pub struct Setup {
     source_proxy: Option<Proxy>,
     target_proxy: Option<Proxy>,
     home_proxy: Option<Proxy>,
+    /// Boxed: most setups have none.
+    own_dns: Option<Box<OwnDns>>,
 }
 
 impl Setup {
@@ -140,7 +143,8 @@ impl Setup {
             balance(world.target(), named(TARGET_ADDRESS, "target")?, &options.name, &application, &authority),
         )?;
         let home = home_of(world, options.home).await?;
-        if options.verification == Verification::Route53 {
+        let own_dns = OwnDns::start(world, &options).await?;
+        if options.verification == Verification::Route53 && own_dns.is_none() {
             world.external_dns().await?;
         }
         let mut setup = Self {
@@ -154,6 +158,7 @@ impl Setup {
             source_proxy: None,
             target_proxy: None,
             home_proxy: None,
+            own_dns,
         };
         allow_lease(home, setup.name()).await?;
         setup.connect(world, home).await?;
@@ -224,24 +229,16 @@ impl Setup {
         self.home_proxy.as_ref().map(Proxy::faults)
     }
 
-    /// A namespace of a service team behind this setup's load balancers; its host is `<name>.<domain>`.
+    /// A namespace of a service team behind this setup's load balancers; its host is `<name>.example.com`, or in the
+    /// setup's own zone, `<name>.<setup>.example.org`.
     pub fn sample(&self, name: &str) -> SampleNamespace {
         let class = self.options.source_class.as_deref().unwrap_or(self.name());
-        SampleNamespace::new(name, &format!("{name}.{}", self.options.domain), class)
+        SampleNamespace::new(name, &format!("{name}.{}", self.options.own_dns.domain(self.name())), class)
     }
 
-    /// How an external-dns for each side of this setup alone is started: it reads this setup's Ingresses by the annotations and
-    /// with the TTL that the pair says, and publishes them in `zone`. See [`World::start_external_dns`].
-    pub fn external_dns(&self, zone: &Zone) -> [external_dns::Options; 2] {
-        let [source_prefix, target_prefix] = self.options.annotation_prefixes;
-        let source_class = self.options.source_class.as_deref().unwrap_or(self.name());
-        let sides = [("source", source_prefix, source_class), ("target", target_prefix, self.name())];
-        sides.map(|(side, prefix, class)| external_dns::Options {
-            annotation_prefix: prefix.to_owned(),
-            ingress_class: Some(class.to_owned()),
-            arguments: vec![format!("--min-ttl={}", self.options.dns[2])],
-            ..external_dns::Options::new(format!("{}-{side}", self.name()), zone)
-        })
+    /// The zone and the external-dns that belong to this setup alone, where the options want them.
+    pub fn own_dns(&self) -> Option<&OwnDns> {
+        self.own_dns.as_deref()
     }
 
     /// Hands the operator its connections: tokens of the accounts that `deploy/` created, through proxies if wanted.
@@ -281,7 +278,12 @@ impl Setup {
         let pairs = ApiResource::from_gvk(&GroupVersionKind::gvk("namespacemigration.io", "v1alpha1", "ClusterPair"));
         let pairs: Api<DynamicObject> = Api::all_with(home.admin_client()?, &pairs);
         let identities = [identity(world.source()).await?, identity(world.target()).await?];
-        let pair = self.pair(&identities, &world.route53().url());
+        let mut pair = self.pair(&identities, &world.route53().url());
+        if let Some(own_dns) = &self.own_dns {
+            for (side, prefix) in ["source", "target"].into_iter().zip(self.options.annotation_prefixes) {
+                pair["spec"][side]["externalDNS"] = own_dns.facts(side == "source", prefix).await;
+            }
+        }
         let written = pairs.patch(name, &PatchParams::apply("platform-admin").force(), &Patch::Apply(&pair)).await;
         written.with_context(|| format!("writing ClusterPair {name} on {}", home.name())).map(|_| ())
     }

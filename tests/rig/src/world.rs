@@ -157,7 +157,8 @@ impl World {
     /// the first call starts them. A test that stops one or sets it up in another way starts a pair of its own.
     pub async fn external_dns(&self) -> Result<&Pair> {
         let options = ["source", "target"].map(|name| external_dns::Options::new(name, &self.zone));
-        self.external_dns.get_or_try_init(|| self.start_external_dns(options)).await
+        // Boxed: starting is large, and whoever only waits for it need not be.
+        self.external_dns.get_or_try_init(|| Box::pin(self.start_external_dns(options))).await
     }
 
     /// Starts another pair: the first options are those of the source's, the second those of the target's.
@@ -205,7 +206,7 @@ impl World {
     /// Ends every program and waits until each is gone.
     pub async fn stop(self) -> Result<()> {
         if let Some(external_dns) = self.external_dns.get() {
-            external_dns.stop().await?;
+            external_dns.kill().await?;
         }
         let clusters = [Some(self.source), Some(self.target), self.home.into_inner()];
         futures::future::try_join_all(clusters.into_iter().flatten().map(ControlPlane::stop)).await.map(|_| ())

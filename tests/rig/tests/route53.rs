@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use rig::control_plane::ControlPlane;
 use rig::external_dns::{Options, Pair};
+use rig::population::{Family, resolve};
 use rig::route53::balancers::elb_name;
 use rig::route53::faults::Scope;
 use rig::route53::journal::{Action, Entry};
-use rig::route53::record::{Kind, Target};
+use rig::route53::record::{Kind, Routing, Target};
 use rig::route53::zone::Zone;
-use rig::setup::ANNOTATION_PREFIX;
+use rig::setup::{self, ANNOTATION_PREFIX, Dns, Setup};
 use rig::world::World;
 use serde_json::{Value, json};
 
@@ -126,7 +128,7 @@ async fn a_simple_record_becomes_weighted_in_one_batch_and_follows_its_weight() 
     let changed = scene.batch("the new weight", converted.number + 1, "source").await?;
     ensure!(changed.actions() == ["UPSERT TXT 99", "UPSERT A 99"], "{changed}");
     zone.wait_served(&host, Kind::A, &[("blue", 99)], LIMIT).await?;
-    scene.pair.stop().await
+    scene.pair.kill().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +156,7 @@ async fn load_balancers_with_names_become_aliases_of_both_types_in_one_batch() -
     for kind in [Kind::A, Kind::Aaaa] {
         zone.wait_served(&host, kind, &[("blue", 100), ("green", 0)], LIMIT).await?;
     }
-    scene.pair.stop().await
+    scene.pair.kill().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,7 +183,7 @@ async fn a_weighted_record_beside_a_simple_one_is_refused_and_other_hosts_are_no
     scene.annotate(scene.world.source(), "blue", "100").await?;
     zone.wait_served(&host, Kind::A, &[("blue", 100), ("green", 0)], LIMIT).await?;
     ensure!(zone.weights(&host, Kind::A).iter().all(|served| !served.weights.is_empty()), "never without a record");
-    scene.pair.stop().await
+    scene.pair.kill().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,6 +197,9 @@ async fn an_external_dns_goes_on_after_it_was_stopped_paused_refused_or_told_som
     scene.pair.source.stop().await?;
     scene.annotate(source, "blue", "20").await?;
     ensure!(!scene.pair.source.is_running().await, "it runs");
+    let deployments: Api<Deployment> = Api::namespaced(source.admin_client()?, "external-dns");
+    let scaled = deployments.get("resumed-source").await?.spec.and_then(|spec| spec.replicas);
+    ensure!(scaled == Some(0), "its Deployment has {scaled:?} replicas");
     scene.pair.source.start_again().await?;
     serves(20).await?;
 
@@ -215,5 +220,26 @@ async fn an_external_dns_goes_on_after_it_was_stopped_paused_refused_or_told_som
     scene.pair.source.restart(blind).await?;
     let simple = |zone: &Zone| zone.get(&host, Kind::A, None);
     zone.wait("the record becoming simple, as the annotations are not read", LIMIT, simple).await?;
-    scene.pair.stop().await
+    scene.pair.kill().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_an_ingress_to_the_address_that_users_get() -> Result<()> {
+    let world = World::shared().await?;
+    let options = setup::Options { own_dns: Dns::own(), named_balancers: true, ..setup::Options::new("way") };
+    let setup = Setup::start(world, options).await?;
+    let own = setup.own_dns().context("a zone of its own")?;
+    let sample = setup.sample("way-shop").without_deployment();
+    sample.create_on_source(&world.source().admin_client()?).await?;
+    let host = "way-shop.way.example.org";
+    for kind in [Kind::A, Kind::Aaaa] {
+        let served = |zone: &Zone| zone.served().group(host, kind).next().cloned();
+        let set = own.zone().wait("an alias being served", LIMIT, served).await?;
+        ensure!(set.routing == Routing::Simple && matches!(set.target, Target::Alias { .. }), "{set:?}");
+    }
+    let found = resolve(world.name_server().address(), host, Family::Both).await;
+    let found = found.map_err(|missing| anyhow!("{host} is not answered: {missing:?}"))?;
+    let address = setup.source_balancer().https().ip();
+    ensure!(found.addresses == [address], "expected {address}, as there is no IPv6 address; found {found:?}");
+    own.external_dns().kill().await
 }

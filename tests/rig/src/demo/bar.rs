@@ -1,8 +1,8 @@
 //! The bar of real requests per cluster beside the weights, in one line. Pure.
 
 use super::screen::Colour;
-use super::weights::Weights;
 use crate::population::Counts;
+use crate::weights::Weights;
 
 /// Characters of a bar.
 pub const BAR: usize = 24;

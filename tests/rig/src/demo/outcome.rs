@@ -10,7 +10,6 @@ use super::screen::{Colour, Screen, WIDTH, say, wrapped};
 use super::script::{BOOKS, SHOP, Script};
 use super::story::stage;
 use super::way_back::{WayBack, decided};
-use super::weights::{Weights, share_rose_then_fell, somebody_always_answered, source_alone_since};
 use crate::deploy::OPERATOR_NAMESPACE;
 use crate::dns_server::{Journal, Outcome as Answer};
 use crate::operator::Operator;
@@ -19,6 +18,7 @@ use crate::recorder::{Mark, Recorder, Write, merge};
 use crate::sample_namespace::SampleNamespace;
 use crate::setup::{ANNOTATION_PREFIX, Setup};
 use crate::weight_history::{self, Direction, WeightPoint, weight_history};
+use crate::weights::{Weights, share_rose_then_fell, somebody_always_answered, source_alone_since};
 use crate::world::World;
 
 /// The length of the pieces of time in the users' reports.
@@ -169,7 +169,6 @@ impl<'a> Outcome<'a> {
 
          The way back, from the first bad answer on:
 {}
-
 Writes made by the operator, from the audit logs of both API servers:
 {}",
             SHOP.steps.len(),

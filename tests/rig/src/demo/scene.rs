@@ -16,16 +16,14 @@ use tokio::task::JoinSet;
 use anyhow::Result;
 
 use super::bar::Traffic;
-use super::weights::{Weights, weight};
-use crate::population::{self, Habit, Population, Streets};
+use crate::population::{self, Habit, Population};
 use crate::route53::journal::Served;
 use crate::route53::record::Kind;
 use crate::route53::zone::Zone;
 use crate::setup::Setup;
+use crate::weights::{Weights, weight};
 use crate::world::World;
 
-/// external-dns publishes a new Ingress within seconds.
-const PUBLISHED_LIMIT: Duration = Duration::from_secs(30);
 /// The latest requests are those of this time.
 const LATEST: Duration = Duration::from_secs(2);
 
@@ -49,10 +47,7 @@ impl Scene {
     /// Follows the migration `name`, which need not exist yet, and lets users in once DNS knows the service.
     pub async fn open(world: &World, setup: &Setup, name: &str) -> Result<Self> {
         let (zone, host) = (world.zone().clone(), format!("{name}.example.com"));
-        let is_served = |zone: &Zone| zone.served().group(&host, Kind::A).next().map(|_| ());
-        zone.wait(&format!("{host} in DNS"), PUBLISHED_LIMIT, is_served).await?;
-        let streets = Streets::of(setup, world.name_server());
-        let people = Population::arrive(&users(&host), streets, &setup.users_root())?;
+        let people = Population::settle(world, setup, &users(&host)).await?;
         let (mut watches, name) = (JoinSet::new(), name.to_owned());
         let status = follow_status(world.source().admin_client()?, &name, &mut watches);
         let clusters = [world.source().admin_client()?, world.target().admin_client()?];

@@ -149,9 +149,9 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::weights::Weights;
     use super::*;
     use crate::population::{BySide, Counts, Served};
+    use crate::weights::Weights;
 
     fn plain() -> Screen {
         Screen { started: Instant::now(), terminal: false, coloured: false, live: Mutex::default() }

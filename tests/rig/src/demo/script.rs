@@ -35,7 +35,7 @@ spec:
     include: [{SECRET}]
   preflight:
     acknowledge:
-      - {{ check: AnnotationOnly, reason: \"the viewer of the demo watches DNS\" }}
+      - {{ check: AnnotationOnly, reason: \"Route 53 is read\" }}
   probes: {{ interval: 500ms }}
   traffic:
     steps:

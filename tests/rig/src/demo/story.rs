@@ -11,13 +11,13 @@ use serde_json::Value;
 use super::bar::Traffic;
 use super::scene::Scene;
 use super::screen::{Colour, Screen};
-use super::weights::Weights;
 use crate::population::Side;
+use crate::weights::Weights;
 
 /// Much longer than any part of the demo takes.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// A wait that is over sooner is not worth a line.
-const WORTH_TELLING: Duration = Duration::from_millis(400);
+/// A wait that is over sooner is not worth a line: that DNS follows shows beside the bar.
+const WORTH_TELLING: Duration = Duration::from_millis(1500);
 /// How often the users are looked at.
 const GLANCE: Duration = Duration::from_millis(250);
 /// Where nothing can move, a bar that changes without a change of weights is shown again after this time.

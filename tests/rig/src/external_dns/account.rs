@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::control_plane::ControlPlane;
 use crate::kubeconfig::Access;
 
-const NAMESPACE: &str = "external-dns";
+/// Where they all seem to run.
+pub(super) const NAMESPACE: &str = "external-dns";
 /// Of the role, which all of them share.
 const ROLE: &str = "external-dns";
 

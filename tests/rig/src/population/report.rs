@@ -134,8 +134,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let BySide { source, target } = self.by_side;
         write!(f, "{} requests: {source} on source, {target} on target; ", self.requests)?;
-        write!(f, "{} lost{}; ", self.lost(), causes(&self.lost))?;
-        write!(f, "{} answered badly by a sick side{}", self.badly_answered(), causes(&self.badly_answered))?;
+        write!(f, "{} lost{}", self.lost(), causes(&self.lost))?;
+        if self.badly_answered() > 0 {
+            write!(f, "; {} answered badly by a sick side{}", self.badly_answered(), causes(&self.badly_answered))?;
+        }
         match self.longest_on_sick_side {
             Some(stay) => write!(f, "; longest on it: {:.1} s", stay.lasted.as_secs_f32()),
             None => Ok(()),

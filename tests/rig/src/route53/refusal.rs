@@ -1,5 +1,7 @@
 //! The errors of the API: <https://docs.aws.amazon.com/Route53/latest/APIReference/CommonErrors.html>.
 
+use std::fmt;
+
 use hyper::http::StatusCode;
 
 /// What a caller is told instead of an answer.
@@ -66,3 +68,11 @@ impl Refusal {
         Self { status, ..Self::new("MissingAuthenticationToken", "Missing Authentication Token") }
     }
 }
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}

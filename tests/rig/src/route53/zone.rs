@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -327,10 +327,4 @@ fn apex(origin: &str) -> Records {
         records.apply(&Change { action: Action::Create, set });
     }
     records
-}
-
-impl From<Refusal> for anyhow::Error {
-    fn from(refusal: Refusal) -> Self {
-        anyhow!("{}: {}", refusal.code, refusal.message)
-    }
 }

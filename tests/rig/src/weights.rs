@@ -1,6 +1,7 @@
 //! The weights of a service: as they are written on the Ingresses of both clusters, and as Route 53 serves them.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt as _;
@@ -71,7 +72,7 @@ fn side_of(identifier: &str) -> Option<Side> {
     }
 }
 
-/// The weight that is written on an Ingress.
+/// The weight that is written on an Ingress; None where there is none.
 pub fn weight(ingress: &Ingress) -> Option<i32> {
     ingress.annotations().get(&format!("{ANNOTATION_PREFIX}aws-weight"))?.parse().ok()
 }
@@ -85,10 +86,15 @@ pub fn somebody_always_answered(history: &[Served]) -> Result<(), String> {
     history.iter().find(empty).map_or(Ok(()), |served| Err(format!("{:?} at {:?}", served.weights, served.at)))
 }
 
+/// Fails with the first moment in which the target's share of the answers was above this, in percent.
+pub fn share_never_above(history: &[Served], percent: i32) -> Result<(), String> {
+    let above = |served: &&Served| share(served) * 100.0 > f64::from(percent) + f64::EPSILON * 100.0;
+    history.iter().find(above).map_or(Ok(()), |served| Err(format!("{:?} at {:?}", served.weights, served.at)))
+}
+
 /// Fails unless the target's share of the answers only rose, up to its highest value, and only fell after that.
 pub fn share_rose_then_fell(history: &[Served]) -> Result<(), String> {
-    let shares: Vec<f64> =
-        history.iter().map(|served| Weights::of_sets(served.weights.clone()).target_share()).collect();
+    let shares: Vec<f64> = history.iter().map(share).collect();
     let top = shares.iter().copied().fold(0.0, f64::max);
     let turn = shares.iter().rposition(|share| *share >= top).unwrap_or_default();
     let (way_up, way_down) = shares.split_at(turn);
@@ -97,14 +103,19 @@ pub fn share_rose_then_fell(history: &[Served]) -> Result<(), String> {
 }
 
 /// The first moment from `after` on in which the source alone was answered.
-pub fn source_alone_since(history: &[Served], after: std::time::SystemTime) -> Option<std::time::SystemTime> {
-    let alone = |served: &&Served| Weights::of_sets(served.weights.clone()).target_share() <= 0.0;
+pub fn source_alone_since(history: &[Served], after: SystemTime) -> Option<SystemTime> {
+    let alone = |served: &&Served| share(served) <= 0.0;
     history.iter().find(|served| served.at >= after && alone(served)).map(|served| served.at)
+}
+
+/// The target's part of the answers, from 0 to 1.
+fn share(served: &Served) -> f64 {
+    Weights::of_sets(served.weights.clone()).target_share()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     use super::*;
 
@@ -145,6 +156,13 @@ mod tests {
         assert!(share_rose_then_fell(&history(&[[100, 0], [90, 10], [100, 0], [50, 50]])).is_err());
         assert!(share_rose_then_fell(&history(&[[100, 0], [50, 50], [90, 10], [80, 20]])).is_err());
         assert!(share_rose_then_fell(&[]).is_ok());
+    }
+
+    #[test]
+    fn a_share_above_the_allowed_one_is_found() {
+        let history = history(&[[100, 0], [100, 10], [90, 10]]);
+        assert!(share_never_above(&history, 10).is_ok());
+        assert!(share_never_above(&history, 9).unwrap_err().contains("Some(10)"));
     }
 
     #[test]

@@ -1,0 +1,116 @@
+//! What DNS served while the operator worked, and the promises about that which a story may break.
+
+use jiff::Timestamp;
+use namespace_migration::api::Stage;
+use namespace_migration::api::status::{NamespaceMigrationStatus, PipelineStage};
+use namespace_migration::machine::Side;
+use namespace_migration::machine::traffic::Weight;
+
+use crate::dns::Dns;
+use crate::recording::allowed_share;
+use crate::world::{Cluster, World};
+
+/// What is remembered of DNS over a whole story.
+#[derive(Clone, Debug, Default)]
+pub struct Served {
+    /// The highest share of a step that was entered, in percent.
+    pub entered: i32,
+    /// The promises that were broken, in words.
+    pub broken: Vec<String>,
+}
+
+impl World {
+    /// The same with a zone, two external-dns that follow at once, and a pair that has Route 53 read.
+    pub fn with_dns() -> Self {
+        Self::new().in_a_zone()
+    }
+
+    /// The same in a zone.
+    pub fn in_a_zone(mut self) -> Self {
+        self.dns = Some(Dns::default());
+        self.reorder();
+        self.follow();
+        self
+    }
+
+    /// Both external-dns follow, as far as they run.
+    pub fn follow(&mut self) {
+        self.watching_dns(Dns::follow);
+    }
+
+    /// One external-dns follows once, also one that is stopped: it lags.
+    pub fn follow_once(&mut self, side: Side) {
+        self.watching_dns(|dns, source, target, now| dns.sync(side, side.pick(source, target), now));
+    }
+
+    /// One external-dns stops, or starts again.
+    pub fn stop_dns(&mut self, side: Side, stopped: bool) {
+        if let Some(dns) = &mut self.dns {
+            if stopped {
+                dns.stopped.insert(side)
+            } else {
+                dns.stopped.remove(&side)
+            };
+        }
+    }
+
+    /// DNS cannot be read, or can be again.
+    pub fn hide_dns(&mut self, hidden: bool) {
+        if let Some(dns) = &mut self.dns {
+            dns.unreadable = hidden.then(|| "AccessDenied: route53:ListResourceRecordSets".into());
+        }
+    }
+
+    fn watching_dns(&mut self, change: impl FnOnce(&mut Dns, &Cluster, &Cluster, Timestamp)) {
+        let Some(mut dns) = self.dns.take() else { return };
+        let before = dns.clone();
+        change(&mut dns, &self.source, &self.target, self.now);
+        let hosts: Vec<_> = dns.records.keys().cloned().collect();
+        for host in hosts {
+            let broken = self.broken_by(&host, &before, &dns);
+            self.served.broken.extend(broken);
+        }
+        self.dns = Some(dns);
+    }
+
+    /// What somebody else wrote, or took away, is not blamed on us.
+    fn broken_by(&self, host: &str, before: &Dns, after: &Dns) -> Option<String> {
+        let foreign = self.writes.iter().any(|write| !write.ours);
+        let (was, is) = (before.share(host), after.share(host));
+        if foreign || is <= was {
+            return None;
+        }
+        let status = &self.status;
+        let back = matches!(status.stage, Stage::RollingBack | Stage::RollbackBlocked | Stage::RolledBack);
+        if back && status.written_since.is_some() {
+            return Some(format!("after a rollback was written the share of {host} rose from {was} to {is}"));
+        }
+        if !back && after.all_zero(host) {
+            return Some(format!("DNS serves only zeros at {host}"));
+        }
+        let entered = self.served.entered;
+        (is > entered).then(|| format!("DNS serves {is} percent at {host}; {entered} were the most that was entered"))
+    }
+
+    /// Looks at the status that a pass has left behind.
+    pub fn note_served(&mut self, before: Stage, after: &NamespaceMigrationStatus) {
+        self.served.entered = self.served.entered.max(allowed_share(after, 100));
+        let Some(dns) = &self.dns else { return };
+        let began = |entry: &PipelineStage| entry.name == Stage::RollingBack && entry.started.is_some();
+        if before == Stage::RolledBack || after.stage != Stage::RolledBack || !after.pipeline.iter().any(began) {
+            return;
+        }
+        let exposed = dns.records.keys().map(|host| (host, dns.share(host))).find(|(_, share)| *share > 0);
+        let said = exposed.map(|(host, share)| format!("RolledBack, and DNS serves {share} percent at {host}"));
+        self.served.broken.extend(said);
+    }
+
+    /// Whether DNS shows what receives users as it is written, so that the other side may give. Where nothing receives, or nobody
+    /// looks, it may.
+    pub fn receiver_is_served(&self, giver: Side, name: &str) -> bool {
+        let receiver = self.side(giver.other());
+        let (Some(dns), Some(facts)) = (&self.dns, receiver.ingresses.get(name)) else { return true };
+        let Some(weight) = facts.weight().filter(|weight| *weight > Weight::ZERO) else { return true };
+        facts.hosts.iter().all(|host| dns.weight(giver.other(), host, facts.identifier.as_ref()) == Some(weight))
+    }
+}
