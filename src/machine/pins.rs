@@ -48,7 +48,9 @@ impl Repointed {
         let Self { pair, begun, named, .. } = self;
         match self.what {
             Pinned::Identity => {
-                format!("is another cluster than this attempt began with: ClusterPair {pair} names {named} instead of {begun}")
+                format!(
+                    "is another cluster than this attempt began with: ClusterPair {pair} names {named} instead of {begun}"
+                )
             }
             Pinned::AnnotationPrefix => format!(
                 "has another annotation prefix than this attempt began with: ClusterPair {pair} names {named} instead of {begun}"
