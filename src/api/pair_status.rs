@@ -22,13 +22,13 @@ pub struct ClusterPairStatus {
     pub leftover_count: i32,
     /// Weights that deleted migrations could not write in time. Each is written when its cluster is back, unless a newer
     /// migration has taken the Ingress over, and then leaves this list.
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["namespace".into(), "ingress".into(), "side".into()]))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["namespace".into(), "ingress".into(), "side".into(), "identity".into()]))]
     #[serde(default)]
     pub leftovers: Vec<Leftover>,
     /// Objects that deleted migrations were to remove from the target (spec.rollback.objects Remove) and could not in time. Each is
     /// removed when the cluster is back, after the weights of its migration, unless a newer migration has taken the Ingresses
     /// over, and then leaves this list.
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["namespace".into(), "kind".into(), "name".into()]))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["namespace".into(), "kind".into(), "name".into(), "identity".into()]))]
     #[serde(default)]
     pub leftover_objects: Vec<LeftoverObject>,
     /// SourceReachable, TargetReachable and Ready: Unknown while no migration uses the pair, because then it is not connected.
@@ -54,6 +54,17 @@ pub struct Leftover {
     pub ingress: String,
     /// The cluster on which it is to be written.
     pub side: LeftoverSide,
+    /// UID of the kube-system namespace of the cluster that it is owed to. While the ClusterPair names another one there, it waits.
+    /// Empty in an entry of an older version, which is owed to whatever the ClusterPair names.
+    #[serde(default)]
+    pub identity: String,
+    /// The same of the cluster on the other side: only what that one has can make it matter no more.
+    #[serde(default)]
+    pub other_identity: String,
+    /// Prefix of the annotations that its external-dns read then. Under another one nothing is written: a live record would lose its
+    /// identifier.
+    #[serde(default)]
+    pub annotation_prefix: String,
     /// The DNS set identifier that it gets.
     pub identifier: String,
     /// The weight that it gets.
@@ -85,6 +96,17 @@ pub struct LeftoverObject {
     pub kind: String,
     /// Its name.
     pub name: String,
+    /// UID of the kube-system namespace of the cluster that it is owed to. While the ClusterPair names another one there, it waits.
+    /// Empty in an entry of an older version, which is owed to whatever the ClusterPair names.
+    #[serde(default)]
+    pub identity: String,
+    /// The same of the cluster on the other side: only what that one has can make it matter no more.
+    #[serde(default)]
+    pub other_identity: String,
+    /// Prefix of the annotations that its external-dns read then. Under another one nothing is written: a live record would lose its
+    /// identifier.
+    #[serde(default)]
+    pub annotation_prefix: String,
     /// Its UID. Only this very object is removed, and only with our mark.
     pub uid: String,
     /// The migration that was deleted: UID of its home cluster, its namespace and its name.

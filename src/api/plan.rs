@@ -19,7 +19,11 @@ pub struct Plan {
     /// The Ingresses that were left out by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub excluded: Vec<String>,
-    /// The first half of the plan's SHA-256. Another plan has another one.
+    /// The clusters that the attempt began with. While the ClusterPair names others, nothing is written to them. Absent in a plan
+    /// of an older version, which takes those that the ClusterPair names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clusters: Option<PlannedClusters>,
+    /// The first half of the SHA-256 of the plan without its clusters. Another plan has another one.
     #[serde(default)]
     pub hash: String,
 }
@@ -43,6 +47,25 @@ pub struct PlannedIngress {
     pub source_identifier: String,
     /// The target's DNS set identifier.
     pub target_identifier: String,
+}
+
+/// The clusters of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlannedClusters {
+    /// The cluster that the namespace leaves.
+    pub source: PlannedCluster,
+    /// The cluster that it moves to.
+    pub target: PlannedCluster,
+}
+
+/// One cluster of an attempt, as the ClusterPair named it when the attempt began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedCluster {
+    /// UID of its kube-system namespace.
+    pub identity: String,
+    /// Prefix of the annotations that its external-dns reads.
+    pub annotation_prefix: String,
 }
 
 /// Where the shift is inside a step.

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 pub use super::controls::{DeferredEdit, Pause, RequestKind, RequestOutcome, RequestStatus};
 use super::foreign::{ForeignWeight, PutBack};
-pub use super::plan::{Plan, PlannedIngress, PlannedStep, Rehearsal, RehearsalPhase, StepPhase, StepProgress};
+pub use super::plan::{
+    Plan, PlannedCluster, PlannedClusters, PlannedIngress, PlannedStep, Rehearsal, RehearsalPhase, StepPhase,
+    StepProgress,
+};
 pub use super::stage::Stage;
 
 /// What the migration is doing, why it waits, and what it has seen.

@@ -1,6 +1,7 @@
 //! A debt of a deleted migration, paid: live reads of both sides, then one write or removal under uid and resourceVersion.
 
 use futures::future::try_join_all;
+use kube::ResourceExt as _;
 
 use super::ExecuteError;
 use super::live::Cluster;
@@ -10,7 +11,7 @@ use crate::api::{ClusterPair, Leftover, LeftoverObject};
 use crate::causes::whole;
 use crate::cluster::call::CallError;
 use crate::cluster::connection::Connection;
-use crate::machine::debt::{Other, Settlement, look, removal};
+use crate::machine::debt::{Other, Settlement, look, misdirected, other_is_another, removal};
 use crate::machine::observed::IngressFacts;
 use crate::machine::order::{SideRules, owner_label};
 use crate::machine::permit::{Live, Refusal};
@@ -77,6 +78,10 @@ fn kind(call: &CallError, side: Side) -> Option<Reason> {
 }
 
 async fn attempt_removal(clusters: &Clusters<'_>, debt: &LeftoverObject) -> Result<Settlement, ExecuteError> {
+    let name = clusters.pair.name_any();
+    if let Some(waits) = misdirected(debt, &name, &SideRules::of(&clusters.pair.spec.target)) {
+        return Ok(waits);
+    }
     let Some(planned) = debt.removal() else {
         return Ok(Settlement::Cancelled { why: format!("objects of the kind {} are never removed", debt.kind) });
     };
@@ -101,6 +106,9 @@ async fn attempt_removal(clusters: &Clusters<'_>, debt: &LeftoverObject) -> Resu
 /// The Ingresses on the source. One that is out of reach, or another cluster, has nothing to say against a removal.
 async fn on_source(clusters: &Clusters<'_>, debt: &LeftoverObject) -> Vec<(String, Option<IngressFacts>)> {
     let (rules, connection) = clusters.at(Side::Source);
+    if other_is_another(debt, &rules) {
+        return vec![];
+    }
     let Ok(source) = Cluster::at(connection, Side::Source, &debt.namespace) else { return vec![] };
     let read = try_join_all(debt.ingresses.iter().map(|name| seen(&source, name, &rules)));
     match futures::join!(source.identity(), read) {
@@ -125,6 +133,9 @@ async fn seen(
 async fn attempt(clusters: &Clusters<'_>, debt: &Leftover) -> Result<Settlement, ExecuteError> {
     let side = debt.cluster();
     let (rules, connection) = clusters.at(side);
+    if let Some(waits) = misdirected(debt, &clusters.pair.name_any(), &rules) {
+        return Ok(waits);
+    }
     let cluster = Cluster::at(connection, side, &debt.namespace)?;
     let (identity, namespace, ingress, other) =
         futures::join!(cluster.identity(), cluster.namespace(), cluster.ingress(&debt.ingress), other(clusters, debt));
@@ -148,6 +159,9 @@ async fn attempt(clusters: &Clusters<'_>, debt: &Leftover) -> Result<Settlement,
 async fn other(clusters: &Clusters<'_>, debt: &Leftover) -> Other {
     let side = debt.cluster().other();
     let (rules, connection) = clusters.at(side);
+    if other_is_another(debt, &rules) {
+        return Other::Unknown;
+    }
     let Ok(cluster) = Cluster::at(connection, side, &debt.namespace) else { return Other::Unknown };
     let (identity, ingress) = futures::join!(cluster.identity(), cluster.ingress(&debt.ingress));
     match (identity, ingress) {

@@ -108,6 +108,7 @@ fn stops_the_clock(run: &Run<'_>, reason: Reason) -> bool {
         | Reason::OwnedByAnother
         | Reason::SourceUnhealthy
         | Reason::NotAllowed
+        | Reason::AnnotationPrefixChanged
         | Reason::SourceUnhealthyToo
         // A DNS that does not follow is no failure of the application.
         | Reason::DnsLate
@@ -130,6 +131,7 @@ fn stood_still(reason_before: &str) -> bool {
         Reason::TargetUnreachable,
         Reason::ClusterRefused,
         Reason::WrongCluster,
+        Reason::AnnotationPrefixChanged,
         Reason::OwnedByAnother,
         Reason::UnplannedIngress,
         Reason::PreflightBlocked,

@@ -6,6 +6,7 @@ pub mod removal;
 
 use super::effect::WeightWrite;
 use super::observed::{IngressFacts, Side};
+use super::order::SideRules;
 use super::permit::{Live, Permit, Refusal, fence, permit};
 use super::reason::Reason;
 use super::run::{Event, sentence_case};
@@ -89,9 +90,10 @@ impl Leftover {
         }
     }
 
-    /// Whether both speak of one Ingress on one side: the newer then replaces the older.
+    /// Whether both speak of one Ingress on one side of one cluster: the newer then replaces the older.
     pub fn is_about_the_same(&self, other: &Self) -> bool {
-        (&self.namespace, &self.ingress, self.side) == (&other.namespace, &other.ingress, other.side)
+        (&self.namespace, &self.ingress, self.side, &self.identity)
+            == (&other.namespace, &other.ingress, other.side, &other.identity)
     }
 
     /// The write that pays it: the last one of the rollback that was not over.
@@ -122,9 +124,56 @@ pub trait Owed: Clone {
     fn in_words(&self) -> String;
     /// Why it waits, in one word.
     fn reason(&self) -> &str;
+    /// The cluster that it is owed to, and the other one.
+    fn creditor(&self) -> Creditor<'_>;
     /// The same, waiting for something else.
     #[must_use]
     fn waiting_for(&self, reason: Reason, why: String) -> Self;
+}
+
+/// To whom a debt is owed. What an older version did not note is empty, and not compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Creditor<'a> {
+    /// The side on which it is paid.
+    pub side: Side,
+    /// UID of the cluster's kube-system namespace.
+    pub identity: &'a str,
+    /// The same of the cluster on the other side.
+    pub other_identity: &'a str,
+    /// Prefix of the annotations that its external-dns read.
+    pub annotation_prefix: &'a str,
+}
+
+/// Why a debt waits for the `ClusterPair` itself: it names another cluster on that side by now, or another prefix. Nothing that
+/// another cluster has can cancel it.
+pub fn misdirected(debt: &impl Owed, pair: &str, rules: &SideRules) -> Option<Settlement> {
+    let Creditor { side, identity, annotation_prefix: prefix, .. } = debt.creditor();
+    if is_another(identity, &rules.identity) {
+        let why = format!(
+            "it is owed to the cluster {identity}, and ClusterPair {pair} names another {side}, {}: put spec.{side} back until it is \
+             paid; or, if that cluster is lost, take its DNS records away by hand and remove this entry from the status",
+            rules.identity
+        );
+        return Some(Settlement::Waits { reason: Some(Reason::WrongCluster), why });
+    }
+    if is_another(prefix, &rules.annotation_prefix) {
+        let why = format!(
+            "it was left over under the annotation prefix {prefix}, and ClusterPair {pair} names {}, under which the live record would \
+             lose its identifier: put spec.{side}.externalDNS.annotationPrefix back until it is paid",
+            rules.annotation_prefix
+        );
+        return Some(Settlement::Waits { reason: Some(Reason::AnnotationPrefixChanged), why });
+    }
+    None
+}
+
+/// Whether the other side is another cluster than the debt knows: what is there has nothing to say against it.
+pub fn other_is_another(debt: &impl Owed, rules: &SideRules) -> bool {
+    is_another(debt.creditor().other_identity, &rules.identity)
+}
+
+fn is_another(known: &str, named: &str) -> bool {
+    !known.is_empty() && known != named
 }
 
 impl Owed for Leftover {
@@ -135,6 +184,15 @@ impl Owed for Leftover {
 
     fn reason(&self) -> &str {
         &self.reason
+    }
+
+    fn creditor(&self) -> Creditor<'_> {
+        Creditor {
+            side: self.cluster(),
+            identity: &self.identity,
+            other_identity: &self.other_identity,
+            annotation_prefix: &self.annotation_prefix,
+        }
     }
 
     fn waiting_for(&self, reason: Reason, why: String) -> Self {
@@ -215,6 +273,9 @@ mod tests {
             namespace: "shop".into(),
             ingress: "web".into(),
             side,
+            identity: "there".into(),
+            other_identity: "here".into(),
+            annotation_prefix: "dns/".into(),
             identifier: "web-shop-green".into(),
             weight: if side == LeftoverSide::Source { 100 } else { 0 },
             after_source: side == LeftoverSide::Target,
@@ -276,6 +337,40 @@ mod tests {
         ] {
             assert!(matches!(seen(target, &other), Err(Settlement::Cancelled { .. })), "{other:?}");
         }
+    }
+
+    fn rules(identity: &str, prefix: &str) -> SideRules {
+        let (identity, annotation_prefix) = (identity.to_owned(), prefix.to_owned());
+        SideRules { identity, annotation_prefix, colour: "green".into(), owner_id: None, policy: None }
+    }
+
+    #[test]
+    fn a_debt_waits_while_its_pair_names_another_cluster_or_prefix_than_it_is_owed_to() {
+        let debt = leftover(LeftoverSide::Target);
+        let why = |debt: &Leftover, rules: &SideRules| match misdirected(debt, "old-to-new", rules) {
+            None => None,
+            Some(Settlement::Waits { reason: Some(reason), why }) => Some((reason, why)),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(why(&debt, &rules("there", "dns/")), None);
+        let (reason, said) = why(&debt, &rules("elsewhere", "dns/")).unwrap();
+        assert_eq!(reason, Reason::WrongCluster);
+        let begins = "it is owed to the cluster there, and ClusterPair old-to-new names another target, elsewhere: put spec.target back";
+        assert!(said.starts_with(begins), "{said}");
+        let (reason, said) = why(&debt, &rules("there", "new/")).unwrap();
+        assert_eq!(reason, Reason::AnnotationPrefixChanged);
+        assert!(said.ends_with("put spec.target.externalDNS.annotationPrefix back until it is paid"), "{said}");
+        let old = Leftover { identity: String::new(), annotation_prefix: String::new(), ..debt.clone() };
+        assert_eq!(why(&old, &rules("elsewhere", "new/")), None, "an older version did not note it");
+        assert!(other_is_another(&debt, &rules("elsewhere", "dns/")));
+        assert!(!other_is_another(&debt, &rules("here", "new/")));
+    }
+
+    #[test]
+    fn what_is_owed_to_two_clusters_is_owed_twice() {
+        let debt = leftover(LeftoverSide::Target);
+        let elsewhere = Leftover { identity: "elsewhere".into(), ..debt.clone() };
+        assert_eq!(with(std::slice::from_ref(&debt), std::slice::from_ref(&elsewhere)), [debt, elsewhere]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::run::{Event, Memo, Move, Run, Wait, micro, seconds};
 use super::stages::{self, is_rollback, is_terminal, is_watched};
 use super::summary;
 use super::urgency::{Urgency, urgency};
-use super::{edits, pause, requests};
+use super::{edits, pause, pins, requests};
 use crate::api::namespace_migration::{OnFailure, RemovalPolicy};
 use crate::api::status::{Cause, NamespaceMigrationStatus, RequestKind, Stage, StepPhase, StepProgress, Undone};
 
@@ -95,15 +95,18 @@ fn is_hurried(order: &Order, status: &NamespaceMigrationStatus) -> bool {
 /// only ever lowers the target; an ended migration gets no effect; conditions move their transition time only with their status.
 pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Observed, now: Timestamp) -> Decision {
     let in_force = edits::in_force(order, status);
-    let mut run = Run::new(&in_force, observed, status.clone(), now);
+    let observed = pins::believed(order, status, observed);
+    let mut run = Run::new(&in_force, &observed, status.clone(), now);
     let told = requests::note(&order.controls, &mut run.status, now);
     run.events.extend(told);
     resume::adopt(&mut run);
+    pins::remember(&mut run);
     run.status.observed_generation = order.generation;
     requests::answer(&mut run);
     replace::note(&mut run);
     summary::remember_created(&mut run);
     let (effects, mut wait) = drive(&mut run);
+    let effects = pins::permitted(&run, effects);
     if effects.is_empty() && edits::take_up(&mut run, &wait) {
         wait = wait.looking_again_at(now);
     }
@@ -181,14 +184,16 @@ fn next_move(run: &Run<'_>) -> Move {
     }
 }
 
-/// Neither a contest nor a revoked permission blocks a rollback for health, and no revoked permission the way down.
+/// Neither a contest nor a revoked permission nor an edited pair blocks a rollback for health, and no revoked permission the way
+/// down.
 fn overruled(run: &Run<'_>) -> Option<Move> {
     match contest::respond(run) {
         Some(rollback @ Move::RollBack { .. }) => Some(rollback),
         contest => {
             let refused = || allowed::refused(run).filter(|_| !stages::goes_down(run)).map(Move::from);
             let broken = || recheck::broken(run).map(Move::from);
-            unhealthy(run).or_else(refused).or(contest).or_else(|| claim::missing(run)).or_else(broken)
+            let frozen = || pins::frozen(run).map(Move::from);
+            unhealthy(run).or_else(frozen).or_else(refused).or(contest).or_else(|| claim::missing(run)).or_else(broken)
         }
     }
 }

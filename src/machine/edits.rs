@@ -10,14 +10,15 @@ use super::stages;
 use crate::api::Stage;
 use crate::api::status::{DeferredEdit, NamespaceMigrationStatus, Plan, PlannedStep, StepPhase, StepProgress};
 
-/// The plan with its hash: the first half of the SHA-256 of its text without one.
+/// The plan with its hash: the first half of the SHA-256 of its text without one. Its clusters are not part of it, so that a plan
+/// which takes them up later stays the same plan.
 #[must_use]
 pub(super) fn sealed(plan: Plan) -> Plan {
-    let open = Plan { hash: String::new(), ..plan };
+    let open = Plan { hash: String::new(), clusters: None, ..plan.clone() };
     let text = serde_json::to_vec(&open).unwrap_or_default();
     let digest = ring::digest::digest(&ring::digest::SHA256, &text);
     let hash = digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    Plan { hash, ..open }
+    Plan { hash, ..plan }
 }
 
 /// The order as it is in force for an attempt that runs: what moves, moves, and what was left out stays out. What has come

@@ -18,6 +18,7 @@
 //! | What does deleting the object in mid-way do? | [`deletion`]; what it leaves over at its deadline, `overdue`, and how that is paid, [`debt`] |
 //! | What does a person stop, send back or try again? | [`pause`], [`requests`] |
 //! | What of an edit of the spec in mid-flight? | [`edits`] |
+//! | What if the ClusterPair is led to another cluster in mid-flight? | [`pins`] |
 //! | What if status is lost, or a rollback began elsewhere? | [`resume`] |
 //! | What does a `ClusterPair` tell? | [`pair`] |
 //! | What of an order that cannot be read, or has no pair? | [`reject`] |
@@ -48,6 +49,7 @@ mod overdue;
 pub mod pair;
 pub mod pause;
 pub mod permit;
+pub mod pins;
 pub mod reason;
 mod recheck;
 pub mod records;

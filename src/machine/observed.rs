@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::health::HealthView;
 use super::lock::Holder;
+use super::pins::Repointed;
 use super::reason::Reason;
 use super::records::DnsView;
 use super::right::Rights;
@@ -68,6 +69,8 @@ pub enum Reach {
         /// The identity that was found.
         found: String,
     },
+    /// The `ClusterPair` says something else of it than it said when the attempt began: what is seen there is not believed.
+    Repointed(Repointed),
 }
 
 impl Reach {
@@ -81,6 +84,7 @@ impl Reach {
         match (self, side) {
             (Self::Reachable | Self::Unknown, _) => None,
             (Self::WrongCluster { .. }, _) => Some(Reason::WrongCluster),
+            (Self::Repointed(repointed), _) => Some(repointed.reason()),
             (Self::Refused { .. }, _) => Some(Reason::ClusterRefused),
             (Self::Unreachable { .. }, Side::Source) => Some(Reason::SourceUnreachable),
             (Self::Unreachable { .. }, Side::Target) => Some(Reason::TargetUnreachable),
@@ -97,7 +101,13 @@ impl Reach {
             Self::WrongCluster { found } => {
                 format!("is another cluster than the ClusterPair names: its identity is {found}")
             }
+            Self::Repointed(repointed) => repointed.trouble(),
         }
+    }
+
+    /// How the `ClusterPair` differs from what the attempt began with, if it does.
+    pub fn repointed(&self) -> Option<&Repointed> {
+        if let Self::Repointed(repointed) = self { Some(repointed) } else { None }
     }
 }
 

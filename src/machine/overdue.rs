@@ -6,6 +6,7 @@ use super::debt::Debts;
 use super::effect::{Removal, WeightWrite};
 use super::observed::Side;
 use super::pause;
+use super::pins;
 use super::run::{Run, seconds, words};
 use super::stages::{self, is_rollback};
 use crate::api::RemovalPolicy;
@@ -85,6 +86,7 @@ fn why(run: &Run<'_>, side: Side) -> (String, String) {
 
 fn weight(run: &Run<'_>, write: &WeightWrite) -> Leftover {
     let (reason, why) = why(run, write.side);
+    let there = pins::begun(run, write.side);
     Leftover {
         namespace: run.order.namespace.clone(),
         ingress: write.ingress.clone(),
@@ -92,6 +94,9 @@ fn weight(run: &Run<'_>, write: &WeightWrite) -> Leftover {
             Side::Source => LeftoverSide::Source,
             Side::Target => LeftoverSide::Target,
         },
+        identity: there.identity,
+        other_identity: pins::begun(run, write.side.other()).identity,
+        annotation_prefix: there.annotation_prefix,
         identifier: write.identifier.clone(),
         weight: write.weight.get(),
         after_source: write.after_source,
@@ -108,10 +113,14 @@ fn object(run: &Run<'_>, removal: &Removal) -> LeftoverObject {
     let settle = run.order.dns.settle_time();
     let written = run.status.written_since.as_ref().filter(|_| stages::rollback_is_written(run));
     let (reason, why) = why(run, Side::Target);
+    let there = pins::begun(run, Side::Target);
     LeftoverObject {
         namespace: run.order.namespace.clone(),
         kind: removal.kind.as_str().to_owned(),
         name: removal.name.clone(),
+        identity: there.identity,
+        other_identity: pins::begun(run, Side::Source).identity,
+        annotation_prefix: there.annotation_prefix,
         uid: removal.uid.clone(),
         owner: run.order.owner.clone(),
         epoch: run.status.epoch,

@@ -96,7 +96,7 @@ fn side(before: &ClusterPairStatus, view: &PairView, side: Side) -> Draft {
             || Draft::new(kind, "Unknown", Reason::ConnectingToClusters, trouble()),
             |old| Draft { kind, status: old.status.clone(), reason: old.reason.clone(), message: old.message.clone() },
         ),
-        Reach::WrongCluster { .. } => Draft::new(kind, "False", Reason::WrongCluster, trouble()),
+        Reach::WrongCluster { .. } | Reach::Repointed(_) => Draft::new(kind, "False", Reason::WrongCluster, trouble()),
         Reach::Unreachable { .. } | Reach::Refused { .. } => Draft::new(kind, "False", unreachable, trouble()),
     }
 }

@@ -34,7 +34,8 @@ reasons! {
     SourceUnreachable "SourceUnreachable" "The source's API server does not answer; nothing is decided without it.";
     TargetUnreachable "TargetUnreachable" "The target's API server does not answer; nothing is decided without it.";
     ClusterRefused "ClusterRefused" "A cluster answers, but the connection, the credentials or a right are refused.";
-    WrongCluster "WrongCluster" "A cluster has another identity than the ClusterPair says; nothing is written to it.";
+    WrongCluster "WrongCluster" "A cluster has another identity than the ClusterPair says, or than the attempt began with; nothing is written to it.";
+    AnnotationPrefixChanged "AnnotationPrefixChanged" "The ClusterPair names another annotation prefix than the attempt began with; nothing is written under it.";
     OwnedByAnother "OwnedByAnother" "Another migration that came first moves this namespace or one of its hosts.";
     PreflightBlocked "PreflightBlocked" "A check before the move found a blocker that is not acknowledged.";
     WritingWeights "WritingWeights" "Weights are being written to Ingresses.";

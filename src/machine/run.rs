@@ -10,6 +10,7 @@ use super::health::Verdict;
 use super::observed::{ClusterView, IngressFacts, Observed, Reach, Side};
 use super::order::Order;
 use super::permit;
+use super::pins;
 use super::reason::Reason;
 use super::replace;
 use super::stamp::{Direction, Stamp};
@@ -277,6 +278,9 @@ impl<'a> Run<'a> {
 
     /// A wait because this cluster cannot be used, if it cannot.
     pub fn side_trouble(&self, side: Side) -> Option<Wait> {
+        if let Some(wait) = pins::waits(self, side) {
+            return Some(wait);
+        }
         let view = self.view(side);
         let Some(reason) = view.reach.reason(side) else {
             return match &view.unwatchable {

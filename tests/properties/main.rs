@@ -39,6 +39,7 @@ mod journey;
 mod lost_status;
 mod permission;
 mod permissions;
+mod pins;
 mod planted;
 mod preflight;
 mod purity;

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use namespace_migration::api::LeftoverObject;
 use namespace_migration::api::status::NamespaceMigrationStatus;
 use namespace_migration::machine::debt::removal::{self, When};
-use namespace_migration::machine::debt::{Other, Settlement, look, waits_for_source};
+use namespace_migration::machine::debt::{Other, Settlement, look, misdirected, waits_for_source};
 use namespace_migration::machine::permit::Live;
 use namespace_migration::machine::{Effect, Side};
 use serde_json::json;
@@ -64,6 +64,7 @@ impl World {
         for side in [Side::Source, Side::Target] {
             for due in self.debts.weights.clone() {
                 let waits = due.cluster() != side || waits_for_source(&due, &self.debts.weights);
+                let waits = waits || misdirected(&due, "old-to-new", self.order.rules(side)).is_some();
                 if !waits && self.settle_debt(&due.write()) {
                     self.debts.weights.retain(|left| *left != due);
                 }
@@ -94,7 +95,7 @@ impl World {
 
     /// Whether nothing is owed any more.
     fn settle_removal(&mut self, debt: &LeftoverObject) -> bool {
-        if !self.target.answers() {
+        if !self.target.answers() || misdirected(debt, "old-to-new", &self.order.target).is_some() {
             return false;
         }
         let world = &*self;

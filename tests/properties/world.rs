@@ -242,10 +242,12 @@ impl World {
         self.reorder();
     }
 
-    /// Reads spec and annotations again; what somebody did to the object itself stays.
+    /// Reads spec and annotations again; what somebody did to the object itself, or to the pair's clusters, stays.
     pub fn reorder(&mut self) {
         let Deletion { asked_at, held, .. } = self.order.deletion;
+        let (source, target) = (self.order.source.clone(), self.order.target.clone());
         self.order = order(&self.spec, &self.annotations);
+        (self.order.source, self.order.target) = (source, target);
         (self.order.deletion.asked_at, self.order.deletion.held) = (asked_at, held);
         if self.dns.is_some() {
             self.order.dns.verification = Verification::Route53;

@@ -7,7 +7,7 @@ use super::super::effect::{RemovableKind, Removal};
 use super::super::observed::{IngressFacts, Side};
 use super::super::reason::Reason;
 use super::super::traffic::Weight;
-use super::Owed;
+use super::{Creditor, Owed};
 use crate::api::DurationText;
 use crate::api::pair_status::{Leftover, LeftoverObject};
 
@@ -30,7 +30,8 @@ pub enum When {
 impl LeftoverObject {
     /// Whether both speak of one object: the newer then replaces the older.
     pub fn is_about_the_same(&self, other: &Self) -> bool {
-        (&self.namespace, &self.kind, &self.name) == (&other.namespace, &other.kind, &other.name)
+        (&self.namespace, &self.kind, &self.name, &self.identity)
+            == (&other.namespace, &other.kind, &other.name, &other.identity)
     }
 
     /// The removal that pays it. None for a kind that is never removed.
@@ -48,6 +49,15 @@ impl Owed for LeftoverObject {
 
     fn reason(&self) -> &str {
         &self.reason
+    }
+
+    fn creditor(&self) -> Creditor<'_> {
+        Creditor {
+            side: Side::Target,
+            identity: &self.identity,
+            other_identity: &self.other_identity,
+            annotation_prefix: &self.annotation_prefix,
+        }
     }
 
     fn waiting_for(&self, reason: Reason, why: String) -> Self {
@@ -113,6 +123,9 @@ mod tests {
             namespace: "shop".into(),
             kind: "Ingress".into(),
             name: "web".into(),
+            identity: "there".into(),
+            other_identity: "here".into(),
+            annotation_prefix: "dns/".into(),
             uid: "uid".into(),
             owner: "home/shop/shop".into(),
             epoch: 2,

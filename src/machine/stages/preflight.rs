@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 
 use super::super::edits;
 use super::super::observed::Side;
+use super::super::pins;
 use super::super::reason::Reason;
 use super::super::right::Rights;
 use super::super::run::{Memo, Move, Run, Wait, words};
@@ -89,6 +90,7 @@ pub(in super::super) fn plan(run: &Run<'_>) -> Plan {
         secrets: order.secrets.iter().cloned().collect(),
         bake: words(order.bake),
         excluded: order.excluded_ingresses.iter().cloned().collect(),
+        clusters: Some(pins::of(order)),
         hash: String::new(),
     })
 }

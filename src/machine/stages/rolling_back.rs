@@ -27,7 +27,9 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
     if source.is_empty() && target.is_empty() && gone.is_none() {
         return fenced(run);
     }
-    if run.status.written_since.is_some() {
+    let is_seen = |side: Side, writes: &[WeightWrite]| !writes.is_empty() && run.view(side).reach.repointed().is_none();
+    let undone = gone.is_some() || is_seen(Side::Source, &source) || is_seen(Side::Target, &target);
+    if run.status.written_since.is_some() && undone {
         // Somebody undid what was written: DNS has to follow anew.
         return Move::Remember(Memo::Undone);
     }
@@ -188,8 +190,7 @@ fn waits_for_fences(run: &Run<'_>, source: &[WeightWrite], target: &[WeightWrite
             "The source {}. {frozen}. Up to {percent} percent of users are still sent to the target.",
             trouble(Side::Source)
         );
-        return Wait::new(Reason::RollbackWaitsForSource, message)
-            .unblocked_by("Bring the source's API server back; the write is tried again by itself.");
+        return Wait::new(Reason::RollbackWaitsForSource, message).unblocked_by(bring_back(run, Side::Source));
     }
     if let Some(name) = terminating_source(run).filter(|_| !source.is_empty()) {
         let message = format!(
@@ -204,19 +205,26 @@ fn waits_for_fences(run: &Run<'_>, source: &[WeightWrite], target: &[WeightWrite
             "The source has 100. The target {}, so its 0 is not written yet: up to {percent} percent of users are still sent to it.",
             trouble(Side::Target)
         );
-        return Wait::new(Reason::RollbackWaitsForTarget, message).unblocked_by(bring_target_back(target));
+        return Wait::new(Reason::RollbackWaitsForTarget, message).unblocked_by(bring_target_back(run, target));
     }
     Wait::new(Reason::RollingBack, "The source gets 100 and the target 0, at once.")
 }
 
 /// Where the target does not come back, people can still take its records away; external-dns there is probably gone as well.
-fn bring_target_back(missing: &[WeightWrite]) -> String {
+fn bring_target_back(run: &Run<'_>, missing: &[WeightWrite]) -> String {
     let identifiers: Vec<_> = missing.iter().map(|write| write.identifier.as_str()).collect();
     format!(
-        "Bring the target's API server back; the write is tried again by itself. If it is lost, delete the DNS records with the set \
-         identifier {} by hand.",
+        "{} If it is lost, delete the DNS records with the set identifier {} by hand.",
+        bring_back(run, Side::Target),
         identifiers.join(", ")
     )
+}
+
+fn bring_back(run: &Run<'_>, side: Side) -> String {
+    match run.view(side).reach.repointed() {
+        Some(repointed) => repointed.way_back(side),
+        None => format!("Bring the {side}'s API server back; the write is tried again by itself."),
+    }
 }
 
 /// The share of users, in percent, that the weights as last seen still send to the target: the worst of all Ingresses.
