@@ -19,6 +19,7 @@ use super::resume::{self, highest_epoch};
 use super::run::{Event, Memo, Move, Run, Wait, micro, seconds};
 use super::stages::{self, is_rollback, is_terminal, is_watched};
 use super::summary;
+use super::traffic::Weight;
 use super::urgency::{Urgency, urgency};
 use super::{edits, pause, requests};
 use crate::api::namespace_migration::{OnFailure, RemovalPolicy};
@@ -181,12 +182,14 @@ fn next_move(run: &Run<'_>) -> Move {
     }
 }
 
-/// Neither a contest nor a revoked permission blocks a rollback for health, and no revoked permission the way down.
+/// Neither a contest nor a revoked permission blocks a rollback for health. Nothing but a contest blocks the way down: it takes users
+/// back to where they were before, and the stage itself moves nobody to a source that fails.
 fn overruled(run: &Run<'_>) -> Option<Move> {
     match contest::respond(run) {
         Some(rollback @ Move::RollBack { .. }) => Some(rollback),
+        contest if stages::goes_down(run) => unhealthy(run).or(contest).or_else(|| claim::missing(run)),
         contest => {
-            let refused = || allowed::refused(run).filter(|_| !stages::goes_down(run)).map(Move::from);
+            let refused = || allowed::refused(run).map(Move::from);
             let broken = || recheck::broken(run).map(Move::from);
             unhealthy(run).or_else(refused).or(contest).or_else(|| claim::missing(run)).or_else(broken)
         }
@@ -210,13 +213,25 @@ fn unhealthy(run: &Run<'_>) -> Option<Move> {
         return Some(wait.stalled().into());
     }
     let message = format!("The target is unhealthy. {found}");
-    Some(match run.order.on_failure {
-        OnFailure::Rollback => Move::RollBack { reason: Reason::TargetUnhealthy, message },
-        OnFailure::Hold => Wait::new(Reason::Held, message)
-            .unblocked_by("Mend the target, then it goes on by itself; or set spec.onFailure to Rollback to send everything back.")
-            .stalled()
-            .into(),
-    })
+    match run.order.on_failure {
+        OnFailure::Rollback => Some(Move::RollBack { reason: Reason::TargetUnhealthy, message }),
+        OnFailure::Hold if stages::goes_down(run) => None,
+        OnFailure::Hold => Some(Wait::new(Reason::Held, message).unblocked_by(ways_out(run)).stalled().into()),
+    }
+}
+
+/// What a person can do about a target that fails and is held.
+fn ways_out(run: &Run<'_>) -> String {
+    let mut ways =
+        "Mend the target, then it goes on by itself; or set spec.onFailure to Rollback to send everything back"
+            .to_owned();
+    if contest::is_in_a_step(run) {
+        let below = contest::weight_below(run);
+        let or_less = if below > Weight::ZERO { " or less" } else { "" };
+        ways.push_str(&format!("; or lower spec.traffic.upTo to {below}{or_less} to bring users back step by step"));
+    }
+    ways.push('.');
+    ways
 }
 
 fn remember(run: &mut Run<'_>, memo: Memo) {

@@ -6,6 +6,7 @@ use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use namespace_migration::api::status::{RequestKind, RequestOutcome};
 use namespace_migration::api::{ClusterPair, NamespaceMigration, ROLLBACK_ANNOTATION, STAMP_ANNOTATION, Stage};
+use rig::sample_app::Fault;
 use rig::sample_namespace::{Owner, SampleNamespace};
 use rig::setup::Setup;
 use serde_json::json;
@@ -13,7 +14,7 @@ use serde_json::json;
 use super::annotations::{is_paused, tries_again};
 use super::edits::{attempt_is_deferred, ceilings, edits, identity_stays};
 use super::{Row, row};
-use crate::scene::{Draft, Migration, PERSON, Scene, cause_of, reason_of, stage_of};
+use crate::scene::{Draft, Migration, PERSON, Scene, cause_of, holds_step, reason_of, stage_of};
 
 /// How a migration is held in a stage.
 pub struct Held {
@@ -129,6 +130,29 @@ fn history(found: &NamespaceMigration) -> Option<(i32, Stage, String)> {
     let entry = found.status.as_ref()?.history.first()?;
     Some((entry.attempt, entry.stage, entry.message.clone()))
 }
+/// A target that fails and is held: a lower ceiling brings its users back, though nobody mends it.
+pub(super) async fn comes_down_while_held(scene: &Scene) -> Result<Row> {
+    let shop = scene
+        .migration("controls-sick")
+        .steps(&[(10, "10m"), (100, "1s")])
+        .spec("/onFailure", json!("Hold"))
+        .begin()
+        .await?;
+    shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    scene.setup.application().set("target", shop.host(), Fault::Status(503));
+    let held = shop.waits("Held").await?.status.context("a status")?;
+    ensure!(held.unblock.contains("or lower spec.traffic.upTo to 0 "), "{}", held.unblock);
+    shop.change(json!({"traffic": {"upTo": 0}})).await?;
+    let is_down = |found: &NamespaceMigration| {
+        found.status.as_ref().is_some_and(|status| status.step_text.starts_with("0/") && status.reason == "Held")
+    };
+    let down = shop.until("0 percent, still held", is_down).await?;
+    ensure!(shop.weights().await? == [Some(100), Some(0)], "{:?}", shop.weights().await?);
+    shop.keeps_its_promises().await?;
+    let message = down.status.map(|status| status.message).unwrap_or_default();
+    Ok(row(Stage::ShiftTraffic, "traffic.upTo lowered", format!("while Held, back to 0 percent: {message}")))
+}
+
 
 /// From now on records live so long in the caches of a pair's users (a Go duration).
 pub async fn dns_takes(scene: &Scene, setup: &Setup, ttl: &str) -> Result<()> {
