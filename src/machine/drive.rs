@@ -318,7 +318,7 @@ fn enter(run: &mut Run<'_>, stage: Stage) {
         Stage::Completed => "The service has moved: the target serves everything.".to_owned(),
         Stage::RolledBack => format!("The source serves everything again. {cause}"),
         Stage::RollingBack => format!("RollingBack began. {cause}"),
-        Stage::Failed => format!("It ended without a move. {cause}"),
+        Stage::Failed => format!("{} {cause}", stages::failed(&run.status)),
         _ => format!("{stage} began."),
     };
     let reason = match stage {

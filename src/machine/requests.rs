@@ -14,7 +14,7 @@ use super::replace;
 use super::resume::newest_stamp;
 use super::run::{Event, Memo, Move, Run, seconds, words};
 use super::source_serves::{Missing, missing};
-use super::stages::{is_rollback, is_terminal};
+use super::stages::{is_not_all_back, is_rollback, is_terminal};
 use super::stamp::Direction;
 use super::{deadline, drive};
 use crate::api::status::{Cause, NamespaceMigrationStatus, RequestKind, RequestOutcome, RequestStatus};
@@ -143,7 +143,7 @@ fn try_again(run: &mut Run<'_>) {
 
 fn answer_rollback(run: &mut Run<'_>, request: &RequestStatus) {
     let (stage, kind) = (run.status.stage, RequestKind::Rollback);
-    if let Some(why) = rollback_is_senseless(stage, request).or_else(|| stays_with_its_deletion(run)) {
+    if let Some(why) = rollback_is_senseless(&run.status, request).or_else(|| stays_with_its_deletion(run)) {
         return refuse(run, kind, &why);
     }
     if is_rollback(stage) {
@@ -156,7 +156,8 @@ fn answer_rollback(run: &mut Run<'_>, request: &RequestStatus) {
 }
 
 /// Why a rollback makes no sense in a stage, when it does not.
-fn rollback_is_senseless(stage: Stage, request: &RequestStatus) -> Option<String> {
+fn rollback_is_senseless(status: &NamespaceMigrationStatus, request: &RequestStatus) -> Option<String> {
+    let stage = status.stage;
     let asked_in_time = !is_rollback(request.stage) && !is_terminal(request.stage);
     match stage {
         Stage::RollingBack | Stage::RollbackBlocked if asked_in_time || request.stage == Stage::Completed => None,
@@ -185,6 +186,10 @@ fn stays_with_its_deletion(run: &Run<'_>) -> Option<String> {
     })
 }
 
+        Stage::Failed if is_not_all_back(status) => {
+            let found = status.cause.as_ref().map(|cause| cause.message.trim_end_matches('.')).unwrap_or_default();
+            Some(format!("it has gone back already, as far as it can, and ended as {stage}. {found}"))
+        }
 /// What a rollback waits for that cannot be decided before a cluster has been listed.
 fn waits_for_lists(run: &Run<'_>) -> Option<String> {
     match run.status.stage {
@@ -222,7 +227,7 @@ fn answer_one_unread(
 ) -> Option<Event> {
     let (stage, request) = (status.stage, open(status, kind)?.clone());
     let senseless = match kind {
-        RequestKind::Rollback => rollback_is_senseless(stage, &request),
+        RequestKind::Rollback => rollback_is_senseless(status, &request),
         RequestKind::Retry if !is_terminal(stage) => {
             Some(format!("{trouble}. {fix} Then everything is looked at again by itself"))
         }

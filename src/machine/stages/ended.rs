@@ -4,7 +4,7 @@
 use super::super::reason::Reason;
 use super::super::run::{Move, Run, Wait};
 use super::super::traffic::Weight;
-use crate::api::status::Severity;
+use crate::api::status::{Cause, NamespaceMigrationStatus, Severity};
 use crate::api::{ROLLBACK_ANNOTATION, Stage};
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
@@ -25,7 +25,7 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
         }
         _ => {
             let paused = pause(run, "so that another attempt begins paused");
-            let message = format!("It ended without a move.{cause}{paused}");
+            let message = format!("{}{cause}{paused}", failed(&run.status));
             Wait::new(Reason::Failed, message).unblocked_by(again).stalled().into()
         }
     }
@@ -33,6 +33,21 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
 
 /// What another attempt would meet again.
 fn mend_first(run: &Run<'_>) -> String {
+/// How an attempt failed, in a sentence: before anything was written, or behind a rollback that met what is another migration's.
+pub(in super::super) fn failed(status: &NamespaceMigrationStatus) -> &'static str {
+    if is_not_all_back(status) {
+        "The rollback is over, but not everything was given back."
+    } else {
+        "It ended without a move."
+    }
+}
+
+/// Whether it ended as Failed behind a rollback, so that the source may not serve everything.
+pub(in super::super) fn is_not_all_back(status: &NamespaceMigrationStatus) -> bool {
+    let taken = |cause: &Cause| cause.reason == Reason::OwnedByAnother.as_str();
+    status.stage == Stage::Failed && status.cause.as_ref().is_some_and(taken)
+}
+
     let blocker = run.status.preflight.iter().find(|finding| finding.severity == Severity::Blocker);
     if let Some(blocker) = blocker.filter(|_| run.status.stage == Stage::Failed) {
         return format!("{} ", blocker.fix);
