@@ -97,7 +97,7 @@ pub(super) fn answer(run: &mut Run<'_>) {
 
 fn answer_retry(run: &mut Run<'_>, request: &RequestStatus) {
     let kind = RequestKind::Retry;
-    if let Some(why) = retry_is_senseless(run.status.stage, request) {
+    if let Some(why) = retry_is_senseless(run.status.stage, request).or_else(|| goes_with_its_end(run)) {
         return refuse(run, kind, &why);
     }
     match &run.order.not_allowed {
@@ -144,6 +144,12 @@ fn try_again(run: &mut Run<'_>) {
 fn answer_rollback(run: &mut Run<'_>, request: &RequestStatus) {
     let (stage, kind) = (run.status.stage, RequestKind::Rollback);
     if let Some(why) = rollback_is_senseless(&run.status, request).or_else(|| stays_with_its_deletion(run)) {
+/// An object that has ended and goes: no attempt follows.
+fn goes_with_its_end(run: &Run<'_>) -> Option<String> {
+    let goes = is_terminal(run.status.stage) && run.order.deletion.is_asked();
+    goes.then(|| "the object is being deleted, so that no other attempt can begin".to_owned())
+}
+
         return refuse(run, kind, &why);
     }
     if is_rollback(stage) {
