@@ -55,6 +55,24 @@ fn is_new(controls: &Controls, status: &NamespaceMigrationStatus, kind: RequestK
     controls.request(kind).is_some_and(|request| known.is_none_or(|known| known.token != request.token))
 }
 
+/// Refuses what a lost status makes look new: a request that is older than the last weight of the way forward was there when that was
+/// written, and has been answered. As far as is known: a field manager has one time for all that it wrote.
+pub(super) fn refuse_older(run: &mut Run<'_>, written: Timestamp) {
+    let written = seconds(written);
+    let is_older = |request: &&RequestStatus| {
+        request.outcome == RequestOutcome::Accepted && request.stage == Stage::Pending && request.at.0 < written.0
+    };
+    let older: Vec<_> = run.status.requests.iter().filter(is_older).map(|request| request.kind).collect();
+    for kind in older {
+        let why = format!(
+            "the status was lost, and it is older than the weight that was written at {}, so that it was answered before; ask again \
+             with another value",
+            written.0
+        );
+        refuse(run, kind, &why);
+    }
+}
+
 /// The request of a kind that has been taken up and is not answered yet.
 fn open(status: &NamespaceMigrationStatus, kind: RequestKind) -> Option<&RequestStatus> {
     status.requests.iter().find(|known| known.kind == kind && known.outcome == RequestOutcome::Accepted)

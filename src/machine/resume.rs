@@ -1,5 +1,7 @@
 //! What is on the Ingresses overrules what status remembers: status may be lost, old or forged; the stamps are the fence.
 
+use jiff::Timestamp;
+
 use super::deletion;
 use super::observed::{IngressFacts, Reach, Side};
 use super::reason::Reason;
@@ -100,7 +102,12 @@ fn adopt_lost_status(run: &mut Run<'_>, newest: &Stamp) {
         Direction::RolledBack if newest.attempt >= run.status.attempt => enter_adopted(run, Stage::RollingBack, newest),
         Direction::RolledBack => {}
         Direction::Completed => adopt_completed(run, newest),
-        Direction::Forward => adopt_shift(run, newest),
+        Direction::Forward => {
+            if let Some(written) = forward_written(run) {
+                requests::refuse_older(run, written);
+            }
+            adopt_shift(run, newest);
+        }
     }
 }
 
@@ -178,6 +185,16 @@ fn step_of(run: &mut Run<'_>, share: Weight) -> i32 {
     let Some(plan) = &mut run.status.plan else { return 0 };
     let index = plan.steps.iter().take_while(|step| step.weight < share.get()).count();
     if plan.steps.get(index).is_none_or(|step| step.weight != share.get()) {
+/// When the newest of our weights on the way forward was written, as far as the API servers tell.
+fn forward_written(run: &Run<'_>) -> Option<Timestamp> {
+    let all = [Side::Source, Side::Target].into_iter().flat_map(|side| run.view(side).ingresses.values());
+    let is_forward = |facts: &&IngressFacts| {
+        let stamp = facts.stamp_of(&run.order.owner);
+        stamp.is_some_and(|stamp| stamp.direction == Direction::Forward) && facts.weight_is_ours()
+    };
+    all.filter(is_forward).filter_map(|facts| facts.weight_written).max()
+}
+
         let hold =
             plan.steps.get(index).or(plan.steps.last()).map_or_else(|| "0s".to_owned(), |step| step.hold.clone());
         plan.steps.insert(index, PlannedStep { weight: share.get(), hold });
