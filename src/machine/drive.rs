@@ -59,7 +59,7 @@ pub struct Needs {
 /// What must be looked at before [`decide`], from the status alone. An ended migration needs nothing.
 pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
     let may_go_on = deletion::may_try_again(order);
-    let restarts = order.attempt > status.attempt && status.stage != Stage::Completed;
+    let restarts = resume::is_raised(order.attempt, status);
     let wakes =
         (may_go_on && (restarts || requests::wakes(order, status))) || deletion::waits_for_request(order, status);
     if order.deletion.is_orphaned() || (is_terminal(status.stage) && !wakes) {
@@ -80,7 +80,7 @@ pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
         _ => vec![],
     };
     // A pass that begins in Pending, or after an end, may walk on. Under way nobody asks: a rollback waits for no answer.
-    let begins = status.stage <= Stage::Preflight || (restarts && is_terminal(status.stage));
+    let begins = status.stage <= Stage::Preflight || restarts;
     let rights = begins && !is_hurried(order, status);
     Needs { clusters: true, probes: is_watched(status.stage), secrets, rights, dns: urgency(order, status) }
 }
@@ -299,6 +299,9 @@ fn advance(run: &mut Run<'_>, message: &str) {
 
 /// Enters a stage. The epoch of an attempt is fixed when its first write comes near.
 fn enter(run: &mut Run<'_>, stage: Stage) {
+    if (is_terminal(stage) || is_rollback(stage)) && !is_rollback(run.status.stage) {
+        run.status.attempt_seen = Some(run.order.attempt);
+    }
     run.status.stage = stage;
     run.status.stage_started_at = Some(seconds(run.now));
     run.status.written_since = None;

@@ -144,6 +144,12 @@ fn retry_is_senseless(stage: Stage, request: &RequestStatus) -> Option<String> {
     Some(why.to_owned())
 }
 
+/// An object that has ended and goes: no attempt follows.
+fn goes_with_its_end(run: &Run<'_>) -> Option<String> {
+    let goes = is_terminal(run.status.stage) && run.order.deletion.is_asked();
+    goes.then(|| "the object is being deleted, so that no other attempt can begin".to_owned())
+}
+
 fn try_again(run: &mut Run<'_>) {
     if run.status.stage == Stage::RollbackBlocked {
         run.status.stage = Stage::RollingBack;
@@ -162,12 +168,6 @@ fn try_again(run: &mut Run<'_>) {
 fn answer_rollback(run: &mut Run<'_>, request: &RequestStatus) {
     let (stage, kind) = (run.status.stage, RequestKind::Rollback);
     if let Some(why) = rollback_is_senseless(&run.status, request).or_else(|| stays_with_its_deletion(run)) {
-/// An object that has ended and goes: no attempt follows.
-fn goes_with_its_end(run: &Run<'_>) -> Option<String> {
-    let goes = is_terminal(run.status.stage) && run.order.deletion.is_asked();
-    goes.then(|| "the object is being deleted, so that no other attempt can begin".to_owned())
-}
-
         return refuse(run, kind, &why);
     }
     if is_rollback(stage) {
@@ -186,6 +186,10 @@ fn rollback_is_senseless(status: &NamespaceMigrationStatus, request: &RequestSta
     match stage {
         Stage::RollingBack | Stage::RollbackBlocked if asked_in_time || request.stage == Stage::Completed => None,
         Stage::RollingBack | Stage::RollbackBlocked => Some("it is rolling back already".to_owned()),
+        Stage::Failed if is_not_all_back(status) => {
+            let found = status.cause.as_ref().map(|cause| cause.message.trim_end_matches('.')).unwrap_or_default();
+            Some(format!("it has gone back already, as far as it can, and ended as {stage}. {found}"))
+        }
         Stage::RolledBack | Stage::Failed => {
             Some(format!("it has ended as {stage} already: the source serves everything"))
         }
@@ -210,10 +214,6 @@ fn stays_with_its_deletion(run: &Run<'_>) -> Option<String> {
     })
 }
 
-        Stage::Failed if is_not_all_back(status) => {
-            let found = status.cause.as_ref().map(|cause| cause.message.trim_end_matches('.')).unwrap_or_default();
-            Some(format!("it has gone back already, as far as it can, and ended as {stage}. {found}"))
-        }
 /// What a rollback waits for that cannot be decided before a cluster has been listed.
 fn waits_for_lists(run: &Run<'_>) -> Option<String> {
     match run.status.stage {

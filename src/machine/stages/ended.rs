@@ -1,7 +1,8 @@
-//! Completed, RolledBack and Failed: nothing is written from here on. A higher attempt starts again after the last two,
-//! and after all of them a request that makes sense; see `requests`.
+//! Completed, RolledBack and Failed: nothing is written from here on. A higher attempt that is asked for after the last two, or
+//! while it goes back, starts again, and after all of them a request that makes sense; see `requests`.
 
 use super::super::reason::Reason;
+use super::super::resume;
 use super::super::run::{Move, Run, Wait};
 use super::super::traffic::Weight;
 use crate::api::status::{Cause, NamespaceMigrationStatus, Severity};
@@ -9,7 +10,8 @@ use crate::api::{ROLLBACK_ANNOTATION, Stage};
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
     let cause = run.status.cause.as_ref().map(|cause| format!(" {}", cause.message)).unwrap_or_default();
-    let again = format!("{}To try again: set spec.attempt to {}.", mend_first(run), run.status.attempt + 1);
+    let next = resume::last_seen(&run.status).saturating_add(1);
+    let again = format!("{}To try again: set spec.attempt to {next}.", mend_first(run));
     match run.status.stage {
         Stage::Completed => {
             let paused = pause(run, "which changes nothing any more");
@@ -31,8 +33,6 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
     }
 }
 
-/// What another attempt would meet again.
-fn mend_first(run: &Run<'_>) -> String {
 /// How an attempt failed, in a sentence: before anything was written, or behind a rollback that met what is another migration's.
 pub(in super::super) fn failed(status: &NamespaceMigrationStatus) -> &'static str {
     if is_not_all_back(status) {
@@ -48,6 +48,8 @@ pub(in super::super) fn is_not_all_back(status: &NamespaceMigrationStatus) -> bo
     status.stage == Stage::Failed && status.cause.as_ref().is_some_and(taken)
 }
 
+/// What another attempt would meet again.
+fn mend_first(run: &Run<'_>) -> String {
     let blocker = run.status.preflight.iter().find(|finding| finding.severity == Severity::Blocker);
     if let Some(blocker) = blocker.filter(|_| run.status.stage == Stage::Failed) {
         return format!("{} ", blocker.fix);

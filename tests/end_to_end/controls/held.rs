@@ -1,6 +1,6 @@
 //! Migrations that are held in a stage on the way forward, and go through all controls there.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Service;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -103,7 +103,7 @@ pub(super) async fn through_all_controls(scene: &Scene, slow: &Setup, held: &Hel
     Ok(rows)
 }
 
-/// Back to the source. The next attempt, which was asked for before, follows by itself; it is paused.
+/// Back to the source. The next attempt, which was asked for before, does not follow by itself, and begins when a person asks for it: paused.
 async fn goes_back(shop: &Migration<'_>, slow: &Setup, held: &Held) -> Result<Row> {
     shop.change(json!({"suspend": true})).await?;
     shop.waits("Paused").await?;
@@ -114,6 +114,11 @@ async fn goes_back(shop: &Migration<'_>, slow: &Setup, held: &Held) -> Result<Ro
     }
     let done = shop.answer(RequestKind::Rollback, "incident").await?;
     ensure!((done.outcome, done.stage) == (RequestOutcome::Done, held.stage), "{done:?}");
+    let ended = shop.ends(Stage::RolledBack).await?.status.context("a status")?;
+    let higher = shop.now().await?.spec.attempt + 1;
+    let said = format!("To try again: set spec.attempt to {higher}.");
+    ensure!(ended.attempt == 1 && ended.unblock.ends_with(&said), "attempt {}: {}", ended.attempt, ended.unblock);
+    shop.change(json!({"attempt": higher})).await?;
     let next = shop.until("the next attempt", |found| history(found).is_some()).await?;
     let (attempt, stage, message) = history(&next).unwrap_or_default();
     let said = format!("A rollback was requested by {PERSON} at ");
@@ -125,11 +130,6 @@ async fn goes_back(shop: &Migration<'_>, slow: &Setup, held: &Held) -> Result<Ro
     Ok(row(held.stage, "rollback-requested", format!("{stage}: {message}")))
 }
 
-/// How the last attempt ended.
-fn history(found: &NamespaceMigration) -> Option<(i32, Stage, String)> {
-    let entry = found.status.as_ref()?.history.first()?;
-    Some((entry.attempt, entry.stage, entry.message.clone()))
-}
 /// A target that fails and is held: a lower ceiling brings its users back, though nobody mends it.
 pub(super) async fn comes_down_while_held(scene: &Scene) -> Result<Row> {
     let shop = scene
@@ -153,6 +153,11 @@ pub(super) async fn comes_down_while_held(scene: &Scene) -> Result<Row> {
     Ok(row(Stage::ShiftTraffic, "traffic.upTo lowered", format!("while Held, back to 0 percent: {message}")))
 }
 
+/// How the last attempt ended.
+fn history(found: &NamespaceMigration) -> Option<(i32, Stage, String)> {
+    let entry = found.status.as_ref()?.history.first()?;
+    Some((entry.attempt, entry.stage, entry.message.clone()))
+}
 
 /// From now on records live so long in the caches of a pair's users (a Go duration).
 pub async fn dns_takes(scene: &Scene, setup: &Setup, ttl: &str) -> Result<()> {
