@@ -18,6 +18,7 @@ use super::run::{Move, Run};
 use crate::api::Stage;
 
 pub(super) use copy_secrets::{statuses as secret_statuses, still_wanted};
+pub(super) use ended::{failed, is_not_all_back};
 pub(super) use preflight::{blocked, findings, plan, trouble_before_checks};
 pub(super) use rolling_back::{
     exposed_percent, gone_from_source, is_written as rollback_is_written, leftovers as rollback_removals,
