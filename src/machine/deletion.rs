@@ -130,9 +130,12 @@ fn unlisted(run: &Run<'_>) -> Move {
                        what this migration had written stays as it is.";
         return let_go(run, Reason::LeftOver, message, vec![]);
     }
-    let unlisted =
-        Wait::new(Reason::ConnectingToClusters, "The clusters are listed first: something may have been written.");
-    run.cluster_trouble().unwrap_or(unlisted).into()
+    let message = "The clusters are listed first: something may have been written.";
+    let wait = match run.cluster_trouble() {
+        Some(trouble) => Wait { message: format!("{message} {}", trouble.message), ..trouble },
+        None => Wait::new(Reason::ConnectingToClusters, message),
+    };
+    wait.into()
 }
 
 /// A rollback that health or a person began is ended whatever the policy: to freeze it would leave users on a sick side.

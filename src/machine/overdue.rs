@@ -52,15 +52,15 @@ pub(super) fn left_over(run: &Run<'_>) -> (String, Debts) {
     (format!("{weights_told}{}", objects_owed(run, &removals)), Debts { weights, objects })
 }
 
-/// What DNS makes of the written weights, and what a person can do about it. Empty when it has followed.
+/// What DNS makes of the written weights, and that nobody will look at it any more. Empty when it has followed.
 fn dns_as_last_seen(run: &Run<'_>) -> String {
     let Some(wait) = stages::rollback_waits_for_dns(run) else { return String::new() };
     let sent = match gate::served_shares(run).max() {
         Some(percent) => format!("DNS was last seen to send {percent} percent to the target"),
         None => "It is not known what DNS sends to the target".to_owned(),
     };
-    let fix = if wait.unblock.is_empty() { String::new() } else { format!(" {}", wait.unblock) };
-    format!(" {sent}: {}{fix}", wait.message)
+    let waited = wait.message.trim_end_matches('.');
+    format!(" {sent}: {waited}. Look at external-dns on both clusters: once this object is gone, nobody watches DNS.")
 }
 
 /// Beside weights that are written, a stamp changes nothing for users.
