@@ -501,7 +501,7 @@ fn order(spec: &Value, annotations: &BTreeMap<String, String>, annotated: Timest
     Order::parse(&migration, &pair, &home).unwrap()
 }
 
-fn pair() -> Value {
+pub fn pair() -> Value {
     let side = |identity: &str, colour: &str, prefix: &str| {
         json!({
             "connection": {"kubeconfig": {"secretName": colour}}, "identity": identity, "colour": colour,
