@@ -229,16 +229,14 @@ fn unhealthy(run: &Run<'_>) -> Option<Move> {
 
 /// What a person can do about a target that fails and is held.
 fn ways_out(run: &Run<'_>) -> String {
-    let mut ways =
-        "Mend the target, then it goes on by itself; or set spec.onFailure to Rollback to send everything back"
-            .to_owned();
-    if contest::is_in_a_step(run) {
-        let below = contest::weight_below(run);
+    let below = Some(contest::weight_below(run)).filter(|_| contest::is_in_a_step(run));
+    let down = below.map_or_else(String::new, |below| {
         let or_less = if below > Weight::ZERO { " or less" } else { "" };
-        ways.push_str(&format!("; or lower spec.traffic.upTo to {below}{or_less} to bring users back step by step"));
-    }
-    ways.push('.');
-    ways
+        format!("; or lower spec.traffic.upTo to {below}{or_less} to bring users back step by step")
+    });
+    format!(
+        "Mend the target, then it goes on by itself; or set spec.onFailure to Rollback to send everything back{down}."
+    )
 }
 
 fn remember(run: &mut Run<'_>, memo: Memo) {
