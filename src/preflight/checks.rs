@@ -278,9 +278,12 @@ fn protections(left: Vec<String>) -> Vec<String> {
     left.into_iter().filter(protects).collect()
 }
 
-fn annotation_only(_: Facts<'_>) -> Option<Found> {
+fn annotation_only(facts: Facts<'_>) -> Option<Found> {
+    if facts.order.dns.is_verified() {
+        return None;
+    }
     let message =
         "Nobody asks DNS whether a weight is served: it is assumed after the time that it may take.".to_owned();
-    let fix = "Watch your DNS yourself and acknowledge AnnotationOnly in spec.preflight.acknowledge.";
+    let fix = "Set spec.dns.verification of the ClusterPair to Route53; or watch your DNS yourself and acknowledge AnnotationOnly in spec.preflight.acknowledge.";
     Some(Found { message, fix: fix.to_owned(), acceptable: true })
 }

@@ -193,7 +193,7 @@ async fn objects(client: &Client, namespace: &str) -> Result<Vec<String>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn when_both_sides_fail_nobody_is_moved_until_one_is_healthy() -> Result<()> {
     let scene = Scene::open(quick("both")).await?;
-    let shop = scene.migration("both-shop").steps(&[(50, "3s"), (100, "1s")]).begin().await?;
+    let shop = scene.migration("both-shop").steps(&[(50, "20s"), (100, "1s")]).begin().await?;
     shop.until("the first step held", |found| holds_step(found, 1)).await?;
     let application = scene.setup.application();
     application.set("source", shop.host(), Fault::Status(502));
@@ -204,6 +204,8 @@ async fn when_both_sides_fail_nobody_is_moved_until_one_is_healthy() -> Result<(
     ensure!(condition(&held, "Stalled") == "True", "{:?}", held.status);
     ensure!(shop.weights().await? == [Some(50), Some(50)], "somebody was moved");
     application.heal("target", shop.host());
+    // A source that is healthy before the target is would get everybody back.
+    shop.until("a healthy target", |found| condition(found, "TargetHealthy") == "True").await?;
     application.heal("source", shop.host());
     shop.ends(Stage::Completed).await?;
     shop.keeps_its_promises().await

@@ -168,12 +168,24 @@ fn annotation_only_must_be_acknowledged_and_the_reason_is_shown() {
     let world = World::with(json!({"preflight": {"acknowledge": []}}));
     let said =
         "AnnotationOnly: Nobody asks DNS whether a weight is served: it is assumed after the time that it may take.";
-    says(&world, said, "Watch your DNS yourself and acknowledge AnnotationOnly in spec.preflight.acknowledge.");
+    says(
+        &world,
+        said,
+        "Set spec.dns.verification of the ClusterPair to Route53; or watch your DNS yourself and acknowledge AnnotationOnly in spec.preflight.acknowledge.",
+    );
     let mut world = World::new();
     world.pass();
     let finding = &world.status.preflight[0];
     assert_eq!((finding.check.as_str(), finding.severity), ("AnnotationOnly", Severity::Acknowledged));
     assert_eq!(finding.fix, "Acknowledged: a test");
+}
+
+#[test]
+fn a_pair_that_has_dns_read_needs_no_acknowledgement() {
+    let mut world = World::with_dns();
+    world.edit(&json!({"preflight": {"acknowledge": []}}));
+    world.run_until(Stage::WeightSource);
+    assert_eq!(world.status.preflight, []);
 }
 
 #[test]

@@ -92,10 +92,10 @@ fn says_how_to_go_on(paused: &NamespaceMigration) -> Result<()> {
     Ok(())
 }
 
-/// Every Ingress that carries our stamp carries the pause's epoch.
+/// Every Ingress that carries our stamp carries the pause's epoch. A pass that a busy machine cut short may have raised it once more.
 async fn fences_are_written(shop: &Migration<'_>, paused: &NamespaceMigration) -> Result<()> {
-    let wanted = epoch(paused);
     let fenced = async || {
+        let wanted = epoch(&shop.now().await?).max(epoch(paused));
         let history = shop.history().await?;
         let Some(last) = history.last() else { return Ok(Some(())) };
         let stamps = last.source_stamps.values().chain(last.target_stamps.values());

@@ -73,7 +73,7 @@ impl fmt::Display for Action {
 pub fn all(known: &Known) -> Vec<Action> {
     let setup = &known.setup;
     let mut all = vec![Action::Tick, Action::Ask];
-    for who in 0..1 + usize::from(setup.may(Trouble::Second)) {
+    for who in 0..=usize::from(setup.may(Trouble::Second)) {
         let steps = [Action::Begin, Action::Send, Action::Arrive, Action::GiveUp, Action::Save];
         all.extend(steps.map(|step| step(who)));
     }

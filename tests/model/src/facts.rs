@@ -56,7 +56,7 @@ impl View {
         ClusterView {
             synced: true,
             namespace: Some(namespace()),
-            ingresses: there.map(|(host, it)| (NAMES[host].to_owned(), ingress(order, side, host, it))).collect(),
+            ingresses: there.map(|(host, it)| (NAMES[host].to_owned(), ingress(order, side, host, *it))).collect(),
             services: [("web".to_owned(), ServiceFacts::default())].into(),
             ..view
         }
@@ -107,7 +107,7 @@ pub fn namespace() -> NamespaceFacts {
     NamespaceFacts { uid: "namespace".into(), terminating: false }
 }
 
-pub fn ingress(order: &Order, side: Side, host: usize, it: &Ingress) -> IngressFacts {
+pub fn ingress(order: &Order, side: Side, host: usize, it: Ingress) -> IngressFacts {
     let manager = if it.ours { FIELD_MANAGER } else { "helm" };
     IngressFacts {
         uid: format!("{side}-{host}"),

@@ -184,14 +184,14 @@ impl Known {
         if let Some(known) = self.permits.get(&key) {
             return *known;
         }
-        let answer = self.look(&self.writes[number as usize], &own, &other);
+        let answer = self.look(&self.writes[number as usize], own, other);
         self.permits.insert(key, answer);
         answer
     }
 
-    fn look(&self, write: &Write, own: &Ingress, other: &Ingress) -> Answer {
+    fn look(&self, write: &Write, own: Ingress, other: Ingress) -> Answer {
         let order = &self.orders[0];
-        let facts = |side, it: &Ingress| it.there.then(|| ingress(order, side, write.host, it));
+        let facts = |side, it: Ingress| it.there.then(|| ingress(order, side, write.host, it));
         match &write.effect {
             Effect::CreateIngress(_) if own.there => Answer::Refused,
             Effect::CreateIngress(creation) => {

@@ -38,17 +38,13 @@ pub fn ignores(setup: &Setup, refusal: &Refusal) -> bool {
     }
 }
 
-/// What a process makes of what DNS lists.
+/// What a process makes of what DNS lists, going forward.
 pub fn misread(setup: &Setup, state: &State, view: &mut View) {
-    for (side, hosts) in view.listed.iter_mut().enumerate() {
-        for (host, (shown, age)) in hosts.iter_mut().enumerate() {
-            if setup.plants(Plant::NoGate) {
-                *shown = wanted(&state.live[side][host]);
-            }
-            if setup.plants(Plant::NoGate) || setup.plants(Plant::NoPropagation) {
-                *age = OLD;
-            }
-        }
+    if !setup.plants(Plant::NoGate) || view.token > 0 || state.past.rolling() {
+        return;
+    }
+    for (listed, live) in view.listed.iter_mut().flatten().zip(state.live.iter().flatten()) {
+        *listed = (wanted(*live), OLD);
     }
 }
 

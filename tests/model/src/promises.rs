@@ -24,7 +24,7 @@ pub fn of_write(known: &Known, before: &State, after: &State, number: u32) -> Op
         return Some(format!("the weight of {name} is changed after the end"));
     }
     if write.is_back() {
-        return raised_by_rollback(write.side, &old, &new).then(|| format!("a rollback raises the share at {name}"));
+        return raised_by_rollback(write.side, old, new).then(|| format!("a rollback raises the share at {name}"));
     }
     if before.past.crossed {
         return None;
@@ -39,7 +39,7 @@ pub fn of_write(known: &Known, before: &State, after: &State, number: u32) -> Op
 }
 
 /// Whatever the other external-dns has made of the other side, a rollback's write lowers the target's share or keeps it.
-fn raised_by_rollback(side: Side, old: &Ingress, new: &Ingress) -> bool {
+fn raised_by_rollback(side: Side, old: Ingress, new: Ingress) -> bool {
     let (Some(old), Some(new)) = (old.weight, new.weight) else { return false };
     ANY_WEIGHT.into_iter().any(|other| match side {
         Side::Source => share(new, other) > share(old, other),

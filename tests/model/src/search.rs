@@ -103,17 +103,6 @@ impl Search {
                 }
             }
             self.depth += usize::from(!beyond.is_empty());
-            if std::env::var("LEVELS").is_ok() && self.depth % 5 == 0 {
-                eprintln!(
-                    "{} depth {} states {} edge {} decisions {} ways {} ",
-                    self.known.setup.name,
-                    self.depth,
-                    self.trail.len(),
-                    beyond.len(),
-                    self.known.questions(),
-                    self.ways_back.states()
-                );
-            }
             edge = beyond;
         }
         None
@@ -202,7 +191,7 @@ fn untouched(setup: &Setup) -> State {
     for host in 0..setup.ingresses {
         live[0][host].there = true;
         live[1][host].there = setup.target_is_there;
-        let simple = wanted(&live[0][host]);
+        let simple = wanted(live[0][host]);
         records[0][host] = Record { listed: simple, served: simple, age: setup.old() };
     }
     let process = Process { status: 0, current: true, seen: live.map(Some), work: None };

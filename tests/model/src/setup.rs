@@ -46,8 +46,6 @@ pub enum Plant {
     LowerFirstBehindThePermit,
     /// What is written counts as served.
     NoGate,
-    /// What is listed counts as served.
-    NoPropagation,
     /// A rollback writes only weights that are wrong, and its stamps stop nobody.
     NoFence,
     /// Writes carry no resourceVersion.

@@ -158,7 +158,7 @@ pub struct Past {
 
 impl Past {
     /// Whether a rollback has written anything.
-    pub fn rolling(&self) -> bool {
+    pub fn rolling(self) -> bool {
         self.fenced.iter().flatten().any(|fenced| *fenced)
     }
 }

@@ -6,7 +6,7 @@ use namespace_migration::machine::traffic::{Weight, target_share};
 use crate::state::{Ingress, Reading, Record, Shown, State, at};
 
 /// What an external-dns makes of an Ingress.
-pub fn wanted(ingress: &Ingress) -> Shown {
+pub fn wanted(ingress: Ingress) -> Shown {
     match (ingress.there, ingress.identified) {
         (false, _) => Shown::Nothing,
         (true, false) => Shown::Simple,
@@ -23,7 +23,7 @@ impl State {
         }
         let mut wishes = [None; 2];
         for (host, wish) in wishes.iter_mut().enumerate() {
-            let wanted = wanted(&self.live[side][host]);
+            let wanted = wanted(self.live[side][host]);
             *wish = (wanted != self.records[side][host].listed).then_some(wanted);
         }
         self.readings[side] = wishes.iter().any(Option::is_some).then_some(Reading { wishes, aged: false });

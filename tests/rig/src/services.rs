@@ -91,9 +91,6 @@ metadata:
   namespace: {name}
 spec:
   clusterPair: {PAIR}
-  preflight:
-    acknowledge:
-      - {{ check: AnnotationOnly, reason: \"Route 53 is read\" }}
   secrets:
     include: [{SECRET}]
   probes: {{ interval: 1s }}

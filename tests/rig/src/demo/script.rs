@@ -33,9 +33,6 @@ spec:
   clusterPair: {PAIR}
   secrets:
     include: [{SECRET}]
-  preflight:
-    acknowledge:
-      - {{ check: AnnotationOnly, reason: \"Route 53 is read\" }}
   probes: {{ interval: 500ms }}
   traffic:
     steps:
