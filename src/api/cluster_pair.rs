@@ -41,7 +41,7 @@ use super::pair_status::ClusterPairStatus;
         name = "Leftovers",
         type_ = "integer",
         json_path = ".status.leftoverCount",
-        description = "Weights that deleted migrations could not write yet"
+        description = "Weights that deleted migrations could not write yet, and objects that they could not remove yet"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]

@@ -112,7 +112,8 @@ pub struct NamespaceMigrationSpec {
     #[schemars(with = "String", length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub namespace: Option<String>,
 
-    /// The run of this migration. A higher number starts again after RolledBack or Failed.
+    /// The run of this migration. A number that is raised after RolledBack or Failed, or while everything goes back, starts again; one
+    /// that was raised before starts nothing.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1_000_000))]
     #[x_kube(validation = Rule::new("self >= oldSelf").message("attempt can only be raised"))]

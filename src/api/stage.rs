@@ -33,7 +33,7 @@ pub enum Stage {
     RollingBack,
     /// Everything is back on the source. A higher attempt starts again.
     RolledBack,
-    /// Ended before anything was changed. A higher attempt starts again.
+    /// Ended before anything was changed, or behind a rollback that left alone what another migration moves. A higher attempt starts again.
     Failed,
     /// The rollback could not finish in time. It is still being tried; a person must look.
     RollbackBlocked,
@@ -83,7 +83,9 @@ impl Stage {
             Self::Completed => "The service has moved. Nothing is written from here on.",
             Self::RollingBack => "Source 100, target 0, and nothing else matters.",
             Self::RolledBack => "Everything is back on the source. A higher attempt starts again.",
-            Self::Failed => "It ended without a move. A higher attempt starts again.",
+            Self::Failed => {
+                "It ended without a move, or a rollback left alone what another migration moves. A higher attempt starts again."
+            }
             Self::RollbackBlocked => {
                 "The rollback could not finish in time. It is still being tried; a person must look."
             }

@@ -22,6 +22,9 @@ pub struct NamespaceMigrationStatus {
     /// The attempt that this status speaks of.
     #[serde(default)]
     pub attempt: i32,
+    /// The spec.attempt that was asked for when this attempt ended, or when its way back began: only a higher one begins the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt_seen: Option<i32>,
     /// Where the migration is.
     #[serde(default)]
     pub stage: Stage,

@@ -13,7 +13,7 @@ use super::{Operator, uid};
 use crate::api::{NamespaceMigration, Stage};
 use crate::execute;
 use crate::machine::controls::Controls;
-use crate::machine::deletion::{self, Deletion};
+use crate::machine::deletion::{self, Unread};
 use crate::machine::drive::Decision;
 use crate::machine::order::{Order, OrderError};
 use crate::machine::{self, Asked, Effect, stages};
@@ -39,8 +39,8 @@ impl Operator {
         let decision = machine::reject(&known.status, &asked, error, now);
         let owner = Order::owner_of(migration, &self.identity);
         let pair = self.pairs.get(&migration.spec.cluster_pair);
-        let allowance = deletion::allowance(pair.as_deref());
-        let decision = deletion::without_order(&Deletion::of(migration, allowance), &owner, decision, now);
+        let unread = Unread { migration: migration.as_ref(), pair: pair.as_deref(), owner: &owner };
+        let decision = deletion::without_order(&unread, decision, now);
         self.finish(migration, known, decision).await
     }
 

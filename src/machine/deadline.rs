@@ -7,8 +7,9 @@ use super::observed::Side;
 use super::reason::Reason;
 use super::run::{Memo, Move, Run, Wait, words};
 use super::stages::is_rollback;
+use crate::api::Stage;
 use crate::api::namespace_migration::OnFailure;
-use crate::api::{Stage, status::StepPhase};
+use crate::api::status::{NamespaceMigrationStatus, StepPhase};
 
 /// Time without any verdict, in a hold, after which a person is told: what measures has failed, not what is measured.
 const LONGEST_SILENCE: SignedDuration = SignedDuration::from_mins(15);
@@ -54,9 +55,16 @@ pub fn deadline(run: &Run<'_>) -> Option<Timestamp> {
     }
     let since = match &run.status.step {
         Some(step) if run.status.stage == Stage::ShiftTraffic => step.since.0,
-        _ => run.stage_since(),
+        _ => counted_since(&run.status).unwrap_or(run.now),
     };
     since.saturating_add(allowed(run)?).ok()
+}
+
+/// Since when a stage's time is counted. A rehearsal writes twice more and waits for DNS each time: each of its parts has the time anew.
+pub(super) fn counted_since(status: &NamespaceMigrationStatus) -> Option<Timestamp> {
+    let began = status.stage_started_at.as_ref().map(|time| time.0);
+    let rehearsal = status.rehearsal.as_ref().filter(|_| status.stage == Stage::WeightSource);
+    began.max(rehearsal.map(|rehearsal| rehearsal.since.0))
 }
 
 /// Whether healthy time is waited for, which takes as long as was asked.

@@ -6,6 +6,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::by_hand;
 use super::drive::Decision;
 use super::effect::Effect;
 use super::observed::{Reach, Side};
@@ -24,7 +25,7 @@ use crate::api::{ClusterPair, DeletionPolicy, FINALIZER, NamespaceMigration, Nam
 const ALLOWANCE: SignedDuration = SignedDuration::from_mins(15);
 
 /// How long a deletion may wait for a cluster, as far as is known where the order cannot be used.
-pub fn allowance(pair: Option<&ClusterPair>) -> SignedDuration {
+fn allowance(pair: Option<&ClusterPair>) -> SignedDuration {
     pair.and_then(|pair| pair.spec.deletion_deadline.span().ok()).unwrap_or(ALLOWANCE)
 }
 
@@ -129,9 +130,12 @@ fn unlisted(run: &Run<'_>) -> Move {
                        what this migration had written stays as it is.";
         return let_go(run, Reason::LeftOver, message, vec![]);
     }
-    let unlisted =
-        Wait::new(Reason::ConnectingToClusters, "The clusters are listed first: something may have been written.");
-    run.cluster_trouble().unwrap_or(unlisted).into()
+    let message = "The clusters are listed first: something may have been written.";
+    let wait = match run.cluster_trouble() {
+        Some(trouble) => Wait { message: format!("{message} {}", trouble.message), ..trouble },
+        None => Wait::new(Reason::ConnectingToClusters, message),
+    };
+    wait.into()
 }
 
 /// A rollback that health or a person began is ended whatever the policy: to freeze it would leave users on a sick side.
@@ -239,9 +243,28 @@ pub(super) fn announce(run: &mut Run<'_>, reason_before: &str, effects: &[Effect
     }
 }
 
-/// The deletion of an object whose order cannot be read, added to the decision that says so: it ends, too. `owner` is the
-/// migration's, as [`Order::owner`] has it.
-pub fn without_order(deletion: &Deletion, owner: &str, mut decision: Decision, now: Timestamp) -> Decision {
+/// A migration whose order cannot be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Unread<'a> {
+    /// The object.
+    pub migration: &'a NamespaceMigration,
+    /// Its pair, if there is one.
+    pub pair: Option<&'a ClusterPair>,
+    /// Its name in stamps, as [`Order::owner`] has it.
+    pub owner: &'a str,
+}
+
+impl Unread<'_> {
+    /// What the weights were when they were last seen, and what a person can do about them: nobody else will.
+    fn weights(&self, status: &NamespaceMigrationStatus) -> String {
+        let own = self.migration.metadata.namespace.as_deref().unwrap_or_default();
+        by_hand::weights(status, self.migration.spec.namespace.as_deref().unwrap_or(own), self.pair)
+    }
+}
+
+/// The deletion of an object whose order cannot be read, added to the decision that says so: it ends, too.
+pub fn without_order(unread: &Unread<'_>, mut decision: Decision, now: Timestamp) -> Decision {
+    let deletion = Deletion::of(unread.migration, allowance(unread.pair));
     let ended = is_terminal(decision.status.stage);
     if !deletion.held || !(ended || deletion.is_asked()) {
         return decision;
@@ -253,7 +276,11 @@ pub fn without_order(deletion: &Deletion, owner: &str, mut decision: Decision, n
     let deadline = deletion.deadline().unwrap_or(now);
     let said = decision.status.message.clone();
     let wait = if now >= deadline {
-        let message = format!("{said} The object is let go after {}; all weights stay.", words(deletion.allowance));
+        let message = format!(
+            "The object is let go after {}; all weights stay. {} Why: {said}",
+            words(deletion.allowance),
+            unread.weights(&decision.status)
+        );
         decision.effects.push(Effect::Release);
         decision.events.push(Event { reason: Reason::LeftOver, note: message.clone(), warning: true });
         Wait::new(Reason::LeftOver, message)
@@ -262,7 +289,7 @@ pub fn without_order(deletion: &Deletion, owner: &str, mut decision: Decision, n
             "{said} The object is being deleted; it goes at the latest at {}, and all weights stay.",
             seconds(deadline).0
         );
-        let unblock = format!("{} {}", decision.status.unblock, override_by(owner));
+        let unblock = format!("{} {}", decision.status.unblock, override_by(unread.owner));
         decision.wake_at = Some(deadline);
         let reason = Reason::parse(&decision.status.reason).unwrap_or(Reason::InvalidSpec);
         Wait::new(reason, message).unblocked_by(unblock).stalled()

@@ -19,6 +19,7 @@ use super::resume::{self, highest_epoch};
 use super::run::{Event, Memo, Move, Run, Wait, micro, seconds};
 use super::stages::{self, is_rollback, is_terminal, is_watched};
 use super::summary;
+use super::traffic::Weight;
 use super::urgency::{Urgency, urgency};
 use super::{edits, pause, pins, requests};
 use crate::api::namespace_migration::{OnFailure, RemovalPolicy};
@@ -58,7 +59,7 @@ pub struct Needs {
 /// What must be looked at before [`decide`], from the status alone. An ended migration needs nothing.
 pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
     let may_go_on = deletion::may_try_again(order);
-    let restarts = order.attempt > status.attempt && status.stage != Stage::Completed;
+    let restarts = resume::is_raised(order.attempt, status);
     let wakes =
         (may_go_on && (restarts || requests::wakes(order, status))) || deletion::waits_for_request(order, status);
     if order.deletion.is_orphaned() || (is_terminal(status.stage) && !wakes) {
@@ -79,7 +80,7 @@ pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
         _ => vec![],
     };
     // A pass that begins in Pending, or after an end, may walk on. Under way nobody asks: a rollback waits for no answer.
-    let begins = status.stage <= Stage::Preflight || (restarts && is_terminal(status.stage));
+    let begins = status.stage <= Stage::Preflight || restarts;
     let rights = begins && !is_hurried(order, status);
     Needs { clusters: true, probes: is_watched(status.stage), secrets, rights, dns: urgency(order, status) }
 }
@@ -184,13 +185,17 @@ fn next_move(run: &Run<'_>) -> Move {
     }
 }
 
-/// Neither a contest nor a revoked permission nor an edited pair blocks a rollback for health, and no revoked permission the way
-/// down.
+/// Neither a contest nor a revoked permission nor an edited pair blocks a rollback for health. Nothing but a contest or an edited pair
+/// blocks the way down: it takes users back to where they were before, and the stage itself moves nobody to a source that fails.
 fn overruled(run: &Run<'_>) -> Option<Move> {
     match contest::respond(run) {
         Some(rollback @ Move::RollBack { .. }) => Some(rollback),
+        contest if stages::goes_down(run) => {
+            let frozen = || pins::frozen(run).map(Move::from);
+            unhealthy(run).or_else(frozen).or(contest).or_else(|| claim::missing(run))
+        }
         contest => {
-            let refused = || allowed::refused(run).filter(|_| !stages::goes_down(run)).map(Move::from);
+            let refused = || allowed::refused(run).map(Move::from);
             let broken = || recheck::broken(run).map(Move::from);
             let frozen = || pins::frozen(run).map(Move::from);
             unhealthy(run).or_else(frozen).or_else(refused).or(contest).or_else(|| claim::missing(run)).or_else(broken)
@@ -215,13 +220,25 @@ fn unhealthy(run: &Run<'_>) -> Option<Move> {
         return Some(wait.stalled().into());
     }
     let message = format!("The target is unhealthy. {found}");
-    Some(match run.order.on_failure {
-        OnFailure::Rollback => Move::RollBack { reason: Reason::TargetUnhealthy, message },
-        OnFailure::Hold => Wait::new(Reason::Held, message)
-            .unblocked_by("Mend the target, then it goes on by itself; or set spec.onFailure to Rollback to send everything back.")
-            .stalled()
-            .into(),
-    })
+    match run.order.on_failure {
+        OnFailure::Rollback => Some(Move::RollBack { reason: Reason::TargetUnhealthy, message }),
+        OnFailure::Hold if stages::goes_down(run) => None,
+        OnFailure::Hold => Some(Wait::new(Reason::Held, message).unblocked_by(ways_out(run)).stalled().into()),
+    }
+}
+
+/// What a person can do about a target that fails and is held.
+fn ways_out(run: &Run<'_>) -> String {
+    let mut ways =
+        "Mend the target, then it goes on by itself; or set spec.onFailure to Rollback to send everything back"
+            .to_owned();
+    if contest::is_in_a_step(run) {
+        let below = contest::weight_below(run);
+        let or_less = if below > Weight::ZERO { " or less" } else { "" };
+        ways.push_str(&format!("; or lower spec.traffic.upTo to {below}{or_less} to bring users back step by step"));
+    }
+    ways.push('.');
+    ways
 }
 
 fn remember(run: &mut Run<'_>, memo: Memo) {
@@ -289,6 +306,9 @@ fn advance(run: &mut Run<'_>, message: &str) {
 
 /// Enters a stage. The epoch of an attempt is fixed when its first write comes near.
 fn enter(run: &mut Run<'_>, stage: Stage) {
+    if (is_terminal(stage) || is_rollback(stage)) && !is_rollback(run.status.stage) {
+        run.status.attempt_seen = Some(run.order.attempt);
+    }
     run.status.stage = stage;
     run.status.stage_started_at = Some(seconds(run.now));
     run.status.written_since = None;
@@ -308,7 +328,7 @@ fn enter(run: &mut Run<'_>, stage: Stage) {
         Stage::Completed => "The service has moved: the target serves everything.".to_owned(),
         Stage::RolledBack => format!("The source serves everything again. {cause}"),
         Stage::RollingBack => format!("RollingBack began. {cause}"),
-        Stage::Failed => format!("It ended without a move. {cause}"),
+        Stage::Failed => format!("{} {cause}", stages::failed(&run.status)),
         _ => format!("{stage} began."),
     };
     let reason = match stage {

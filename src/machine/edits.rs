@@ -5,6 +5,7 @@
 
 use super::order::Order;
 use super::reason::Reason;
+use super::resume;
 use super::run::{Event, Run, Wait, words};
 use super::stages;
 use crate::api::Stage;
@@ -121,14 +122,22 @@ fn attempt(run: &Run<'_>) -> Option<DeferredEdit> {
     if asked <= now {
         return None;
     }
-    let sooner = if stages::is_rollback(run.status.stage) { "" } else { " To end it now, request a rollback." };
-    edit(
-        "spec.attempt",
-        format!(
-            "spec.attempt was raised to {asked} while attempt {now} runs: attempt {asked} begins by itself when this one has \
-             ended as RolledBack or Failed.{sooner}"
+    let back = stages::is_rollback(run.status.stage);
+    let raised = format!("spec.attempt was raised to {asked}");
+    let higher = asked.saturating_add(1);
+    let message = match (back, asked > resume::last_seen(&run.status)) {
+        (true, true) => {
+            format!("{raised} while attempt {now} goes back: attempt {asked} begins by itself when that is over.")
+        }
+        (true, false) => format!(
+            "{raised} before attempt {now} began to go back, so that it begins nothing by itself. To try again: set it to {higher}."
         ),
-    )
+        (false, _) => format!(
+            "{raised} while attempt {now} runs, which begins nothing by itself. To try again: request a rollback, and then set it to \
+             {higher}."
+        ),
+    };
+    edit("spec.attempt", message)
 }
 
 fn excluded(run: &Run<'_>, asked: &Order) -> Option<DeferredEdit> {
@@ -151,7 +160,7 @@ fn secrets(run: &Run<'_>) -> Option<DeferredEdit> {
 }
 
 fn frozen(run: &Run<'_>, field: &str) -> Option<DeferredEdit> {
-    let next = run.status.attempt + 1;
+    let next = run.status.attempt.max(run.order.attempt).saturating_add(1);
     edit(
         field,
         format!(

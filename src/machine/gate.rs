@@ -218,6 +218,11 @@ fn waits(goal: Goal, what: &str, found: &str) -> Wait {
     Wait::new(reason, format!("{what}; DNS needs time to follow.{found}"))
 }
 
+/// The target's share in percent of each host that somebody has listed.
+pub(super) fn served_shares(run: &Run<'_>) -> impl Iterator<Item = i32> {
+    places(run).into_iter().filter_map(|place| served_share(run, place.host))
+}
+
 /// Every host of every Ingress that moves. A host that cannot be seen is remembered.
 pub(super) fn places<'a>(run: &'a Run<'_>) -> Vec<Place<'a>> {
     run.ingresses()

@@ -15,7 +15,7 @@
 //! | Is it served? | [`gate`] |
 //! | Does what was checked before still hold? | `recheck` |
 //! | Who else writes our weights? | [`contest`]; what stays is replaced once by `replace`, what they give back is taken up by `claim` |
-//! | What does deleting the object in mid-way do? | [`deletion`]; what it leaves over at its deadline, `overdue`, and how that is paid, [`debt`] |
+//! | What does deleting the object in mid-way do? | [`deletion`]; what it leaves over at its deadline, `overdue`, what is left to a person, `by_hand`, and how that is paid, [`debt`] |
 //! | What does a person stop, send back or try again? | [`pause`], [`requests`] |
 //! | What of an edit of the spec in mid-flight? | [`edits`] |
 //! | What if the ClusterPair is led to another cluster in mid-flight? | [`pins`] |
@@ -28,6 +28,7 @@
 
 mod alarm;
 pub mod allowed;
+mod by_hand;
 mod claim;
 mod condition;
 pub mod contest;

@@ -152,6 +152,8 @@ pub struct IngressFacts {
     pub deleting: bool,
     /// The hosts of its rules.
     pub hosts: BTreeSet<String>,
+    /// The hosts that external-dns publishes for its `hostname` annotation, in lower case.
+    pub annotated_hosts: BTreeSet<String>,
     /// The hosts of its certificates.
     pub tls_hosts: BTreeSet<String>,
     /// The Services that it sends requests to.

@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::debt::Debts;
 use super::effect::{Removal, WeightWrite};
+use super::gate;
 use super::observed::Side;
 use super::pause;
 use super::pins;
@@ -40,9 +41,34 @@ pub(super) fn left_over(run: &Run<'_>) -> (String, Debts) {
             format!("The object is let go after {allowance}; no weight is left to be written.")
         }
         0 => format!("The object is let go after {allowance}; what it waited for is still so: {}", run.status.message),
+        count if stages::rollback_is_written(run) => {
+            format!(
+                "The rollback was not over within {allowance}, but its weights are written: 100 on the source and 0 on the target.{} {}",
+                dns_as_last_seen(run),
+                stamps_owed(run, count)
+            )
+        }
         count => format!("The rollback was not over within {allowance}. {}", weights_owed(run, count)),
     };
     (format!("{weights_told}{}", objects_owed(run, &removals)), Debts { weights, objects })
+}
+
+/// What DNS makes of the written weights, and that nobody will look at it any more. Empty when it has followed.
+fn dns_as_last_seen(run: &Run<'_>) -> String {
+    let Some(wait) = stages::rollback_waits_for_dns(run) else { return String::new() };
+    let sent = match gate::served_shares(run).max() {
+        Some(percent) => format!("DNS was last seen to send {percent} percent to the target"),
+        None => "It is not known what DNS sends to the target".to_owned(),
+    };
+    let waited = wait.message.trim_end_matches('.');
+    format!(" {sent}: {waited}. Look at external-dns on both clusters: once this object is gone, nobody watches DNS.")
+}
+
+/// Beside weights that are written, a stamp changes nothing for users.
+fn stamps_owed(run: &Run<'_>, count: usize) -> String {
+    let (what, they) =
+        if count == 1 { ("the last stamp is", "it changes") } else { ("the last stamps are", "they change") };
+    format!("Only {what} noted in status.leftovers of ClusterPair {}; {they} no weight.", run.order.pair)
 }
 
 fn weights_owed(run: &Run<'_>, count: usize) -> String {

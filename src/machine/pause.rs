@@ -5,6 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::controls::Controls;
+use super::deadline;
 use super::drive::Decision;
 use super::effect::{Effect, WeightWrite};
 use super::observed::{IngressFacts, Side};
@@ -147,7 +148,7 @@ pub(super) fn end(status: &mut NamespaceMigrationStatus, now: Timestamp) -> Opti
     let pause = status.pause.take()?;
     let span = now.duration_since(pause.since.0).max(SignedDuration::ZERO);
     let later = |at: Timestamp| at.saturating_add(span).unwrap_or(now).min(now);
-    status.stage_started_at = status.stage_started_at.as_ref().map(|at| seconds(later(at.0)));
+    status.stage_started_at = deadline::counted_since(status).map(|at| seconds(later(at)));
     if let Some(step) = &mut status.step {
         step.since = micro(later(step.since.0));
     }

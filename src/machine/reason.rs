@@ -76,7 +76,7 @@ reasons! {
     RemovingObjects "RemovingObjects" "Objects that we created on the target are being removed.";
     RolledBack "RolledBack" "The source serves everything again.";
     Completed "Completed" "The service has moved.";
-    Failed "Failed" "It ended without a move.";
+    Failed "Failed" "It ended without a move, or a rollback left alone what another migration moves.";
     StageEntered "StageEntered" "A stage began.";
     StepEntered "StepEntered" "A step of the shift began.";
     SilenceNotProved "SilenceNotProved" "Nobody has measured whether the source still gets requests.";

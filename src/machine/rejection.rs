@@ -10,7 +10,7 @@ use super::order::OrderError;
 use super::reason::Reason;
 use super::run::{Event, Wait, sentence_case};
 use super::stages::{is_rollback, is_terminal};
-use super::{pause, requests, summary};
+use super::{pause, requests, resume, summary};
 use crate::api::status::{NamespaceMigrationStatus, Stage};
 
 /// What can be read of an order that cannot be used.
@@ -33,7 +33,7 @@ pub fn reject(status: &NamespaceMigrationStatus, asked: &Asked<'_>, error: &Orde
     let (trouble, fix) = (what(error), error.fix(unguarded));
     let mut events = requests::note(asked.controls, &mut status, now);
     events.extend(requests::answer_unread(&mut status, &trouble, &fix));
-    if status.stage == Stage::Completed || (is_terminal(status.stage) && asked.attempt <= status.attempt) {
+    if status.stage == Stage::Completed || (is_terminal(status.stage) && !resume::is_raised(asked.attempt, &status)) {
         // Nothing that the spec could say matters any more: how it ended stays to be read when its pair goes.
         return Decision { effects: vec![], status, events, wake_at: None };
     }

@@ -14,7 +14,7 @@ use super::replace;
 use super::resume::newest_stamp;
 use super::run::{Event, Memo, Move, Run, seconds, words};
 use super::source_serves::{Missing, missing};
-use super::stages::{is_rollback, is_terminal};
+use super::stages::{is_not_all_back, is_rollback, is_terminal};
 use super::stamp::Direction;
 use super::{deadline, drive};
 use crate::api::status::{Cause, NamespaceMigrationStatus, RequestKind, RequestOutcome, RequestStatus};
@@ -53,6 +53,24 @@ fn note_one(
 fn is_new(controls: &Controls, status: &NamespaceMigrationStatus, kind: RequestKind) -> bool {
     let known = status.requests.iter().find(|known| known.kind == kind);
     controls.request(kind).is_some_and(|request| known.is_none_or(|known| known.token != request.token))
+}
+
+/// Refuses what a lost status makes look new: a request that is older than the last weight of the way forward was there when that was
+/// written, and has been answered. As far as is known: a field manager has one time for all that it wrote.
+pub(super) fn refuse_older(run: &mut Run<'_>, written: Timestamp) {
+    let written = seconds(written);
+    let is_older = |request: &&RequestStatus| {
+        request.outcome == RequestOutcome::Accepted && request.stage == Stage::Pending && request.at.0 < written.0
+    };
+    let older: Vec<_> = run.status.requests.iter().filter(is_older).map(|request| request.kind).collect();
+    for kind in older {
+        let why = format!(
+            "the status was lost, and it is older than the weight that was written at {}, so that it was answered before; ask again \
+             with another value",
+            written.0
+        );
+        refuse(run, kind, &why);
+    }
 }
 
 /// The request of a kind that has been taken up and is not answered yet.
@@ -97,7 +115,7 @@ pub(super) fn answer(run: &mut Run<'_>) {
 
 fn answer_retry(run: &mut Run<'_>, request: &RequestStatus) {
     let kind = RequestKind::Retry;
-    if let Some(why) = retry_is_senseless(run.status.stage, request) {
+    if let Some(why) = retry_is_senseless(run.status.stage, request).or_else(|| goes_with_its_end(run)) {
         return refuse(run, kind, &why);
     }
     match &run.order.not_allowed {
@@ -126,6 +144,12 @@ fn retry_is_senseless(stage: Stage, request: &RequestStatus) -> Option<String> {
     Some(why.to_owned())
 }
 
+/// An object that has ended and goes: no attempt follows.
+fn goes_with_its_end(run: &Run<'_>) -> Option<String> {
+    let goes = is_terminal(run.status.stage) && run.order.deletion.is_asked();
+    goes.then(|| "the object is being deleted, so that no other attempt can begin".to_owned())
+}
+
 fn try_again(run: &mut Run<'_>) {
     if run.status.stage == Stage::RollbackBlocked {
         run.status.stage = Stage::RollingBack;
@@ -143,7 +167,7 @@ fn try_again(run: &mut Run<'_>) {
 
 fn answer_rollback(run: &mut Run<'_>, request: &RequestStatus) {
     let (stage, kind) = (run.status.stage, RequestKind::Rollback);
-    if let Some(why) = rollback_is_senseless(stage, request).or_else(|| stays_with_its_deletion(run)) {
+    if let Some(why) = rollback_is_senseless(&run.status, request).or_else(|| stays_with_its_deletion(run)) {
         return refuse(run, kind, &why);
     }
     if is_rollback(stage) {
@@ -156,11 +180,16 @@ fn answer_rollback(run: &mut Run<'_>, request: &RequestStatus) {
 }
 
 /// Why a rollback makes no sense in a stage, when it does not.
-fn rollback_is_senseless(stage: Stage, request: &RequestStatus) -> Option<String> {
+fn rollback_is_senseless(status: &NamespaceMigrationStatus, request: &RequestStatus) -> Option<String> {
+    let stage = status.stage;
     let asked_in_time = !is_rollback(request.stage) && !is_terminal(request.stage);
     match stage {
         Stage::RollingBack | Stage::RollbackBlocked if asked_in_time || request.stage == Stage::Completed => None,
         Stage::RollingBack | Stage::RollbackBlocked => Some("it is rolling back already".to_owned()),
+        Stage::Failed if is_not_all_back(status) => {
+            let found = status.cause.as_ref().map(|cause| cause.message.trim_end_matches('.')).unwrap_or_default();
+            Some(format!("it has gone back already, as far as it can, and ended as {stage}. {found}"))
+        }
         Stage::RolledBack | Stage::Failed => {
             Some(format!("it has ended as {stage} already: the source serves everything"))
         }
@@ -222,7 +251,7 @@ fn answer_one_unread(
 ) -> Option<Event> {
     let (stage, request) = (status.stage, open(status, kind)?.clone());
     let senseless = match kind {
-        RequestKind::Rollback => rollback_is_senseless(stage, &request),
+        RequestKind::Rollback => rollback_is_senseless(status, &request),
         RequestKind::Retry if !is_terminal(stage) => {
             Some(format!("{trouble}. {fix} Then everything is looked at again by itself"))
         }

@@ -1,5 +1,7 @@
 //! What is on the Ingresses overrules what status remembers: status may be lost, old or forged; the stamps are the fence.
 
+use jiff::Timestamp;
+
 use super::deletion;
 use super::observed::{IngressFacts, Reach, Side};
 use super::reason::Reason;
@@ -42,12 +44,24 @@ fn forget_what_has_no_plan(run: &mut Run<'_>) {
     }
 }
 
+/// Whether the spec asks for an attempt that may begin by itself after an end. A value that was there before the end, or before the
+/// way back began, was meant for something else: a rollback in an emergency must not be followed by another move unasked.
+pub(super) fn is_raised(asked: i32, status: &NamespaceMigrationStatus) -> bool {
+    let ended = matches!(status.stage, Stage::RolledBack | Stage::Failed);
+    ended && asked > last_seen(status)
+}
+
+/// The highest attempt that was asked for or made when the end was decided.
+pub(super) fn last_seen(status: &NamespaceMigrationStatus) -> i32 {
+    status.attempt_seen.map_or(status.attempt, |seen| seen.max(status.attempt))
+}
+
 /// A higher attempt, or a request for one, after an end that may be tried again starts from the beginning; the epoch only
 /// ever grows.
 fn next_attempt(run: &mut Run<'_>) {
-    let ended = matches!(run.status.stage, Stage::RolledBack | Stage::Failed);
     let asked_again = requests::asks_for_another_attempt(&run.status);
-    if ended && deletion::may_try_again(run.order) && (run.order.attempt > run.status.attempt || asked_again) {
+    let raised = is_raised(run.order.attempt, &run.status);
+    if deletion::may_try_again(run.order) && (raised || asked_again) {
         let old = std::mem::take(&mut run.status);
         run.status = fresh(&old, run.order.attempt.max(old.attempt + 1));
         run.status.history = history(old, run);
@@ -100,7 +114,12 @@ fn adopt_lost_status(run: &mut Run<'_>, newest: &Stamp) {
         Direction::RolledBack if newest.attempt >= run.status.attempt => enter_adopted(run, Stage::RollingBack, newest),
         Direction::RolledBack => {}
         Direction::Completed => adopt_completed(run, newest),
-        Direction::Forward => adopt_shift(run, newest),
+        Direction::Forward => {
+            if let Some(written) = forward_written(run) {
+                requests::refuse_older(run, written);
+            }
+            adopt_shift(run, newest);
+        }
     }
 }
 
@@ -166,6 +185,16 @@ fn is_coming(run: &Run<'_>, side: Side) -> bool {
     !view.synced && matches!(view.reach, Reach::Unknown | Reach::Reachable)
 }
 
+/// When the newest of our weights on the way forward was written, as far as the API servers tell.
+fn forward_written(run: &Run<'_>) -> Option<Timestamp> {
+    let all = [Side::Source, Side::Target].into_iter().flat_map(|side| run.view(side).ingresses.values());
+    let is_forward = |facts: &&IngressFacts| {
+        let stamp = facts.stamp_of(&run.order.owner);
+        stamp.is_some_and(|stamp| stamp.direction == Direction::Forward) && facts.weight_is_ours()
+    };
+    all.filter(is_forward).filter_map(|facts| facts.weight_written).max()
+}
+
 /// Weights on a side that are as we wrote them.
 fn our_weights(run: &Run<'_>, side: Side) -> Vec<Weight> {
     let stamped = run.view(side).ingresses.values().filter(|facts| facts.stamp_of(&run.order.owner).is_some());
@@ -201,6 +230,9 @@ fn adopt_rollback(run: &mut Run<'_>, newest: &Stamp) {
 fn enter_adopted(run: &mut Run<'_>, stage: Stage, newest: &Stamp) {
     run.status.attempt = newest.attempt;
     run.status.stage = stage;
+    if is_rollback(stage) || is_terminal(stage) {
+        run.status.attempt_seen = Some(run.order.attempt);
+    }
     run.status.stage_started_at = Some(seconds(run.now));
     run.status.written_since = None;
     if run.status.plan.is_none() {

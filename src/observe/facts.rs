@@ -27,6 +27,7 @@ pub fn ingress(object: &DynamicObject, prefix: &str) -> IngressFacts {
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
         deleting: metadata.deletion_timestamp.is_some(),
         hosts: texts(array(&spec["rules"]).map(|rule| &rule["host"])),
+        annotated_hosts: annotation(&format!("{prefix}hostname")).as_deref().map(named_hosts).unwrap_or_default(),
         tls_hosts: texts(array(&spec["tls"]).flat_map(|tls| array(&tls["hosts"]))),
         services: services(spec),
         addresses: addresses(&object.data["status"]),
@@ -62,6 +63,13 @@ pub fn service(object: &DynamicObject) -> ServiceFacts {
 fn pairs(value: &Value) -> BTreeMap<String, String> {
     let entries = value.as_object().into_iter().flatten();
     entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+/// The hosts of external-dns's `hostname` annotation: separated by commas, spaces mean nothing.
+/// <https://kubernetes-sigs.github.io/external-dns/latest/docs/annotations/annotations/>
+fn named_hosts(annotation: &str) -> BTreeSet<String> {
+    let names = annotation.split(',').map(|name| name.trim().trim_end_matches('.').to_lowercase());
+    names.filter(|name| !name.is_empty()).collect()
 }
 
 /// Names of the Ingress's backends.
@@ -142,6 +150,17 @@ mod tests {
         assert_eq!(facts.hosts, ["a.example".to_owned()].into());
         assert_eq!(facts.services, ["fallback".to_owned(), "web".to_owned()].into());
         assert_eq!(facts.addresses, ["192.0.2.1".to_owned(), "lb.example".to_owned()].into());
+    }
+
+    #[test]
+    fn the_hosts_of_the_hostname_annotation_are_known_apart_from_those_of_the_rules() {
+        let made = object(json!({
+            "metadata": {"annotations": {"dns/hostname": "shop.example, WWW.shop.example.,", "other/hostname": "not.example"}},
+            "spec": {"rules": [{"host": "shop.example"}]},
+        }));
+        let facts = ingress(&made, "dns/");
+        assert_eq!(facts.annotated_hosts, ["shop.example".to_owned(), "www.shop.example".to_owned()].into());
+        assert_eq!(facts.hosts, ["shop.example".to_owned()].into());
     }
 
     #[test]

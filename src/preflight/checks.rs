@@ -12,10 +12,11 @@ use crate::replicate;
 /// Those that need to see neither side.
 pub(super) const BLIND: [Check; 1] = [(PERMISSIONS, permissions)];
 
-pub(super) const CHAIN: [Check; 15] = [
+pub(super) const CHAIN: [Check; 16] = [
     (PERMISSIONS, permissions),
     ("ProtectedNamespace", protected_namespace),
     ("SourceNamespace", source_namespace),
+    ("HostAnnotation", host_annotation),
     ("NoIngressWithHost", no_ingress_with_host),
     ("UnknownExclusion", unknown_exclusion),
     ("SharedHost", shared_host),
@@ -64,6 +65,32 @@ fn source_namespace(facts: Facts<'_>) -> Option<Found> {
     }
 }
 
+/// A host that only the annotation names gets a record that no weight here would move: its users would stay behind.
+fn host_annotation(facts: Facts<'_>) -> Option<Found> {
+    let (order, observed) = (facts.order, facts.observed);
+    let sides = [(Side::Source, &observed.source), (Side::Target, &observed.target)];
+    let takes_part =
+        |name: &String| observed.source.ingresses.contains_key(name) && !order.excluded_ingresses.contains(name);
+    let ingresses = sides.into_iter().flat_map(|(side, view)| view.ingresses.iter().map(move |found| (side, found)));
+    let (side, name, hosts) =
+        ingresses.filter(|(_, (name, _))| takes_part(name)).find_map(|(side, (name, ingress))| {
+            let hosts: BTreeSet<_> = ingress.annotated_hosts.difference(&ingress.hosts).collect();
+            (!hosts.is_empty()).then_some((side, name, hosts))
+        })?;
+    let annotation = format!("{}hostname", order.rules(side).annotation_prefix);
+    let hosts = listed(&hosts);
+    let message = format!(
+        "Ingress {name} on the {side} names hosts in the annotation {annotation} that are not in its spec.rules: {hosts}. Their records \
+         would not be moved with it."
+    );
+    blocker(
+        message,
+        format!(
+            "Put {hosts} into spec.rules of Ingress {name} on the {side}, or name {name} in spec.ingresses.exclude."
+        ),
+    )
+}
+
 fn no_ingress_with_host(facts: Facts<'_>) -> Option<Found> {
     if moving(facts.order, facts.observed).next().is_some() {
         return None;
@@ -101,7 +128,7 @@ fn shared_host(facts: Facts<'_>) -> Option<Found> {
     let source = &facts.observed.source.ingresses;
     for (excluded, stays) in source.iter().filter(|(name, _)| facts.order.excluded_ingresses.contains(*name)) {
         for (name, moves) in moving(facts.order, facts.observed) {
-            if let Some(host) = stays.hosts.intersection(&moves.hosts).next() {
+            if let Some(host) = claimed(stays).find(|host| moves.hosts.contains(*host)) {
                 let message = format!(
                     "Ingress {excluded} is excluded but shares the host {host} with Ingress {name}, which moves."
                 );
@@ -113,6 +140,11 @@ fn shared_host(facts: Facts<'_>) -> Option<Found> {
         }
     }
     None
+}
+
+/// Every host that gets a record of this Ingress, by a rule or by the annotation.
+fn claimed(ingress: &IngressFacts) -> impl Iterator<Item = &String> {
+    ingress.hosts.union(&ingress.annotated_hosts)
 }
 
 /// A check that asks nobody would pass for ever.
@@ -169,8 +201,8 @@ fn target_hosts(facts: Facts<'_>) -> Option<Found> {
     for (name, found) in target {
         // One without a host, or that is left out, does not move, and so has no record of that name on the source.
         let source = moving(facts.order, facts.observed).find_map(|(moves, source)| (moves == name).then_some(source));
-        let claimed = found.hosts.iter().find(|host| moving_hosts.contains(host));
-        match (source, claimed) {
+        let claims = claimed(found).find(|host| moving_hosts.contains(host));
+        match (source, claims) {
             (Some(source), _) if source.hosts != found.hosts => {
                 let message = format!(
                     "Ingress {name} has other hosts on the target ({}) than on the source ({}).",

@@ -68,12 +68,13 @@ async fn every_control_does_what_it_says_in_every_stage() -> Result<()> {
     let (scene, second) = Scene::open_with_second_pair(quick("controls"), slow).await?;
     let sick = Scene::open(proxied("controls-back")).await?;
     let forward = held::HELD.iter().map(|held| Box::pin(held::through_all_controls(&scene, &second, held)));
-    let (forward, ended, back) = futures::try_join!(
+    let (forward, held, ended, back) = futures::try_join!(
         futures::future::try_join_all(forward),
+        Box::pin(held::comes_down_while_held(&scene)),
         Box::pin(ended::through_all_controls(&scene)),
         Box::pin(back::through_all_controls(&sick)),
     )?;
-    let mut rows: Vec<_> = forward.into_iter().flatten().chain(ended).chain(back).collect();
+    let mut rows: Vec<_> = forward.into_iter().flatten().chain([held]).chain(ended).chain(back).collect();
     rows.sort_by_key(|row| (row.stage, CONTROLS.iter().position(|control| *control == row.control)));
     print_table(&rows);
     no_row_is_missing(&rows)

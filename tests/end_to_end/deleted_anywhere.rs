@@ -4,9 +4,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use jiff::SignedDuration;
 use kube::Api;
 use namespace_migration::api::pair_status::LeftoverSide;
 use namespace_migration::api::{ClusterPair, ClusterPairStatus, Stage};
+use rig::past;
 use rig::progress::say;
 use rig::sample_app::Fault;
 use rig::setup::Setup;
@@ -57,7 +59,8 @@ async fn deleted_in_every_stage(target: Target) -> Result<()> {
     let after = weights(&stopped).await?;
     let owed = owed(&scene, &slow).await?;
     for ((stage, shop), (before, after)) in stopped.shops.iter().zip(before.iter().zip(&after)) {
-        ensure!(after[0] == Some(100), "{stage}: the weights are {after:?}");
+        let expected = if is_untouched(*stage) { None } else { Some(100) };
+        ensure!(after[0] == expected, "{stage}: the weights are {after:?}");
         // While no Ingress of the target was ever seen, nothing need be owed; what was, must.
         let named = owed.iter().any(|(namespace, side)| namespace == shop.name() && *side == LeftoverSide::Target);
         let must_be = before[1].is_some();
@@ -71,9 +74,14 @@ async fn deleted_in_every_stage(target: Target) -> Result<()> {
     let paid = weights(&stopped).await?;
     print_table(target, &stopped, [&before, &after, &paid], &took);
     for (stage, shop) in &stopped.shops {
-        ends_on_the_source(shop).await.with_context(|| format!("deleted in {stage}"))?;
+        ends_on_the_source(*stage, shop).await.with_context(|| format!("deleted in {stage}"))?;
     }
     Ok(())
+}
+
+/// Whether it is deleted before its first write, or after an end that came before.
+fn is_untouched(stage: Stage) -> bool {
+    stage <= Stage::Preflight || stage == Stage::Failed
 }
 
 type Weights = Vec<[Option<i32>; 2]>;
@@ -92,19 +100,20 @@ fn print_table(target: Target, stopped: &Stopped<'_>, weights: [&Weights; 3], to
     say(format!("stage, target, weights when deleted, when gone, when paid, time until gone\n{}", lines.join("\n")));
 }
 
-/// One migration in each stage that has written something, and one that goes back; then the target is disturbed.
+/// One migration in each stage from the preflight on, one that has failed there, and those that go back; then the target is disturbed.
 async fn brought<'a>(scene: &'a Scene, slow: &'a Setup, target: Target) -> Result<Stopped<'a>> {
     let name = |stage: Stage| format!("{}-{}", scene.setup.name(), stage.as_str().to_lowercase());
-    let back = name(Stage::RollingBack);
-    let draft = scene.migration(&back).spec("/clusterPair", json!(slow.name())).service(|_| slow.sample(&back));
-    let back = draft.steps(&[(10, "10m"), (100, "1s")]).begin().await?;
-    back.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    let mut going_back = vec![(Stage::RollingBack, holding(scene, slow, &name(Stage::RollingBack)).await?)];
+    if target != Target::Alive {
+        going_back.push((Stage::RollbackBlocked, holding(scene, slow, &name(Stage::RollbackBlocked)).await?));
+    }
     dns_takes(scene, slow, "10m").await?;
-    let held = HELD.iter().filter(|held| held.stage >= Stage::WeightSource);
+    let held = HELD.iter().filter(|held| held.stage >= Stage::Preflight);
     let shops = held.map(|held| async move {
         anyhow::Ok((held.stage, Box::pin(comes_to(scene, slow, held, &name(held.stage))).await?))
     });
     let mut shops = futures::future::try_join_all(shops).await?;
+    shops.push((Stage::Failed, Box::pin(failed(scene, &name(Stage::Failed))).await?));
     for setup in [&scene.setup, slow] {
         let faults = setup.target_faults().context("a proxy before the target")?;
         match target {
@@ -113,11 +122,39 @@ async fn brought<'a>(scene: &'a Scene, slow: &'a Setup, target: Target) -> Resul
             Target::Gone => faults.refuse(),
         }
     }
-    slow.application().set("target", back.host(), Fault::Status(503));
-    let waits = if target == Target::Alive { "WaitingForRollbackDNS" } else { "RollbackWaitsForTarget" };
-    back.waits(waits).await?;
-    shops.push((Stage::RollingBack, back));
+    for (stage, back) in going_back {
+        slow.application().set("target", back.host(), Fault::Status(503));
+        let waits = if target == Target::Alive { "WaitingForRollbackDNS" } else { "RollbackWaitsForTarget" };
+        back.waits(waits).await?;
+        if stage == Stage::RollbackBlocked {
+            passes(scene, &back, SignedDuration::from_hours(1)).await?;
+            back.stage(stage).await?;
+        }
+        shops.push((stage, back));
+    }
     Ok(Stopped { slow, shops })
+}
+
+/// One that holds at 10 percent, of the pair in which DNS takes long.
+async fn holding<'a>(scene: &'a Scene, slow: &'a Setup, name: &str) -> Result<Migration<'a>> {
+    let draft = scene.migration(name).spec("/clusterPair", json!(slow.name())).service(|_| slow.sample(name));
+    let shop = draft.steps(&[(10, "10m"), (100, "1s")]).begin().await?;
+    shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    Ok(shop)
+}
+
+/// One that nobody has unblocked for longer than a preflight may take.
+async fn failed<'a>(scene: &'a Scene, name: &str) -> Result<Migration<'a>> {
+    let shop = scene.migration(name).spec("/preflight", json!({"acknowledge": []})).begin().await?;
+    shop.waits("PreflightBlocked").await?;
+    passes(scene, &shop, SignedDuration::from_hours(25)).await?;
+    shop.stage(Stage::Failed).await?;
+    Ok(shop)
+}
+
+/// So much time passes at once.
+async fn passes(scene: &Scene, shop: &Migration<'_>, span: SignedDuration) -> Result<()> {
+    past::stage_began_earlier(scene.home().await?.admin_client()?, shop.name(), shop.name(), span).await
 }
 
 /// Deletes them all at once. Returns how long each took to go.
@@ -159,9 +196,10 @@ async fn nothing_is_owed(scene: &Scene, slow: &Setup) -> Result<()> {
 }
 
 /// Nobody is sent to the target, and whatever Ingress there is carries the end of the rollback.
-async fn ends_on_the_source(shop: &Migration<'_>) -> Result<()> {
+async fn ends_on_the_source(stage: Stage, shop: &Migration<'_>) -> Result<()> {
     let [source, target] = shop.weights().await?;
-    ensure!((source, target.unwrap_or(0)) == (Some(100), 0), "{source:?}, {target:?}");
+    let expected = if is_untouched(stage) { None } else { Some(100) };
+    ensure!((source, target.unwrap_or(0)) == (expected, 0), "{source:?}, {target:?}");
     let writes = shop.weight_writes().await?;
     for cluster in ["source", "target"] {
         let last = writes.iter().rfind(|write| write.cluster == cluster);

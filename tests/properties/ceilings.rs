@@ -167,6 +167,80 @@ fn nobody_is_moved_back_to_a_source_that_fails() {
 }
 
 #[test]
+fn a_lower_ceiling_brings_users_back_while_a_failing_target_is_held() {
+    let mut bake = World::new();
+    bake.run_until(Stage::Bake);
+    let phases = [StepPhase::TargetSettling, StepPhase::SourceSettling, StepPhase::Holding];
+    let shifts = [1, 3].into_iter().flat_map(|step| phases.map(|phase| at_phase(step, phase)));
+    for mut world in shifts.chain([bake]) {
+        let from = (world.status.stage, world.status.step.clone());
+        world.edit(&json!({"onFailure": "Hold"}));
+        world.verdicts.insert(Side::Target, Verdict::Fail);
+        world.settle();
+        assert_eq!(world.status.reason, "Held", "{from:?}");
+        assert!(world.status.unblock.contains("or lower spec.traffic.upTo to "), "{}", world.status.unblock);
+        let mut both = world.clone();
+        for (ceiling, left) in [(1, (Some(99), Some(1))), (0, (Some(100), Some(0)))] {
+            world.edit(&json!({"traffic": {"upTo": ceiling}}));
+            world.run_while(|status| status.reason != "Held");
+            assert_eq!((world.status.stage, weights(&world)), (Stage::ShiftTraffic, left), "{from:?}");
+        }
+        assert_eq!(broken_promise(&world.writes), None, "{from:?}");
+        let before = both.writes.len();
+        both.verdicts.insert(Side::Source, Verdict::Fail);
+        both.edit(&json!({"traffic": {"upTo": 0}}));
+        both.settle();
+        assert_eq!((both.status.reason.as_str(), both.writes.len()), ("SourceUnhealthyToo", before), "{from:?}");
+    }
+}
+
+#[test]
+fn nothing_but_a_contest_blocks_the_way_down() {
+    type Trouble = fn(&mut World);
+    let troubles: [(Trouble, &str); 3] = [
+        (|world| world.add_ingress(Side::Source, "late", "late.example"), "UnplannedIngress"),
+        (|world| world.edit(&json!({"preflight": {"acknowledge": []}})), "PreflightBlocked"),
+        (
+            |world| {
+                world.add_ingress(Side::Source, "late", "late.example");
+                world.edit(&json!({"onFailure": "Hold"}));
+                world.verdicts.insert(Side::Target, Verdict::Fail);
+            },
+            "Held",
+        ),
+    ];
+    for (trouble, reason) in troubles {
+        let mut world = at(2, StepPhase::Holding);
+        trouble(&mut world);
+        world.settle();
+        assert_eq!(world.status.reason, reason);
+        world.edit(&json!({"traffic": {"upTo": 0}}));
+        world.run_while(|status| status.weight > 0 || status.step.is_some());
+        assert_eq!(weights(&world), (Some(100), Some(0)), "{reason}");
+        world.settle();
+        assert_eq!(world.status.reason, reason, "at the ceiling it is told again");
+        assert_eq!(broken_promise(&world.writes), None, "{reason}");
+    }
+    let mut contested = at(2, StepPhase::Holding);
+    contested.foreign_weight(Side::Source, "web", 60, false);
+    contested.edit(&json!({"traffic": {"upTo": 0}}));
+    contested.settle();
+    assert_eq!(contested.status.reason, "WeightContested", "{}", contested.status.message);
+}
+
+#[test]
+fn what_was_taken_over_and_given_back_does_not_block_the_way_down() {
+    let mut world = at(2, StepPhase::Holding);
+    let given = world.source.weight("web").unwrap();
+    world.foreign_weight(Side::Source, "web", given, false);
+    world.edit(&json!({"traffic": {"upTo": 0}, "onFailure": "Hold"}));
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    world.run_while(|status| status.step.is_some());
+    assert_eq!(weights(&world), (Some(100), Some(0)));
+    assert_eq!(broken_promise(&world.writes), None);
+}
+
+#[test]
 fn a_ceiling_after_the_end_changes_nothing_and_says_what_would() {
     let mut world = completed();
     let before = world.writes.len();

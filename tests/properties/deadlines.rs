@@ -7,6 +7,7 @@ use namespace_migration::machine::Side;
 use namespace_migration::machine::gate::{DnsRules, FollowTime, Verification};
 use namespace_migration::machine::health::Verdict;
 use namespace_migration::machine::observed::Reach;
+use namespace_migration::machine::run::seconds;
 use serde_json::json;
 
 use crate::controls::standing;
@@ -40,6 +41,25 @@ fn every_stage_that_waits_too_long_goes_back_and_says_for_what_it_waited() {
         assert_eq!(cause.message, format!("{stage} took longer than {hours}h{follow}: {waited}"));
         world.run_until(Stage::RolledBack);
     }
+}
+
+#[test]
+fn each_part_of_the_rehearsal_has_the_time_of_the_stage_anew() {
+    let mut world = World::with_dns();
+    world.order.dns.follow.interval = SignedDuration::from_mins(30);
+    world.run_while(|status| status.rehearsal.is_none());
+    // The first write was followed after 70 minutes of 92, and this one is not late after 40.
+    world.dns.as_mut().unwrap().stopped.insert(Side::Source);
+    world.status.stage_started_at = Some(seconds(world.now - SignedDuration::from_mins(70)));
+    for _ in 0..8 {
+        world.advance(SignedDuration::from_mins(5));
+        world.pass();
+        assert_eq!(says(&world).0, Stage::WeightSource, "{}", world.status.message);
+        assert_eq!(world.status.reason, "WaitingForDNS", "{}", world.status.message);
+    }
+    world.dns.as_mut().unwrap().stopped.clear();
+    world.run_while(|status| status.stage == Stage::WeightSource);
+    assert!(world.status.cause.is_none(), "{:?}", world.status.cause);
 }
 
 #[test]

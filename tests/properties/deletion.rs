@@ -206,6 +206,7 @@ fn a_debt_is_cancelled_when_a_new_migration_of_that_name_has_begun_a_newer_epoch
     world.reachable(Side::Target);
     let debts = world.debts.weights.clone();
     world.create_anew();
+    world.pass();
     world.edit(&json!({"attempt": 2}));
     world.run_while(|status| (status.attempt, status.stage) != (2, Stage::Bake));
     assert_eq!(world.debts.weights, debts, "nobody has paid");

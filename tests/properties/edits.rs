@@ -125,9 +125,9 @@ fn what_the_plan_has_fixed_is_refused_with_what_to_do() {
     assert_eq!(told, 3);
     world.pass();
     let cure = "was changed after the plan was agreed: it takes effect with the next attempt. Undo the edit; or request a rollback, \
-        and set spec.attempt to 2 when it has ended.";
-    let attempt = "spec.attempt was raised to 2 while attempt 1 runs: attempt 2 begins by itself when this one has ended as \
-        RolledBack or Failed. To end it now, request a rollback.";
+        and set spec.attempt to 3 when it has ended.";
+    let attempt = "spec.attempt was raised to 2 while attempt 1 runs, which begins nothing by itself. To try again: request a \
+        rollback, and then set it to 3.";
     let (exclude, secrets) = (format!("spec.ingresses.exclude {cure}"), format!("spec.secrets {cure}"));
     let expected =
         [("spec.attempt", attempt), ("spec.ingresses.exclude", exclude.as_str()), ("spec.secrets", secrets.as_str())];
@@ -185,7 +185,7 @@ fn a_raised_attempt_is_told_to_wait_in_every_stage_that_has_not_ended() {
         let told = deferred(&world);
         let [(field, message)] = told[..] else { panic!("{stage}: {told:?}") };
         assert!(
-            field == "spec.attempt" && message.ends_with("To end it now, request a rollback."),
+            field == "spec.attempt" && message.ends_with("To try again: request a rollback, and then set it to 3."),
             "{stage}: {message}"
         );
     }

@@ -1,8 +1,8 @@
 //! Ends are ends: nothing is looked at, nothing is written; and how a higher attempt starts again.
 
 use jiff::SignedDuration;
-use namespace_migration::api::Stage;
 use namespace_migration::api::status::{NamespaceMigrationStatus, StepPhase};
+use namespace_migration::api::{RETRY_ANNOTATION, ROLLBACK_ANNOTATION, Stage};
 use namespace_migration::machine::drive::Needs;
 use namespace_migration::machine::health::Verdict;
 use namespace_migration::machine::{Observed, Side, decide, needs};
@@ -103,6 +103,78 @@ fn a_completed_migration_is_not_started_again_and_one_under_way_is_not_interrupt
     assert!(!needs(&running.order, &running.status).rights, "a read of the target would stand before a rollback");
     running.pass();
     assert_eq!((running.status.stage, running.status.attempt), (Stage::ShiftTraffic, 1));
+}
+
+#[test]
+fn an_attempt_that_was_raised_before_the_way_back_began_does_not_follow_it_by_itself() {
+    let mut from_completed = completed();
+    from_completed.edit(&json!({"attempt": 2}));
+    from_completed.pass();
+    let mut running = at(1, StepPhase::Holding);
+    running.edit(&json!({"attempt": 2}));
+    running.pass();
+    let mut preflight = World::with(json!({"preflight": {"acknowledge": []}, "attempt": 1}));
+    preflight.pass();
+    preflight.edit(&json!({"attempt": 2}));
+    for mut world in [from_completed, running, preflight] {
+        let stage = world.status.stage;
+        world.annotate(ROLLBACK_ANNOTATION, Some("emergency"));
+        world.run_until(Stage::RolledBack);
+        assert_eq!(needs(&world.order, &world.status), Needs::default(), "{stage}");
+        world.advance(SignedDuration::from_hours(1));
+        world.settle();
+        assert_eq!((world.status.stage, world.status.attempt), (Stage::RolledBack, 1), "{stage}");
+        assert_eq!(world.status.unblock, "To try again: set spec.attempt to 3.", "{stage}");
+        let mut by_request = world.clone();
+        by_request.annotate(RETRY_ANNOTATION, Some("again"));
+        by_request.pass();
+        assert_eq!(by_request.status.attempt, 2, "{stage}");
+        world.edit(&json!({"attempt": 3}));
+        world.pass();
+        assert_eq!(world.status.attempt, 3, "{stage}");
+        assert_ne!(world.status.stage, Stage::RolledBack, "{stage}");
+    }
+}
+
+#[test]
+fn an_attempt_that_is_raised_before_it_fails_does_not_follow_the_end_by_itself() {
+    let mut world = World::with(json!({"preflight": {"acknowledge": []}}));
+    world.pass();
+    world.edit(&json!({"attempt": 2}));
+    world.advance(SignedDuration::from_hours(25));
+    world.settle();
+    assert_eq!((world.status.stage, world.status.attempt), (Stage::Failed, 1));
+    world.edit(&json!({"attempt": 3}));
+    world.pass();
+    assert_eq!((world.status.stage, world.status.attempt), (Stage::Preflight, 3));
+}
+
+#[test]
+fn an_attempt_that_is_raised_while_it_goes_back_follows_by_itself_and_status_says_which_does() {
+    let mut early = at(1, StepPhase::Holding);
+    early.edit(&json!({"attempt": 2}));
+    early.pass();
+    for raised_before in [false, true] {
+        let mut world = if raised_before { early.clone() } else { at(1, StepPhase::Holding) };
+        world.annotate(ROLLBACK_ANNOTATION, Some("emergency"));
+        world.pass();
+        assert_eq!(world.status.stage, Stage::RollingBack);
+        if !raised_before {
+            world.edit(&json!({"attempt": 2}));
+        }
+        world.pass();
+        let said = if raised_before {
+            "spec.attempt was raised to 2 before attempt 1 began to go back, so that it begins nothing by itself. To try again: set \
+             it to 3."
+        } else {
+            "spec.attempt was raised to 2 while attempt 1 goes back: attempt 2 begins by itself when that is over."
+        };
+        assert_eq!(world.status.deferred_edits[0].message, said);
+        for _ in 0..100 {
+            world.step();
+        }
+        assert_eq!(world.status.attempt, if raised_before { 1 } else { 2 });
+    }
 }
 
 #[test]

@@ -192,6 +192,7 @@ impl World {
             stamp: Some(creation.stamp.clone()),
             weight_managers: [FIELD_MANAGER.to_owned()].into(),
             created_by: Some(self.order.owner_label()),
+            annotated_hosts: [].into(),
             addresses: [].into(),
             deployed_by: None,
             ..source

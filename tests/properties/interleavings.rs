@@ -165,10 +165,10 @@ pub fn happen(world: &mut World, happening: &Happening) -> Option<String> {
     match happening {
         Happening::Pass(faults) => {
             let before = world.status.clone();
-            let attempt = world.order.attempt;
+            let asked_attempt = is_raised(world);
             let asked = requests::wakes(&world.order, &before);
             let decision = world.pass_with(faults);
-            let restarted = attempt > before.attempt || asked;
+            let restarted = asked_attempt || asked;
             return ended_but_acts(&before, &decision).filter(|_| !restarted);
         }
         Happening::Smooth(passes) => (0..*passes).for_each(|_| world.step()),
@@ -275,10 +275,15 @@ fn mend(world: &mut World) {
     }
 }
 
+/// Whether the spec asks for an attempt that it did not ask for when the last one ended, or began to go back.
+fn is_raised(world: &World) -> bool {
+    let status = &world.status;
+    world.order.attempt > status.attempt.max(status.attempt_seen.unwrap_or_default())
+}
+
 fn is_over(world: &World) -> bool {
     let stage = world.status.stage;
-    let again = (world.order.attempt > world.status.attempt && stage != Stage::Completed)
-        || requests::wakes(&world.order, &world.status);
+    let again = (is_raised(world) && stage != Stage::Completed) || requests::wakes(&world.order, &world.status);
     matches!(stage, Stage::Completed | Stage::RolledBack | Stage::Failed) && !again
 }
 

@@ -108,10 +108,12 @@ fn a_lost_status_and_a_higher_attempt_do_not_start_over_above_a_running_one() {
     assert_eq!((world.status.stage, world.status.attempt), (Stage::ShiftTraffic, 1));
     assert_eq!((world.source.weight("web"), world.target.weight("web")), (Some(0), Some(100)));
     world.verdicts.insert(Side::Target, Verdict::Fail);
-    while world.status.attempt == 1 {
-        world.step();
-    }
-    assert_eq!(world.status.history[0].stage, Stage::RolledBack);
+    world.run_until(Stage::RolledBack);
+    world.settle();
+    assert_eq!(world.status.attempt, 1, "it was raised before the way back began");
+    world.edit(&json!({"attempt": 3}));
+    world.pass();
+    assert_eq!((world.status.attempt, world.status.history[0].stage), (3, Stage::RolledBack));
     assert_eq!(broken_promise(&world.writes), None);
 }
 

@@ -32,6 +32,7 @@ mod served;
 mod world;
 
 mod debts;
+mod deleted_anywhere;
 mod deletion;
 mod edits;
 mod interleavings;
@@ -45,6 +46,7 @@ mod preflight;
 mod purity;
 mod rollback;
 mod secrets;
+mod sentences;
 mod stages;
 mod steps;
 mod stuck;

@@ -71,6 +71,43 @@ fn ingresses_that_share_a_host_move_together() {
 }
 
 #[test]
+fn a_host_that_only_the_annotation_names_would_stay_behind() {
+    let mut world = World::new();
+    world.ingress_mut(Side::Source, "web").annotated_hosts =
+        ["shop.example".to_owned(), "www.shop.example".to_owned(), "m.shop.example".to_owned()].into();
+    let said = "HostAnnotation: Ingress web on the source names hosts in the annotation external-dns.alpha.kubernetes.io/hostname that are \
+                not in its spec.rules: m.shop.example, www.shop.example. Their records would not be moved with it.";
+    let fix = "Put m.shop.example, www.shop.example into spec.rules of Ingress web on the source, or name web in spec.ingresses.exclude.";
+    says(&world, said, fix);
+    // The same hosts in both places are one record each.
+    world.ingress_mut(Side::Source, "web").annotated_hosts = ["shop.example".to_owned()].into();
+    world.run_until(Stage::SmokeTest);
+}
+
+#[test]
+fn a_host_that_only_the_annotation_names_is_seen_without_rules_and_on_the_target_too() {
+    let mut world = World::new();
+    let facts = world.ingress_mut(Side::Source, "web");
+    facts.annotated_hosts = std::mem::take(&mut facts.hosts);
+    let said = blocked(&world).0;
+    assert!(said.starts_with("HostAnnotation: Ingress web on the source names hosts in the annotation "), "{said}");
+    let mut world = World::new();
+    world.add_ingress(Side::Target, "web", "shop.example");
+    world.ingress_mut(Side::Target, "web").annotated_hosts = ["new.example".to_owned()].into();
+    let said = blocked(&world).0;
+    let place = "Ingress web on the target names hosts in the annotation external-dns.kubernetes.io/hostname";
+    assert!(said.contains(place), "{said}");
+    let mut world = World::with(json!({"ingresses": {"exclude": ["admin"]}}));
+    world.add_ingress(Side::Source, "admin", "admin.example");
+    world.ingress_mut(Side::Source, "admin").annotated_hosts = ["shop.example".to_owned()].into();
+    let said = blocked(&world).0;
+    assert_eq!(
+        said,
+        "SharedHost: Ingress admin is excluded but shares the host shop.example with Ingress web, which moves."
+    );
+}
+
+#[test]
 fn a_wildcard_host_cannot_be_probed() {
     let mut world = World::new();
     world.ingress_mut(Side::Source, "web").hosts = ["*.shop.example".to_owned()].into();

@@ -8,6 +8,7 @@ use namespace_migration::api::{NamespaceMigrationStatus, RETRY_ANNOTATION, ROLLB
 use namespace_migration::machine::Side;
 use namespace_migration::machine::health::Verdict;
 use namespace_migration::machine::observed::{NamespaceFacts, WorkloadFacts};
+use namespace_migration::machine::run::seconds;
 use serde_json::json;
 
 use crate::controls::{bring_what_is_missing, every_stage, request, standing, weights};
@@ -21,10 +22,11 @@ fn a_requested_rollback_goes_back_from_every_stage_and_is_echoed() {
     for (stage, mut world) in every_stage() {
         let before = world.writes.len();
         world.annotate(ROLLBACK_ANNOTATION, Some("incident-7"));
+        let asked = seconds(world.now).0;
         world.pass();
-        let said = "A rollback was requested by kubectl-annotate at 2026-11-21T08:00:00Z (token incident-7).";
+        let said = format!("A rollback was requested by kubectl-annotate at {asked} (token incident-7).");
         let cause = world.status.cause.clone().unwrap();
-        assert_eq!((cause.reason.as_str(), cause.message.as_str()), ("RollbackRequested", said), "{stage}");
+        assert_eq!((cause.reason.as_str(), cause.message.as_str()), ("RollbackRequested", said.as_str()), "{stage}");
         if stage <= Stage::Preflight {
             assert_eq!((world.status.stage, world.writes.len()), (Stage::RolledBack, before), "at once, no write");
         } else {
@@ -291,6 +293,46 @@ fn a_lost_status_does_not_make_an_old_token_a_new_one() {
     lost.advance(SignedDuration::from_hours(5));
     lost.settle();
     assert_eq!((lost.status.stage, lost.writes.len()), (Stage::Completed, world.writes.len()));
+}
+
+#[test]
+fn an_old_token_is_refused_when_the_status_is_lost_in_mid_shift_and_a_new_one_is_done() {
+    let mut world = at(1, StepPhase::Holding);
+    world.annotate(ROLLBACK_ANNOTATION, Some("old"));
+    world.run_until(Stage::RolledBack);
+    world.advance(SignedDuration::from_hours(1));
+    world.edit(&json!({"attempt": 2}));
+    for stage in [Stage::WeightSource, Stage::SmokeTest, Stage::ShiftTraffic, Stage::Bake] {
+        world.run_while(|status| (status.attempt, status.stage) != (2, stage));
+        world.settle();
+        let mut lost = world.with_status(NamespaceMigrationStatus::default());
+        lost.settle();
+        assert_eq!((weights(&lost), &lost.status.cause), (weights(&world), &None), "{stage}");
+        let asked = request(&lost, RequestKind::Rollback);
+        let said = "Refused: the status was lost, and it is older than the weight that was written at ";
+        assert!(asked.message.starts_with(said), "{stage}: {}", asked.message);
+        lost.advance(SignedDuration::from_secs(1));
+        let mut lost = lost.with_status(NamespaceMigrationStatus::default());
+        lost.annotate(ROLLBACK_ANNOTATION, Some("new"));
+        lost.run_until(Stage::RolledBack);
+        assert_eq!(request(&lost, RequestKind::Rollback).outcome, RequestOutcome::Done, "{stage}");
+        assert_eq!(broken_promise(&lost.writes), None);
+    }
+}
+
+#[test]
+fn a_retry_of_an_object_that_goes_is_refused() {
+    let mut world = at(1, StepPhase::Holding);
+    world.annotate(ROLLBACK_ANNOTATION, Some("a"));
+    world.run_until(Stage::RolledBack);
+    world.order.deletion.asked_at = Some(world.now);
+    world.order.deletion.held = true;
+    world.annotate(RETRY_ANNOTATION, Some("a"));
+    let decided = world.look().status;
+    assert_eq!((decided.stage, decided.attempt), (Stage::RolledBack, 1));
+    let retry = decided.requests.iter().find(|request| request.kind == RequestKind::Retry).unwrap();
+    let said = "Refused: the object is being deleted, so that no other attempt can begin.";
+    assert_eq!((retry.outcome, retry.message.as_str()), (RequestOutcome::Refused, said));
 }
 
 #[test]

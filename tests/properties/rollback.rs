@@ -100,7 +100,8 @@ fn on_failure_hold_moves_nobody_and_goes_on_when_the_target_is_well_again() {
     world.pass();
     let said = "The target is unhealthy. https shop.example /: it answered 503, expected 200.";
     assert_eq!(says(&world), (Stage::ShiftTraffic, "Held", said));
-    let fix = "Mend the target, then it goes on by itself; or set spec.onFailure to Rollback to send everything back.";
+    let fix = "Mend the target, then it goes on by itself; or set spec.onFailure to Rollback to send everything back; \
+               or lower spec.traffic.upTo to 1 or less to bring users back step by step.";
     assert_eq!(world.status.unblock, fix);
     assert_eq!(world.writes.len(), before);
     let mut mended = world.clone();

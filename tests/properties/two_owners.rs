@@ -1,10 +1,12 @@
 //! Two migrations of one namespace: whoever comes second waits, and whatever it does afterwards, the first keeps its users.
 
-use namespace_migration::api::{NamespaceMigrationStatus, Stage};
+use namespace_migration::api::status::RequestKind;
+use namespace_migration::api::{NamespaceMigrationStatus, ROLLBACK_ANNOTATION, Stage};
 use namespace_migration::machine::Side;
 use namespace_migration::machine::stamp::{Direction, Stamp};
 use serde_json::json;
 
+use crate::controls::request;
 use crate::stages::says;
 use crate::world::World;
 
@@ -55,5 +57,12 @@ fn a_rollback_leaves_what_another_migration_has_completed_and_ends_without_a_wri
     assert_eq!(second.writes.len(), writes);
     let said =
         format!("Ingress web on the source is moved by another migration, {}, and was left alone.", first.order.owner);
+    let ended = format!("The rollback is over, but not everything was given back. {said}");
+    assert_eq!(second.status.message, ended);
+    let mut asked = second.clone();
+    asked.annotate(ROLLBACK_ANNOTATION, Some("late"));
+    asked.settle();
+    let refused = format!("Refused: it has gone back already, as far as it can, and ended as Failed. {said}");
+    assert_eq!(request(&asked, RequestKind::Rollback).message, refused);
     assert!(second.status.message.contains(&said), "{}", second.status.message);
 }

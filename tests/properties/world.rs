@@ -16,6 +16,7 @@ use namespace_migration::machine::observed::{
 use namespace_migration::machine::order::Home;
 use namespace_migration::machine::records::DnsView;
 use namespace_migration::machine::right::Rights;
+use namespace_migration::machine::run::seconds;
 use namespace_migration::machine::traffic::Weight;
 use namespace_migration::machine::{Decision, Needs, Observed, Order, Side, decide, needs, rest};
 use serde_json::{Value, json};
@@ -109,6 +110,8 @@ pub struct World {
     spec: Value,
     /// The migration's annotations, each with the field manager that the API server would name.
     annotations: BTreeMap<String, String>,
+    /// When the last of them was written.
+    annotated: Timestamp,
     /// What the spec and the pair ask for.
     pub order: Order,
     pub source: Cluster,
@@ -148,11 +151,13 @@ impl World {
             "clusterPair": "old-to-new",
             "preflight": {"acknowledge": [{"check": "AnnotationOnly", "reason": "a test"}]},
         });
+        let now: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
         let mut world = Self {
-            now: "2026-11-21T08:00:00Z".parse().unwrap(),
-            order: order(&spec, &BTreeMap::new()),
+            now,
+            order: order(&spec, &BTreeMap::new(), now),
             spec,
             annotations: BTreeMap::new(),
+            annotated: now,
             source: Cluster::new(SOURCE),
             target: Cluster::new(TARGET),
             home_rights: Rights::Known { refused: BTreeSet::new(), account: "home".into() },
@@ -239,6 +244,7 @@ impl World {
             Some(value) => drop(self.annotations.insert(name.to_owned(), value.to_owned())),
             None => drop(self.annotations.remove(name)),
         }
+        self.annotated = self.now;
         self.reorder();
     }
 
@@ -246,7 +252,7 @@ impl World {
     pub fn reorder(&mut self) {
         let Deletion { asked_at, held, .. } = self.order.deletion;
         let (source, target) = (self.order.source.clone(), self.order.target.clone());
-        self.order = order(&self.spec, &self.annotations);
+        self.order = order(&self.spec, &self.annotations, self.annotated);
         (self.order.source, self.order.target) = (source, target);
         (self.order.deletion.asked_at, self.order.deletion.held) = (asked_at, held);
         if self.dns.is_some() {
@@ -475,11 +481,11 @@ fn address(side: Side) -> String {
     if side == Side::Source { "192.0.2.10" } else { "192.0.2.20" }.to_owned()
 }
 
-fn order(spec: &Value, annotations: &BTreeMap<String, String>) -> Order {
+fn order(spec: &Value, annotations: &BTreeMap<String, String>, annotated: Timestamp) -> Order {
     let fields: serde_json::Map<String, Value> =
         annotations.keys().map(|name| (format!("f:{name}"), json!({}))).collect();
     let managed = json!([{
-        "manager": "kubectl-annotate", "operation": "Update", "time": "2026-11-21T08:00:00Z",
+        "manager": "kubectl-annotate", "operation": "Update", "time": seconds(annotated),
         "fieldsV1": {"f:metadata": {"f:annotations": fields}},
     }]);
     let migration: NamespaceMigration = serde_json::from_value(json!({
@@ -495,7 +501,7 @@ fn order(spec: &Value, annotations: &BTreeMap<String, String>) -> Order {
     Order::parse(&migration, &pair, &home).unwrap()
 }
 
-fn pair() -> Value {
+pub fn pair() -> Value {
     let side = |identity: &str, colour: &str, prefix: &str| {
         json!({
             "connection": {"kubeconfig": {"secretName": colour}}, "identity": identity, "colour": colour,

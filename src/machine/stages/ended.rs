@@ -1,15 +1,17 @@
-//! Completed, RolledBack and Failed: nothing is written from here on. A higher attempt starts again after the last two,
-//! and after all of them a request that makes sense; see `requests`.
+//! Completed, RolledBack and Failed: nothing is written from here on. A higher attempt that is asked for after the last two, or
+//! while it goes back, starts again, and after all of them a request that makes sense; see `requests`.
 
 use super::super::reason::Reason;
+use super::super::resume;
 use super::super::run::{Move, Run, Wait};
 use super::super::traffic::Weight;
-use crate::api::status::Severity;
+use crate::api::status::{Cause, NamespaceMigrationStatus, Severity};
 use crate::api::{ROLLBACK_ANNOTATION, Stage};
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
     let cause = run.status.cause.as_ref().map(|cause| format!(" {}", cause.message)).unwrap_or_default();
-    let again = format!("{}To try again: set spec.attempt to {}.", mend_first(run), run.status.attempt + 1);
+    let next = resume::last_seen(&run.status).saturating_add(1);
+    let again = format!("{}To try again: set spec.attempt to {next}.", mend_first(run));
     match run.status.stage {
         Stage::Completed => {
             let paused = pause(run, "which changes nothing any more");
@@ -25,10 +27,25 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
         }
         _ => {
             let paused = pause(run, "so that another attempt begins paused");
-            let message = format!("It ended without a move.{cause}{paused}");
+            let message = format!("{}{cause}{paused}", failed(&run.status));
             Wait::new(Reason::Failed, message).unblocked_by(again).stalled().into()
         }
     }
+}
+
+/// How an attempt failed, in a sentence: before anything was written, or behind a rollback that met what is another migration's.
+pub(in super::super) fn failed(status: &NamespaceMigrationStatus) -> &'static str {
+    if is_not_all_back(status) {
+        "The rollback is over, but not everything was given back."
+    } else {
+        "It ended without a move."
+    }
+}
+
+/// Whether it ended as Failed behind a rollback, so that the source may not serve everything.
+pub(in super::super) fn is_not_all_back(status: &NamespaceMigrationStatus) -> bool {
+    let taken = |cause: &Cause| cause.reason == Reason::OwnedByAnother.as_str();
+    status.stage == Stage::Failed && status.cause.as_ref().is_some_and(taken)
 }
 
 /// What another attempt would meet again.

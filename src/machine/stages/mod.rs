@@ -18,10 +18,11 @@ use super::run::{Move, Run};
 use crate::api::Stage;
 
 pub(super) use copy_secrets::{statuses as secret_statuses, still_wanted};
+pub(super) use ended::{failed, is_not_all_back};
 pub(super) use preflight::{blocked, findings, plan, trouble_before_checks};
 pub(super) use rolling_back::{
     exposed_percent, gone_from_source, is_written as rollback_is_written, leftovers as rollback_removals,
-    owes as rollback_owes,
+    owes as rollback_owes, waits_for_dns as rollback_waits_for_dns,
 };
 pub use shift_traffic::held;
 pub(super) use shift_traffic::planned_steps as shift_traffic_steps;

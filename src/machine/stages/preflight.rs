@@ -9,7 +9,6 @@ use super::super::reason::Reason;
 use super::super::right::Rights;
 use super::super::run::{Memo, Move, Run, Wait, words};
 use super::pending;
-use super::step_down::goes_down;
 use crate::api::Stage;
 use crate::api::status::{Finding, Plan, PlannedIngress, PlannedStep, Severity};
 use crate::preflight;
@@ -65,10 +64,7 @@ pub(in super::super) fn findings(run: &Run<'_>) -> Vec<Finding> {
 
 /// The first blocker that is not acknowledged, if there is one.
 pub(in super::super) fn blocked(run: &Run<'_>) -> Option<Wait> {
-    // A host that may not move any more may still be given back.
-    let goes_back = |finding: &Finding| finding.check == preflight::HOST_NOT_ALLOWED && goes_down(run);
-    let blockers =
-        findings(run).into_iter().filter(|finding| finding.severity == Severity::Blocker && !goes_back(finding));
+    let blockers = findings(run).into_iter().filter(|finding| finding.severity == Severity::Blocker);
     let blockers: Vec<_> = blockers.collect();
     let first = blockers.first()?;
     let more = match blockers.len() {

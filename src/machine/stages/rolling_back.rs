@@ -4,7 +4,7 @@
 //! the weight is right already, so that older writes in flight fail. It ends when both fences have been read back and DNS
 //! has had its time; then the final stamps, and, if the spec says so, what we created on the target goes away.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::super::contest;
 use super::super::effect::{Effect, RemovableKind, Removal, WeightWrite};
@@ -43,7 +43,7 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
 /// Both fences have been read back: DNS has its time, then what we created goes if it is to go, then the final stamps.
 fn fenced(run: &Run<'_>) -> Move {
     let Some(written) = &run.status.written_since else { return Move::Remember(Memo::WrittenNow) };
-    if let Err(wait) = gate::gate(run, Goal::SourceServesAll, written.0, "The source has 100 and the target 0") {
+    if let Err(wait) = served_by_source(run, written.0) {
         return wait.into();
     }
     if let Some(removing) = removes(run) {
@@ -58,6 +58,16 @@ fn fenced(run: &Run<'_>) -> Move {
         Some(message) => Move::Fail { reason: Reason::OwnedByAnother, message },
         None => Move::Advance { message: "The source serves everything again.".to_owned() },
     }
+}
+
+fn served_by_source(run: &Run<'_>, written: Timestamp) -> Result<gate::Proof, Wait> {
+    gate::gate(run, Goal::SourceServesAll, written, "The source has 100 and the target 0")
+}
+
+/// What DNS still has to show once both weights are written. None when it has followed.
+pub(in super::super) fn waits_for_dns(run: &Run<'_>) -> Option<Wait> {
+    let written = run.status.written_since.as_ref().map_or(run.now, |since| since.0);
+    served_by_source(run, written).err()
 }
 
 /// An Ingress that another migration moves was never written here, and is not given back from here.

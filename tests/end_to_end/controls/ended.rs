@@ -105,14 +105,15 @@ async fn another_attempt_is_pointless(shop: &Migration<'_>) -> Result<Row> {
     Ok(row(Stage::Completed, "attempt", told.unblock))
 }
 
-/// The raised attempt follows the rollback by itself; it is paused.
+/// The attempt that was raised before does not follow the rollback.
 async fn goes_back(shop: &Migration<'_>) -> Result<Row> {
-    shop.change(json!({"suspend": true})).await?;
     shop.annotate(ROLLBACK_ANNOTATION, Some("in-time")).await?;
     let done = shop.answer(RequestKind::Rollback, "in-time").await?;
     ensure!(done.outcome == RequestOutcome::Done, "{done:?}");
     // One of the edits has asked for the removal of what was created.
     ensure!(shop.weights().await? == [Some(100), None], "{:?}", shop.weights().await?);
+    let ended = shop.ends(Stage::RolledBack).await?.status.context("a status")?;
+    ensure!(ended.attempt == 1 && ended.unblock == "To try again: set spec.attempt to 3.", "{}", ended.unblock);
     shop.keeps_its_promises().await?;
     Ok(row(Stage::Completed, "rollback-requested", done.message))
 }

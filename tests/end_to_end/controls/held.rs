@@ -1,11 +1,12 @@
 //! Migrations that are held in a stage on the way forward, and go through all controls there.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Service;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use namespace_migration::api::status::{RequestKind, RequestOutcome};
 use namespace_migration::api::{ClusterPair, NamespaceMigration, ROLLBACK_ANNOTATION, STAMP_ANNOTATION, Stage};
+use rig::sample_app::Fault;
 use rig::sample_namespace::{Owner, SampleNamespace};
 use rig::setup::Setup;
 use serde_json::json;
@@ -13,7 +14,7 @@ use serde_json::json;
 use super::annotations::{is_paused, tries_again};
 use super::edits::{attempt_is_deferred, ceilings, edits, identity_stays};
 use super::{Row, row};
-use crate::scene::{Draft, Migration, PERSON, Scene, cause_of, reason_of, stage_of};
+use crate::scene::{Draft, Migration, PERSON, Scene, cause_of, holds_step, reason_of, stage_of};
 
 /// How a migration is held in a stage.
 pub struct Held {
@@ -102,7 +103,7 @@ pub(super) async fn through_all_controls(scene: &Scene, slow: &Setup, held: &Hel
     Ok(rows)
 }
 
-/// Back to the source. The next attempt, which was asked for before, follows by itself; it is paused.
+/// Back to the source. The next attempt, which was asked for before, does not follow by itself, and begins when a person asks for it: paused.
 async fn goes_back(shop: &Migration<'_>, slow: &Setup, held: &Held) -> Result<Row> {
     shop.change(json!({"suspend": true})).await?;
     shop.waits("Paused").await?;
@@ -113,6 +114,11 @@ async fn goes_back(shop: &Migration<'_>, slow: &Setup, held: &Held) -> Result<Ro
     }
     let done = shop.answer(RequestKind::Rollback, "incident").await?;
     ensure!((done.outcome, done.stage) == (RequestOutcome::Done, held.stage), "{done:?}");
+    let ended = shop.ends(Stage::RolledBack).await?.status.context("a status")?;
+    let higher = shop.now().await?.spec.attempt + 1;
+    let said = format!("To try again: set spec.attempt to {higher}.");
+    ensure!(ended.attempt == 1 && ended.unblock.ends_with(&said), "attempt {}: {}", ended.attempt, ended.unblock);
+    shop.change(json!({"attempt": higher})).await?;
     let next = shop.until("the next attempt", |found| history(found).is_some()).await?;
     let (attempt, stage, message) = history(&next).unwrap_or_default();
     let said = format!("A rollback was requested by {PERSON} at ");
@@ -122,6 +128,29 @@ async fn goes_back(shop: &Migration<'_>, slow: &Setup, held: &Held) -> Result<Ro
     let untouched = shop.weight_writes().await?.is_empty();
     ensure!(untouched == (held.stage <= Stage::Preflight), "writes of weights: {:?}", shop.history().await?);
     Ok(row(held.stage, "rollback-requested", format!("{stage}: {message}")))
+}
+
+/// A target that fails and is held: a lower ceiling brings its users back, though nobody mends it.
+pub(super) async fn comes_down_while_held(scene: &Scene) -> Result<Row> {
+    let shop = scene
+        .migration("controls-sick")
+        .steps(&[(10, "10m"), (100, "1s")])
+        .spec("/onFailure", json!("Hold"))
+        .begin()
+        .await?;
+    shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    scene.setup.application().set("target", shop.host(), Fault::Status(503));
+    let held = shop.waits("Held").await?.status.context("a status")?;
+    ensure!(held.unblock.contains("or lower spec.traffic.upTo to 0 "), "{}", held.unblock);
+    shop.change(json!({"traffic": {"upTo": 0}})).await?;
+    let is_down = |found: &NamespaceMigration| {
+        found.status.as_ref().is_some_and(|status| status.step_text.starts_with("0/") && status.reason == "Held")
+    };
+    let down = shop.until("0 percent, still held", is_down).await?;
+    ensure!(shop.weights().await? == [Some(100), Some(0)], "{:?}", shop.weights().await?);
+    shop.keeps_its_promises().await?;
+    let message = down.status.map(|status| status.message).unwrap_or_default();
+    Ok(row(Stage::ShiftTraffic, "traffic.upTo lowered", format!("while Held, back to 0 percent: {message}")))
 }
 
 /// How the last attempt ended.
