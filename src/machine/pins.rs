@@ -184,8 +184,9 @@ pub(super) fn waits(run: &Run<'_>, side: Side) -> Option<Wait> {
 pub(super) fn permitted(run: &Run<'_>, mut effects: Vec<Effect>) -> Vec<Effect> {
     let is_another = |side: Side| run.view(side).reach.repointed().is_some();
     effects.retain(|effect| {
-        let waits = matches!(effect, Effect::WriteWeight(WeightWrite { after_source: true, .. }));
-        !effect.side().is_some_and(is_another) && !(waits && is_another(Side::Source))
+        let after_source = matches!(effect, Effect::WriteWeight(WeightWrite { after_source: true, .. }));
+        let waits = after_source && is_another(Side::Source);
+        !(waits || effect.side().is_some_and(is_another))
     });
     effects
 }

@@ -42,14 +42,14 @@ fn edit(world: &mut World, side: Side, edit: Edit) -> Before {
         Before { cluster: world.side(side).clone(), identity: known.identity, prefix: known.annotation_prefix };
     match edit {
         Edit::Identity => {
-            rules(world, side).identity = ANOTHER.to_owned();
+            rules(world, side).identity = ANOTHER.into();
             let cluster = world.side_mut(side);
             ANOTHER.clone_into(&mut cluster.identity);
             cluster.ingresses.clear();
             cluster.secrets.clear();
         }
         Edit::Prefix => {
-            rules(world, side).annotation_prefix = NEW_PREFIX.to_owned();
+            rules(world, side).annotation_prefix = NEW_PREFIX.into();
             for facts in world.side_mut(side).ingresses.values_mut() {
                 hide(facts);
             }
@@ -239,8 +239,8 @@ fn another_attempt_begins_with_the_clusters_that_the_pair_names_then() {
     let mut world = at(2, StepPhase::Holding);
     world.annotate(ROLLBACK_ANNOTATION, Some("back"));
     world.run_until(Stage::RolledBack);
-    rules(&mut world, Side::Target).identity = ANOTHER.to_owned();
-    world.target.identity = ANOTHER.to_owned();
+    rules(&mut world, Side::Target).identity = ANOTHER.into();
+    world.target.identity = ANOTHER.into();
     world.edit(&serde_json::json!({"attempt": 2}));
     world.run_until(Stage::Completed);
     assert_eq!(world.status.plan.as_ref().unwrap().clusters.as_ref().unwrap().target.identity, ANOTHER);
