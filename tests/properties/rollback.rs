@@ -40,7 +40,7 @@ fn an_unhealthy_target_goes_back_from_every_watched_stage_at_once() {
     smoke.step();
     let mut bake = World::new();
     bake.run_until(Stage::Bake);
-    for (world, stage) in [
+    for (world, stage) in vec![
         (smoke, Stage::SmokeTest),
         (at(0, StepPhase::TargetSettling), Stage::ShiftTraffic),
         (at(2, StepPhase::SourceSettling), Stage::ShiftTraffic),
