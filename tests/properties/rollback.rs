@@ -34,13 +34,14 @@ fn waits(world: &World) -> (Stage, &str, &str) {
 }
 
 #[test]
+#[allow(clippy::large_stack_arrays, reason = "a test has stack enough for five worlds")]
 fn an_unhealthy_target_goes_back_from_every_watched_stage_at_once() {
     let mut smoke = World::new();
     smoke.run_until(Stage::SmokeTest);
     smoke.step();
     let mut bake = World::new();
     bake.run_until(Stage::Bake);
-    for (world, stage) in vec![
+    for (world, stage) in [
         (smoke, Stage::SmokeTest),
         (at(0, StepPhase::TargetSettling), Stage::ShiftTraffic),
         (at(2, StepPhase::SourceSettling), Stage::ShiftTraffic),
