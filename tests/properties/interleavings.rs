@@ -451,3 +451,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_preflight_has_passed_on_an_old_view_is_checked_again_before_the_first_write() {
+    let mut world = Start { two: true, present: false, hold: false, remove: false, zone: false }.world();
+    let old = Happening::Pass(Faults { stale: 3, ..Faults::default() });
+    let completed = [Happening::Smooth(8), Happening::Smooth(8), Happening::Smooth(10)];
+    let lost = [Happening::LoseStatus, Happening::Recreate(Side::Source), Happening::Pass(Faults::default()), old];
+    for happening in completed.into_iter().chain(lost) {
+        happen(&mut world, &happening);
+    }
+    world.pass();
+    assert_eq!((world.status.stage, world.status.reason.as_str()), (Stage::WeightSource, "PreflightBlocked"));
+}

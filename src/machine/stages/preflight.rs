@@ -57,9 +57,18 @@ fn look_again(run: &Run<'_>, blockers: &[Finding], wait: Wait) -> Wait {
 
 /// What the checks find in this stage. What speaks of the weights that a move begins with is not asked once it has begun.
 pub(in super::super) fn findings(run: &Run<'_>) -> Vec<Finding> {
-    let begins = run.status.stage <= Stage::Preflight;
+    let begins = run.status.stage <= Stage::Preflight || is_unwritten(run);
     let asked = |finding: &&Finding| begins || !preflight::is_of_the_beginning(finding);
     run.findings().iter().filter(asked).cloned().collect()
+}
+
+/// Whether WeightSource has not written anything yet: Preflight may have passed on a view that was older than what stands there.
+fn is_unwritten(run: &Run<'_>) -> bool {
+    let stamped = |side: Side| {
+        let stamps = run.view(side).ingresses.values().filter_map(|facts| facts.stamp_of(&run.order.owner));
+        stamps.into_iter().any(|stamp| stamp.epoch == run.status.epoch)
+    };
+    run.status.stage == Stage::WeightSource && ![Side::Source, Side::Target].into_iter().any(stamped)
 }
 
 /// The first blocker that is not acknowledged, if there is one.
