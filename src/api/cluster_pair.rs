@@ -204,7 +204,7 @@ pub struct ExternalDns {
     #[serde(default)]
     #[schemars(length(max = 63), regex(pattern = "^[-a-z0-9._%{}]*$"))]
     pub txt_suffix: String,
-    /// Where its metrics are read, such as http://external-dns.kube-system:7979/metrics, to name the cause of a stuck record.
+    /// Where its metrics are read, a URL that ends in :7979/metrics by default, to name the cause of a stuck record.
     #[serde(default, rename = "metricsURL")]
     #[schemars(length(max = 2048), regex(pattern = "^(https?://[^ ]+)?$"))]
     pub metrics_url: String,
@@ -370,7 +370,7 @@ pub struct SecretRef {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthoritativeDns {
-    /// Addresses of name servers with their ports, as 192.0.2.1:53 or [2001:db8::1]:53. By default those of the zone.
+    /// Addresses of name servers with their ports, as 192.0.2.1:53, an IPv6 address in square brackets. By default those of the zone.
     #[serde(default)]
     #[schemars(
         length(max = 16),
