@@ -27,7 +27,7 @@ async fn the_targets_ingress_is_made_from_the_sources_with_its_own_class_and_pre
         sample
             .with_annotation(&format!("{NGINX}proxy-body-size"), "8m")
             .with_annotation(&format!("{OLD}ttl"), "60")
-            .with_annotation(&format!("{OLD}hostname"), "elsewhere.example.com")
+            .with_annotation(&format!("{OLD}hostname"), "makes-shop.example.com")
             .with_annotation("team.example/pager", "shop")
     });
     let shop = shop.deploy().await?;

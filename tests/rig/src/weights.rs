@@ -77,13 +77,19 @@ pub fn weight(ingress: &Ingress) -> Option<i32> {
     ingress.annotations().get(&format!("{ANNOTATION_PREFIX}aws-weight"))?.parse().ok()
 }
 
-/// Fails with the first moment in which name servers showed a weight of 0 for both sides, or nothing.
+/// Fails with the first moment in which name servers showed nothing, or a weight of 0 for both sides. On the way back from a target
+/// that had everything, two zeros may pass by: they are an even split, which is less than what they replace.
 pub fn somebody_always_answered(history: &[Served]) -> Result<(), String> {
-    let empty = |served: &&Served| {
-        let weights = Weights::of_sets(served.weights.clone());
-        served.weights.is_empty() || weights == Weights { source: Some(0), target: Some(0) }
-    };
-    history.iter().find(empty).map_or(Ok(()), |served| Err(format!("{:?} at {:?}", served.weights, served.at)))
+    let is_zero =
+        |served: &Served| Weights::of_sets(served.weights.clone()) == Weights { source: Some(0), target: Some(0) };
+    let mut everything_before = false;
+    for served in history {
+        if served.weights.is_empty() || (is_zero(served) && !everything_before) {
+            return Err(format!("{:?} at {:?}", served.weights, served.at));
+        }
+        everything_before = is_zero(served) || share(served) >= 1.0;
+    }
+    Ok(())
 }
 
 /// Fails with the first moment in which the target's share of the answers was above this, in percent.
@@ -146,6 +152,11 @@ mod tests {
     fn two_zeros_in_dns_are_found() {
         assert!(somebody_always_answered(&history(&[[100, 0], [0, 100]])).is_ok());
         assert!(somebody_always_answered(&history(&[[100, 0], [0, 0]])).unwrap_err().contains("Some(0)"));
+        assert!(somebody_always_answered(&history(&[[50, 50], [0, 0]])).is_err());
+        assert!(
+            somebody_always_answered(&history(&[[0, 100], [0, 0], [100, 0]])).is_ok(),
+            "the way back from everything"
+        );
         let nothing = Served { at: SystemTime::UNIX_EPOCH, weights: vec![] };
         assert!(somebody_always_answered(&[nothing]).is_err());
     }
