@@ -61,6 +61,9 @@ pub struct RunArgs {
     /// Shortest time between two requests to Route 53 with the same credentials: an account has 5 requests a second for all its users
     #[arg(long, value_name = "DURATION", default_value = "550ms", value_parser = route53_gap)]
     pub route53_gap: Duration,
+    /// DNS server that is asked for the addresses of load balancers and for the name servers of zones, and for nothing else; may be given several times; the system's resolvers when absent
+    #[arg(long = "resolver", value_name = "ADDRESS:PORT")]
+    pub resolvers: Vec<SocketAddr>,
     /// How one of several operators is chosen.
     #[command(flatten)]
     pub lease: LeaseArgs,
@@ -160,6 +163,7 @@ mod tests {
             listen: "0.0.0.0:8080".parse().unwrap(),
             log_format: LogFormat::Text,
             route53_gap: Duration::from_millis(550),
+            resolvers: vec![],
             lease: LeaseArgs {
                 lease_name: "namespace-migration".into(),
                 lease_duration: Duration::from_secs(15),
@@ -179,6 +183,17 @@ mod tests {
         assert_eq!((plain.namespace.as_str(), plain.selector.as_deref()), ("ops", Some("run=a")));
         assert_eq!(plain.log_format, LogFormat::Json);
         assert_eq!(run(&[&["run"], &options[..], &["--listen", "127.0.0.1:0"]].concat()), plain);
+    }
+
+    #[test]
+    fn resolvers_are_addresses_with_ports_and_there_may_be_several() {
+        let two = run(&["--resolver", "10.0.0.2:53", "--resolver=[fd00::53]:5353"]);
+        assert_eq!(two.resolvers, ["10.0.0.2:53".parse().unwrap(), "[fd00::53]:5353".parse().unwrap()]);
+        for text in ["dns.example.com:53", "10.0.0.2", ""] {
+            let line = ["namespace-migration", "--resolver", text];
+            let error = CommandLine::try_parse_from(line).unwrap_err().to_string();
+            assert!(error.contains("--resolver <ADDRESS:PORT>"), "{error}");
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{ClusterPair, NamespaceMigration};
 use crate::cluster::connection::HomeAccess;
 use crate::cluster::home_rights::HomeRights;
-use crate::dns::DnsReader;
+use crate::dns::{DnsReader, Resolver};
 use crate::events::Teller;
 use crate::lease::Leadership;
 use crate::machine::order::Home;
@@ -95,6 +95,8 @@ pub struct Setting {
     pub watched_before: Option<Timestamp>,
     /// Shortest time between two requests to one Route 53 account.
     pub route53_gap: Duration,
+    /// Who knows the addresses of load balancers.
+    pub resolver: Resolver,
 }
 
 /// Why the controller ended without being asked to.
@@ -165,7 +167,7 @@ impl Operator {
         trigger: UnboundedSender<ObjectRef<NamespaceMigration>>,
         pair_trigger: UnboundedSender<ObjectRef<ClusterPair>>,
     ) -> Self {
-        let Setting { home, identity, leadership, lease, watched_before, route53_gap, .. } = setting;
+        let Setting { home, identity, leadership, lease, watched_before, route53_gap, resolver, .. } = setting;
         let teller = Teller::new(home.clients.requests.clone());
         Self {
             pairs: Pairs::new(pair_trigger),
@@ -173,7 +175,7 @@ impl Operator {
             watches: Watches::new(watched_before),
             home_rights: HomeRights::new(home.clients.requests.clone(), home.namespace.clone(), lease),
             memory: Memory::new(home.metrics.clone()),
-            dns: DnsReader::new(home.clone(), route53_gap),
+            dns: DnsReader::new(home.clone(), route53_gap, resolver),
             waits: Waits::default(),
             leadership,
             hurry: Hurry::default(),

@@ -12,6 +12,7 @@ use namespace_migration::cluster::call::timed;
 use namespace_migration::cluster::client::{CALL_TIMEOUT, home_clients};
 use namespace_migration::cluster::connection::HomeAccess;
 use namespace_migration::controller::Setting;
+use namespace_migration::dns::Resolver;
 use namespace_migration::lease::{Election, Leadership};
 use namespace_migration::machine::order::Home;
 use namespace_migration::metrics::{ClusterSide, Metrics};
@@ -93,6 +94,7 @@ async fn run(args: RunArgs) -> Result<()> {
             lease,
             watched_before: None,
             route53_gap: args.route53_gap,
+            resolver: Resolver::new(&args.resolvers),
         };
         ended = match election {
             Some(election) => Box::pin(lead(election, setting, health, draining)).await,

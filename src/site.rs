@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::cluster::connection::Connection;
 use crate::cluster::namespace_watch::{NamespaceWatch, Scope};
 use crate::cluster::rights::LastAnswer;
-use crate::dns::{Asking, DnsReader, Interest};
+use crate::dns::{Asking, DnsReader, Interest, Resolver};
 use crate::machine::Side;
 use crate::machine::health::HealthView;
 use crate::machine::order::Order;
@@ -83,12 +83,12 @@ impl Site {
         HealthView { watched_before: self.watched_before, ..health }
     }
 
-    /// Probes by this plan, or not at all.
-    pub fn probe(&self, plan: Option<ProbePlan>) {
+    /// Probes by this plan, or not at all. The resolver knows where load balancers are.
+    pub fn probe(&self, resolver: &Resolver, plan: Option<ProbePlan>) {
         let mut prober = self.prober();
         match (prober.as_ref(), plan) {
             (Some(running), Some(plan)) if !running.is_broken() => running.follow(plan),
-            (_, Some(plan)) => *prober = Some(self.start(plan)),
+            (_, Some(plan)) => *prober = Some(self.start(resolver, plan)),
             (_, None) => *prober = None,
         }
     }
@@ -115,10 +115,11 @@ impl Site {
         }
     }
 
-    fn start(&self, plan: ProbePlan) -> Prober {
+    fn start(&self, resolver: &Resolver, plan: ProbePlan) -> Prober {
         let surroundings = Surroundings {
             source: Arc::clone(&self.source),
             target: Arc::clone(&self.target),
+            resolver: resolver.clone(),
             metrics: self.metrics.clone(),
         };
         let wake = Arc::clone(&self.wake);

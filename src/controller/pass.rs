@@ -167,12 +167,23 @@ impl Pass<'_> {
         }
         let decision = machine::decide(order, status, &observed, crate::cluster::now());
         if let Some(site) = self.site {
-            watch_health(site, self.migration, self.pair, order, &decision, &observed);
+            self.watch_health(site, &decision, &observed);
             let urgency = machine::needs(order, &decision.status).dns;
             let interest = urgency.and_then(|urgency| Interest::of(self.pair, &decision.status, &observed, urgency));
             site.follow_dns(&self.operator.dns, interest);
         }
         decision
+    }
+
+    /// Starts, directs or ends the prober, as the decision's stage needs it.
+    fn watch_health(&self, site: &Site, decision: &Decision, observed: &Observed) {
+        let needed = machine::needs(self.order, &decision.status).probes;
+        let plan = needed.then(|| ProbePlan::of(&self.migration.spec, &self.pair.spec, &decision.status, observed));
+        site.probe(self.operator.dns.resolver(), plan);
+        // Nothing but fresh answers will move it on: be told when there are some.
+        if needed && decision.status.next.is_none() {
+            site.announce_next_round();
+        }
     }
 
     /// Who may not be the leader any more takes users back, and neither does nor tells anything else.
@@ -221,23 +232,6 @@ impl Pass<'_> {
             return Ok(Action::requeue(LOOK_AGAIN));
         }
         Ok(operator.next(migration, stage, wake_at, report))
-    }
-}
-
-/// Starts, directs or ends the prober, as the decision's stage needs it.
-fn watch_health(
-    site: &Site,
-    migration: &NamespaceMigration,
-    pair: &ClusterPair,
-    order: &Order,
-    decision: &Decision,
-    observed: &Observed,
-) {
-    let needed = machine::needs(order, &decision.status).probes;
-    site.probe(needed.then(|| ProbePlan::of(&migration.spec, &pair.spec, &decision.status, observed)));
-    // Nothing but fresh answers will move it on: be told when there are some.
-    if needed && decision.status.next.is_none() {
-        site.announce_next_round();
     }
 }
 

@@ -15,6 +15,7 @@ use super::answers::Answer;
 use super::book::Reading;
 use super::exchange::Question;
 use super::external_dns::plain_name;
+use super::resolver::{Resolver, first_answer};
 use super::schedule::{Place, Within};
 use super::trouble::ReadError;
 use crate::machine::records::RecordKind;
@@ -25,33 +26,32 @@ use crate::mutex::locked;
 const SERVERS_LAST: Duration = Duration::from_secs(600);
 /// Route 53 gives a zone four name servers; more than this are not asked.
 const MOST_SERVERS: usize = 8;
-/// Where the system's resolvers are named.
-const RESOLVERS: &str = "/etc/resolv.conf";
 const DNS_PORT: u16 = 53;
-/// Time for one lookup by the system's resolvers.
+/// Time for one lookup by the resolvers.
 const LOOKUP: Duration = Duration::from_secs(5);
 
 /// Whom to ask.
 pub(super) struct NameServers {
     listed: Result<Vec<SocketAddr>, String>,
     found: Mutex<HashMap<String, (Instant, Vec<SocketAddr>)>>,
+    resolver: Resolver,
     metrics: Metrics,
 }
 
 impl NameServers {
-    /// These, or those of the zone when none are listed.
-    pub(super) fn new(listed: &[String], metrics: Metrics) -> Self {
+    /// These, or those of the zone when none are listed. Other names are looked up by the resolver.
+    pub(super) fn new(listed: &[String], resolver: Resolver, metrics: Metrics) -> Self {
         let parsed = |text: &String| {
             text.parse()
                 .map_err(|_| format!("{text} in spec.dns.authoritative.nameServers is not an address with a port"))
         };
-        Self { listed: listed.iter().map(parsed).collect(), found: Mutex::default(), metrics }
+        Self { listed: listed.iter().map(parsed).collect(), found: Mutex::default(), resolver, metrics }
     }
 
     /// What there is at a place.
     pub(super) async fn read(&self, place: &Place) -> Result<Reading, ReadError> {
         match place.within {
-            Within::Resolvers => resolved(&place.name).await,
+            Within::Resolvers => resolved(&self.resolver, &place.name).await,
             Within::BestZone | Within::Zone(_) => self.sample(&place.name).await,
         }
     }
@@ -98,17 +98,20 @@ impl NameServers {
         if let Some((_, servers)) = known {
             return Ok(servers);
         }
-        let servers = found(host).await.map_err(failed)?;
+        let servers = found(&self.resolver, host).await.map_err(failed)?;
         locked(&self.found).insert(host.to_owned(), (Instant::now(), servers.clone()));
         Ok(servers)
     }
 }
 
 /// The addresses of a load balancer.
-async fn resolved(name: &str) -> Result<Reading, ReadError> {
+async fn resolved(resolver: &Resolver, name: &str) -> Result<Reading, ReadError> {
     let (action, about) = ("the lookup of the load balancer", name.to_owned());
-    let addresses = match tokio::time::timeout(LOOKUP, tokio::net::lookup_host((name, 0))).await {
-        Ok(Ok(addresses)) => addresses.map(|address| address.ip().to_string()).collect(),
+    let addresses = match tokio::time::timeout(LOOKUP, resolver.addresses(name)).await {
+        Ok(Ok(addresses)) if addresses.is_empty() => {
+            return Err(ReadError::Unreachable { action, about, message: format!("{resolver} know no address") });
+        }
+        Ok(Ok(addresses)) => addresses.iter().map(ToString::to_string).collect(),
         Ok(Err(error)) => return Err(ReadError::Unreachable { action, about, message: error.to_string() }),
         Err(_) => return Err(ReadError::Timeout { action, about, after: LOOKUP }),
     };
@@ -141,16 +144,16 @@ fn text(name: &Name) -> String {
     plain_name(&name.to_ascii())
 }
 
-/// The name servers of the zone that the host is in, by the system's resolvers.
-async fn found(host: &str) -> Result<Vec<SocketAddr>, String> {
-    let resolvers = resolvers()?;
-    let names = zone_servers(host, &resolvers).await?;
+/// The name servers of the zone that the host is in.
+async fn found(resolver: &Resolver, host: &str) -> Result<Vec<SocketAddr>, String> {
+    let names = zone_servers(host, &resolver.servers()?).await?;
     let mut servers = BTreeSet::new();
     for name in names.into_iter().take(MOST_SERVERS) {
-        let addresses = tokio::net::lookup_host((name.as_str(), DNS_PORT)).await;
+        let addresses = tokio::time::timeout(LOOKUP, resolver.addresses(&name)).await;
+        let addresses = addresses.map_err(|_| format!("{name} was not resolved within {LOOKUP:?}"))?;
         let addresses = addresses.map_err(|error| format!("{name} has no address: {error}"))?;
         // Not an IPv6 one while there is another, because not every Pod can reach it.
-        servers.extend(addresses.min_by_key(SocketAddr::is_ipv6));
+        servers.extend(addresses.first().map(|address| SocketAddr::new(*address, DNS_PORT)));
     }
     if servers.is_empty() { Err("they have no addresses".to_owned()) } else { Ok(servers.into_iter().collect()) }
 }
@@ -159,7 +162,7 @@ async fn zone_servers(host: &str, resolvers: &[SocketAddr]) -> Result<Vec<String
     let mut name = host;
     loop {
         let question = Question { name: name.to_owned(), kind: RecordType::NS, recursion: true };
-        let answer = first_answer(&question, resolvers).await?;
+        let answer = first_answer(&question, resolvers).await.map_err(|error| error.to_string())?;
         let named =
             answer.answers.iter().filter(|record| text(&record.name) == name).filter_map(|record| match &record.data {
                 RData::NS(server) => Some(text(&server.0)),
@@ -171,22 +174,4 @@ async fn zone_servers(host: &str, resolvers: &[SocketAddr]) -> Result<Vec<String
         }
         name = name.split_once('.').map(|(_, parent)| parent).ok_or("no zone that it is in has an NS record")?;
     }
-}
-
-async fn first_answer(question: &Question, resolvers: &[SocketAddr]) -> Result<Message, String> {
-    let mut failure = format!("{RESOLVERS} names no resolver");
-    for resolver in resolvers {
-        match question.ask(*resolver).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => failure = error.to_string(),
-        }
-    }
-    Err(failure)
-}
-
-fn resolvers() -> Result<Vec<SocketAddr>, String> {
-    let text = std::fs::read_to_string(RESOLVERS).map_err(|error| format!("{RESOLVERS} cannot be read: {error}"))?;
-    let named = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
-    let addresses = named.filter_map(|address| address.trim().parse().ok());
-    Ok(addresses.map(|address| SocketAddr::new(address, DNS_PORT)).collect())
 }

@@ -15,6 +15,7 @@
 //! | Which zone is a host in? | [`zones`] |
 //! | How is Route 53 asked? | `route53` |
 //! | How are name servers asked? | `authoritative`, `exchange` |
+//! | Who knows the addresses of a load balancer? | [`resolver`] |
 //! | How does external-dns name and own its records? | [`external_dns`] |
 //! | When did external-dns last have a pass without an error? | `last_sync` |
 //! | Why could it not be read? | [`trouble`] |
@@ -33,6 +34,7 @@ pub mod interest;
 mod last_sync;
 pub mod pace;
 pub mod reader;
+pub mod resolver;
 #[cfg_attr(not(feature = "route53"), path = "no_route53.rs")]
 mod route53;
 pub mod schedule;
@@ -43,3 +45,4 @@ pub mod zones;
 
 pub use interest::Interest;
 pub use reader::{Asking, DnsReader};
+pub use resolver::Resolver;

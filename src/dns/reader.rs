@@ -8,6 +8,7 @@ use super::account::Account;
 use super::asks::Asks;
 use super::interest::{Backend, Interest};
 use super::last_sync::LastSync;
+use super::resolver::Resolver;
 use crate::cluster::connection::HomeAccess;
 use crate::machine::records::DnsView;
 use crate::mutex::locked;
@@ -17,6 +18,7 @@ use crate::site::Wake;
 pub struct DnsReader {
     home: HomeAccess,
     route53_gap: Duration,
+    resolver: Resolver,
     accounts: Mutex<HashMap<Backend, Weak<Account>>>,
     /// Readers of the metrics of external-dns, by their address.
     last_syncs: Mutex<HashMap<String, Weak<LastSync>>>,
@@ -33,9 +35,14 @@ pub struct Asking {
 }
 
 impl DnsReader {
-    /// A reader that nobody asks yet: it makes no request.
-    pub fn new(home: HomeAccess, route53_gap: Duration) -> Self {
-        Self { home, route53_gap, accounts: Mutex::default(), last_syncs: Mutex::default() }
+    /// A reader that nobody asks yet: it makes no request. Names that are not of a migration's zone are the resolver's.
+    pub fn new(home: HomeAccess, route53_gap: Duration, resolver: Resolver) -> Self {
+        Self { home, route53_gap, resolver, accounts: Mutex::default(), last_syncs: Mutex::default() }
+    }
+
+    /// Who knows the addresses of load balancers.
+    pub fn resolver(&self) -> &Resolver {
+        &self.resolver
     }
 
     /// Begins to read what the migration wants to know. `wake` is called when there is news; while something is waited for, also
@@ -70,8 +77,8 @@ impl DnsReader {
         accounts.retain(|_, known| known.strong_count() > 0);
         let known = accounts.get(backend).and_then(Weak::upgrade).filter(|known| !known.is_broken());
         known.unwrap_or_else(|| {
-            let account =
-                Arc::new(Account::start(Asks::new(backend, &self.home, self.route53_gap), self.home.metrics.clone()));
+            let asks = Asks::new(backend, &self.home, self.route53_gap, &self.resolver);
+            let account = Arc::new(Account::start(asks, self.home.metrics.clone()));
             accounts.insert(backend.clone(), Arc::downgrade(&account));
             account
         })

@@ -24,7 +24,7 @@ pub enum Within {
     BestZone,
     /// In the zone with this ID.
     Zone(String),
-    /// In no zone of ours: it is the name of a load balancer, whose addresses the system's resolvers know.
+    /// In no zone of ours: it is the name of a load balancer, whose addresses a resolver knows.
     Resolvers,
 }
 

@@ -1,6 +1,7 @@
 //! The reader against a strict Route 53 and a real name server on this machine.
 
 mod name_servers;
+mod resolver;
 #[cfg(feature = "route53")]
 mod route53;
 
@@ -15,7 +16,7 @@ use tokio::sync::Notify;
 
 use super::external_dns::Affixes;
 use super::interest::{Backend, Interest};
-use super::{Asking, DnsReader};
+use super::{Asking, DnsReader, Resolver};
 use crate::cluster::client::{HomeSource, connect};
 use crate::cluster::connection::HomeAccess;
 use crate::cluster::local_api::serve;
@@ -32,6 +33,11 @@ const SECRET: &str = "aws";
 
 /// A reader whose home cluster has one Secret with AWS credentials: the access key id `reader`, the key `secret-key-0b71c9`.
 async fn reader() -> DnsReader {
+    reader_with(Resolver::default()).await
+}
+
+/// The same, with load balancers that this one knows.
+async fn reader_with(resolver: Resolver) -> DnsReader {
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET, "namespace": "operator"},
         "data": {"AWS_ACCESS_KEY_ID": "cmVhZGVy", "AWS_SECRET_ACCESS_KEY": "c2VjcmV0LWtleS0wYjcxYzk="},
@@ -44,7 +50,7 @@ async fn reader() -> DnsReader {
     let clients = connect(&config, ClusterSide::Home, &metrics).unwrap();
     let source = HomeSource::File(PathBuf::new());
     let home = HomeAccess { source, clients, namespace: "operator".to_owned(), metrics };
-    DnsReader::new(home, ROUTE53_GAP)
+    DnsReader::new(home, ROUTE53_GAP, resolver)
 }
 
 fn interest(backend: Backend, hosts: &[&str]) -> Interest {

@@ -13,6 +13,9 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use thiserror::Error;
 
+use crate::dns::Resolver;
+use crate::dns::resolver::ResolveError;
+
 /// Why an address is not probed without being allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restriction {
@@ -70,10 +73,12 @@ pub enum AddressError {
         host: String,
         /// The resolver's answer.
         #[source]
-        source: std::io::Error,
+        source: ResolveError,
     },
     /// The resolver did not answer.
-    #[error("the load balancer's host name {host} was not resolved within {after:?}; check the cluster's DNS")]
+    #[error(
+        "the load balancer's host name {host} was not resolved within {after:?}; check the cluster's DNS, or the operator's --resolver"
+    )]
     Timeout {
         /// The name.
         host: String,
@@ -81,10 +86,12 @@ pub enum AddressError {
         after: Duration,
     },
     /// The resolver answered with nothing.
-    #[error("the load balancer's host name {host} has no address; check that the load balancer exists")]
+    #[error("{resolver} know no address of the load balancer's host name {host}; check that the load balancer exists")]
     Empty {
         /// The name.
         host: String,
+        /// Who was asked.
+        resolver: String,
     },
 }
 
@@ -129,22 +136,25 @@ impl AddressPolicy {
         }
     }
 
-    /// Resolves a load balancer's host name, or reads its IP address, once. One address that may not be probed refuses
-    /// all of them: a name that answers with both is not a load balancer's.
-    pub async fn resolve(&self, host: &str, within: Duration) -> Result<Vec<PinnedAddress>, AddressError> {
+    /// Resolves a load balancer's host name, or reads its IP address, once, and chooses one address. One that may not be probed
+    /// refuses all of them: a name that answers with both is not a load balancer's.
+    pub async fn resolve(
+        &self,
+        resolver: &Resolver,
+        host: &str,
+        within: Duration,
+    ) -> Result<PinnedAddress, AddressError> {
         if let Ok(address) = host.parse() {
-            return Ok(vec![self.pin(address)?]);
+            return self.pin(address);
         }
-        let lookup = tokio::time::timeout(within, tokio::net::lookup_host((host, 0)));
-        let found = match lookup.await {
+        let found = match tokio::time::timeout(within, resolver.addresses(host)).await {
             Ok(Ok(found)) => found,
             Ok(Err(source)) => return Err(AddressError::Unresolved { host: host.into(), source }),
             Err(_) => return Err(AddressError::Timeout { host: host.into(), after: within }),
         };
-        let mut pinned = found.map(|found| self.pin(found.ip())).collect::<Result<Vec<_>, _>>()?;
-        pinned.sort_unstable();
-        pinned.dedup();
-        if pinned.is_empty() { Err(AddressError::Empty { host: host.into() }) } else { Ok(pinned) }
+        let pinned = found.into_iter().map(|found| self.pin(found)).collect::<Result<Vec<_>, _>>()?;
+        let chosen = pinned.into_iter().min();
+        chosen.ok_or_else(|| AddressError::Empty { host: host.into(), resolver: resolver.to_string() })
     }
 
     fn allows(&self, address: IpAddr) -> bool {
@@ -338,14 +348,15 @@ mod tests {
     async fn names_and_addresses_are_resolved_once_and_judged() {
         let within = Duration::from_secs(5);
         let loopback = AddressPolicy::new(vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
-        assert_eq!(loopback.resolve("127.0.0.9", within).await.unwrap()[0].to_string(), "127.0.0.9");
-        assert!(!loopback.resolve("localhost", within).await.unwrap().is_empty());
+        let system = Resolver::default();
+        assert_eq!(loopback.resolve(&system, "127.0.0.9", within).await.unwrap().to_string(), "127.0.0.9");
+        assert!(loopback.resolve(&system, "localhost", within).await.is_ok());
         let nothing = AddressPolicy::default();
-        assert!(matches!(nothing.resolve("localhost", within).await, Err(AddressError::Restricted { .. })));
+        assert!(matches!(nothing.resolve(&system, "localhost", within).await, Err(AddressError::Restricted { .. })));
         // An address in another notation, and a name that no resolver can have.
         for host in ["2130706433", "0x7f.1", "127.1"] {
-            assert!(nothing.resolve(host, within).await.is_err(), "{host}");
+            assert!(nothing.resolve(&system, host, within).await.is_err(), "{host}");
         }
-        assert!(matches!(nothing.resolve("a..b.invalid", within).await, Err(AddressError::Unresolved { .. })));
+        assert!(matches!(nothing.resolve(&system, "a..b.invalid", within).await, Err(AddressError::Unresolved { .. })));
     }
 }

@@ -10,6 +10,7 @@ use super::http::{Answer, FailureKind, HttpProber, Probe, Scheme};
 use super::plan::{AT_A_TIME, ProbePlan, ProbeTarget};
 use crate::causes::whole;
 use crate::cluster::connection::cluster_side;
+use crate::dns::Resolver;
 use crate::machine::Side;
 use crate::metrics::{Metrics, ProbeLabels};
 
@@ -18,15 +19,17 @@ pub(super) struct Asker {
     roots: String,
     timeout: std::time::Duration,
     prober: HttpProber,
+    resolver: Resolver,
     metrics: Metrics,
 }
 
 impl Asker {
     /// Reads the roots. The error is a sentence for a person.
-    pub(super) fn new(plan: &ProbePlan, metrics: &Metrics) -> Result<Self, String> {
+    pub(super) fn new(plan: &ProbePlan, resolver: &Resolver, metrics: &Metrics) -> Result<Self, String> {
         let roots = Some(plan.roots.as_str()).filter(|roots| !roots.trim().is_empty());
         let prober = HttpProber::new(roots, plan.timeout).map_err(|error| whole(&error))?;
-        Ok(Self { roots: plan.roots.clone(), timeout: plan.timeout, prober, metrics: metrics.clone() })
+        let (resolver, metrics) = (resolver.clone(), metrics.clone());
+        Ok(Self { roots: plan.roots.clone(), timeout: plan.timeout, prober, resolver, metrics })
     }
 
     /// Whether it still asks as the plan wants it.
@@ -36,7 +39,7 @@ impl Asker {
 
     /// The answers of the source and the target to each question of the plan, in its order.
     pub(super) async fn round(&self, plan: &ProbePlan) -> Result<Vec<(Answer, Answer)>, String> {
-        let pins = Pins::resolve(plan).await?;
+        let pins = Pins::resolve(plan, &self.resolver).await?;
         let questions: Vec<_> = plan.targets.iter().map(|target| self.both(plan, &pins, target)).collect();
         Ok(futures::stream::iter(questions).buffered(AT_A_TIME).collect().await)
     }
@@ -64,11 +67,11 @@ impl Asker {
 struct Pins(BTreeMap<String, Result<PinnedAddress, Answer>>);
 
 impl Pins {
-    async fn resolve(plan: &ProbePlan) -> Result<Self, String> {
+    async fn resolve(plan: &ProbePlan, resolver: &Resolver) -> Result<Self, String> {
         let policy = policy(plan)?;
         let sides = plan.targets.iter().flat_map(|target| [&target.source, &target.target]);
         let names: BTreeSet<_> = sides.filter_map(Entrance::chosen).collect();
-        let lookups: Vec<_> = names.into_iter().map(|name| pin(&policy, name, plan.timeout)).collect();
+        let lookups: Vec<_> = names.into_iter().map(|name| pin(&policy, resolver, name, plan.timeout)).collect();
         Ok(Self(futures::stream::iter(lookups).buffer_unordered(AT_A_TIME).collect().await))
     }
 
@@ -94,13 +97,11 @@ fn policy(plan: &ProbePlan) -> Result<AddressPolicy, String> {
 
 async fn pin(
     policy: &AddressPolicy,
+    resolver: &Resolver,
     name: &str,
     within: std::time::Duration,
 ) -> (String, Result<PinnedAddress, Answer>) {
-    let found = policy
-        .resolve(name, within)
-        .await
-        .and_then(|found| found.into_iter().next().ok_or_else(|| AddressError::Empty { host: name.to_owned() }));
+    let found = policy.resolve(resolver, name, within).await;
     (name.to_owned(), found.map_err(|error| failed(kind(&error), whole(&error))))
 }
 
@@ -121,6 +122,9 @@ fn failed(kind: FailureKind, message: String) -> Answer {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use rig::dns_server::DnsServer;
+    use rig::route53::balancers::elb_name;
 
     use super::*;
     use crate::probe::judge::Thresholds;
@@ -153,7 +157,11 @@ mod tests {
     }
 
     async fn kinds(plan: ProbePlan) -> (FailureKind, FailureKind) {
-        let asker = Asker::new(&plan, &Metrics::default()).unwrap();
+        kinds_by(&Resolver::default(), plan).await
+    }
+
+    async fn kinds_by(resolver: &Resolver, plan: ProbePlan) -> (FailureKind, FailureKind) {
+        let asker = Asker::new(&plan, resolver, &Metrics::default()).unwrap();
         match asker.round(&plan).await.unwrap().remove(0) {
             (Answer::Failed { kind: source, .. }, Answer::Failed { kind: target, .. }) => (source, target),
             other => panic!("{other:?}"),
@@ -167,5 +175,30 @@ mod tests {
         assert_eq!(kinds(plan(loopback, Some(&["127.0.0.1"]), None)).await, (Refused, NotAsked));
         assert_eq!(kinds(plan(loopback, Some(&["127.0.0.1"]), Some(&[]))).await, (Refused, Other));
         assert_eq!(kinds(plan(&[], Some(&["127.0.0.1"]), Some(&["169.254.169.254"]))).await, (NotAsked, NotAsked));
+    }
+
+    /// A name server of the rig that knows these load balancers.
+    async fn knowing(balancers: &[(&str, &[&str])]) -> DnsServer {
+        let server = DnsServer::start(rig::dns_server::Options::default()).await.unwrap();
+        for (name, addresses) in balancers {
+            let addresses = addresses.iter().map(|address| address.parse().unwrap());
+            server.surroundings().name_balancer(&elb_name(name), addresses);
+        }
+        server
+    }
+
+    #[tokio::test]
+    async fn names_that_the_given_resolver_knows_are_asked_at_addresses_that_the_rules_allow() {
+        use FailureKind::{NotAsked, Other, Refused};
+        let server =
+            knowing(&[("good", &["127.0.0.1"]), ("mixed", &["127.0.0.1", "169.254.169.254"]), ("gone", &[])]).await;
+        let resolver = Resolver::new(&[server.address()]);
+        let [good, mixed, gone] = ["good", "mixed", "gone"].map(elb_name);
+        let asked = async |source: &str, target: &str| {
+            kinds_by(&resolver, plan(&["127.0.0.0/8"], Some(&[source]), Some(&[target]))).await
+        };
+        assert_eq!(asked(&good, &mixed).await, (Refused, NotAsked), "one address that is forbidden refuses all");
+        assert_eq!(asked(&gone, "nobody.elb.eu-west-2.amazonaws.com").await, (Other, Other));
+        assert_eq!(kinds_by(&resolver, plan(&[], Some(&[&good]), None)).await, (NotAsked, NotAsked));
     }
 }

@@ -14,6 +14,7 @@ use super::judge::{Expectation, Opinion, Question, Tally, judge};
 use super::plan::{ProbePlan, ProbeTarget};
 use super::workloads;
 use crate::cluster::namespace_watch::NamespaceWatch;
+use crate::dns::Resolver;
 use crate::machine::Side;
 use crate::machine::health::{CheckReport, HealthView, Verdict};
 use crate::metrics::Metrics;
@@ -43,6 +44,8 @@ pub struct Surroundings {
     pub source: Arc<NamespaceWatch>,
     /// The namespace on the target, for its workloads.
     pub target: Arc<NamespaceWatch>,
+    /// Who knows where load balancers are.
+    pub resolver: Resolver,
     /// Where probes are counted.
     pub metrics: Metrics,
 }
@@ -157,7 +160,7 @@ impl Task {
     async fn ask(&mut self, plan: &ProbePlan) -> Result<Vec<((String, Side), Opinion)>, String> {
         let asker = match self.asker.take().filter(|asker| asker.fits(plan)) {
             Some(asker) => asker,
-            None => Asker::new(plan, &self.surroundings.metrics)?,
+            None => Asker::new(plan, &self.surroundings.resolver, &self.surroundings.metrics)?,
         };
         let answers = self.asker.insert(asker).round(plan).await?;
         let both: Vec<_> = plan.targets.iter().zip(answers).collect();

@@ -1,14 +1,16 @@
 //! Against the name server of the rig, which answers what its Route 53 serves.
 
+use std::collections::BTreeSet;
 use std::net::UdpSocket;
 use std::sync::Arc;
 
 use rig::dns_server::{DnsServer, Options};
 use rig::route53::record::{Kind, RecordSet};
 use rig::route53::zone::Zone;
-use rig::route53::{self, Route53};
+use rig::route53::{self, Route53, balancers::elb_name};
 
-use super::{Asker, interest, reader};
+use super::{Asker, interest, reader, reader_with};
+use crate::dns::Resolver;
 use crate::dns::interest::Backend;
 use crate::machine::records::{DnsView, Evidence, RecordKind, ServerAnswers};
 
@@ -104,17 +106,29 @@ async fn an_address_that_is_none_is_named() {
     assert!(trouble.contains("not an address with a port"), "{trouble}");
 }
 
-#[tokio::test]
-async fn the_addresses_of_a_load_balancer_are_looked_up() {
-    let world = World::start().await;
-    world.publish(RecordSet::simple(HOST, Kind::Cname, 60, ["localhost"])).await;
+/// The addresses of the one load balancer, which the host's record leads to.
+async fn addresses_of(balancer: &str, world: &World, resolver: Resolver) -> BTreeSet<String> {
+    world.publish(RecordSet::simple(HOST, Kind::Cname, 60, [balancer])).await;
     let mut interest = interest(world.backend(), &[HOST]);
-    interest.balancers = ["localhost".to_owned()].into();
-    let asker = Asker::ask(&reader().await, interest);
+    interest.balancers = [balancer.to_owned()].into();
+    let asker = Asker::ask(&reader_with(resolver).await, interest);
     let known = |view: &DnsView| match &view.hosts.get(HOST)?.evidence {
-        Evidence::Answered { balancers, .. } => balancers.get("localhost").filter(|known| !known.is_empty()).cloned(),
+        Evidence::Answered { balancers, .. } => balancers.get(balancer).filter(|known| !known.is_empty()).cloned(),
         Evidence::Listed(_) => None,
     };
-    let addresses = asker.sees("the addresses", known).await;
+    asker.sees("the addresses", known).await
+}
+
+#[tokio::test]
+async fn the_addresses_of_a_load_balancer_are_looked_up() {
+    let addresses = addresses_of("localhost", &World::start().await, Resolver::default()).await;
     assert!(addresses.contains("127.0.0.1") || addresses.contains("::1"), "{addresses:?}");
+}
+
+#[tokio::test]
+async fn the_addresses_of_a_load_balancer_are_those_that_the_given_resolver_knows() {
+    let (world, balancer) = (World::start().await, elb_name("blue"));
+    world.server.surroundings().name_balancer(&balancer, ["192.0.2.7".parse().unwrap()]);
+    let addresses = addresses_of(&balancer, &world, Resolver::new(&[world.server.address()])).await;
+    assert_eq!(addresses, ["192.0.2.7".to_owned()].into());
 }
