@@ -22,7 +22,7 @@ use crate::kubectl::Kubectl;
 use crate::operator::Operator;
 use crate::population::{Sickness, Side};
 use crate::sample_app::Fault;
-use crate::setup::{Options, Setup, Verification};
+use crate::setup::{Options, Setup};
 use crate::tools::Tools;
 use crate::world::{self, World};
 
@@ -49,11 +49,12 @@ pub async fn run() -> Result<()> {
 
 const INTRODUCTION: &str = "\
 Two Kubernetes control planes start on this machine: the source, which serves
-now, and the target, which is new. Each has the real external-dns, which writes
-to a simulated Route 53 that answers DNS too. Beside them runs the operator,
-with the rights that deploy/ gives it. Two services live on the source, shop
-and books. Each has 40 users, who ask DNS where it is and ask for its page
-twice a second; four of them remember an answer for 5 s, whatever its TTL.
+now, and the target, which is new. Each has a load balancer with a name, as in
+AWS, and the real external-dns, which writes aliases (A and AAAA) to a simulated
+Route 53 that answers DNS too. Beside them runs the operator, with the rights
+that deploy/ gives it. Two services live on the source, shop and books. Each has
+40 users, who ask DNS where it is and ask for its page twice a second; four of
+them remember an answer for 5 s, whatever its TTL.
 
 The bar shows the requests of the last 2 s: # (blue) answered by the source,
 = (green) by the target, x (red) failed. Beside it the weights, source:target,
@@ -65,7 +66,7 @@ To try it yourself: `make up` leaves all of this running in the background and
 prints the commands; `make down` ends it.";
 
 async fn play(world: &World, screen: &Screen) -> Result<()> {
-    let options = Options { dns: FOLLOWS, verification: Verification::Route53, ..Options::new(PAIR) };
+    let options = Options { dns: FOLLOWS, named_balancers: true, ..Options::new(PAIR) };
     let setup = Setup::start(world, options).await?;
     Box::pin(futures::future::try_join(deploy(world, &setup, SHOP), deploy(world, &setup, BOOKS))).await?;
     let operator = Operator::start(world.folder(), &setup.operator_options(None)).await?;

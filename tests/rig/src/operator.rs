@@ -1,6 +1,7 @@
 //! The operator under test: the shipped program as a child process, with the identity that `deploy/` gives it.
 
 use std::fs::{self, Permissions};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -37,6 +38,8 @@ pub struct Options {
     pub home: Access,
     /// The Lease that it shares with others of its kind; without one it works beside them.
     pub lease: Option<Lease>,
+    /// Who tells it where load balancers are (`--resolver`): the world's name server, which alone knows their names.
+    pub resolver: SocketAddr,
     /// Environment variables besides the inherited ones.
     pub environment: Vec<(String, String)>,
 }
@@ -92,6 +95,7 @@ impl Operator {
             .args(selector)
             .args(Lease::arguments(options.lease.as_ref(), &name))
             .args(["--listen", &format!("127.0.0.1:{port}"), "--log-format", "json"])
+            .args(["--resolver", &options.resolver.to_string()])
             // The account of a world is its own, and has no quota unless a test gives it one.
             .args(["--route53-gap", "20ms"]);
         let program = options.environment.iter().fold(program, |program, (key, value)| program.env(key, value));

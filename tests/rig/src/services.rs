@@ -12,7 +12,7 @@ use crate::http_server::Server;
 use crate::operator::Operator;
 use crate::progress::say;
 use crate::sample_namespace::{SECRET, SampleNamespace};
-use crate::setup::{Options, Setup, Verification};
+use crate::setup::{Options, Setup};
 use crate::world::World;
 
 /// The `ClusterPair` and the ingress class of the background world.
@@ -60,7 +60,7 @@ impl Services {
 /// Starts the load balancers, the sample namespaces, the control port of the sample application and the operator.
 pub async fn start_services(world: &World) -> Result<Services> {
     say("installing deploy/, starting the load balancers");
-    let options = Options { dns: ["3s", "300ms", "1s"], verification: Verification::Route53, ..Options::new(PAIR) };
+    let options = Options { dns: ["3s", "300ms", "1s"], named_balancers: true, ..Options::new(PAIR) };
     let setup = Setup::start(world, options).await?;
     let root = world.folder().join("users-root.pem");
     fs::write(&root, setup.users_root()).with_context(|| format!("writing {}", root.display()))?;

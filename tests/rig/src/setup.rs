@@ -5,6 +5,7 @@
 
 mod own_dns;
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -34,6 +35,10 @@ pub const LABEL: &str = "rig.namespacemigration.io/setup";
 /// What external-dns before 0.22 reads.
 pub const ANNOTATION_PREFIX: &str = "external-dns.alpha.kubernetes.io/";
 
+/// As it is in the rig: after an event external-dns has its pass within a second, Route 53 serves a change after 300 ms, and the
+/// TTL of every record is a second.
+const QUICK: [&str; 3] = ["1s", "300ms", "1s"];
+
 /// What the operator takes when it is told nothing.
 const LEASE_DURATION: &str = "15s";
 
@@ -55,10 +60,12 @@ pub enum Home {
 /// How the operator verifies what DNS serves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verification {
-    /// It reads the world's Route 53, which the world's two external-dns write.
-    Route53,
-    /// It waits, and believes.
+    /// It reads the world's Route 53, which the external-dns of both clusters write.
     #[default]
+    Route53,
+    /// It asks the world's name server.
+    AuthoritativeDns,
+    /// It waits, and believes.
     AnnotationOnly,
 }
 
@@ -84,20 +91,22 @@ pub struct Options {
     pub source_class: Option<String>,
     /// Whose external-dns publish the setup's Ingresses.
     pub own_dns: Dns,
-    /// Gives the load balancers names as AWS does; external-dns then publishes aliases (A and AAAA) instead of addresses.
+    /// Gives the load balancers names as AWS does; external-dns then publishes aliases (A and AAAA) instead of addresses. They
+    /// have addresses of both kinds.
     pub named_balancers: bool,
     /// Duration of the Lease that the setup's operators share (a Go duration); None: they work without one.
     pub lease: Option<&'static str>,
 }
 
 impl Options {
-    /// Home on the source, no proxies, a DNS that follows within a second, the same annotations and class on both sides.
+    /// Home on the source, no proxies, the same annotations and class on both sides, and a DNS that is verified and follows within
+    /// seconds.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
             home: Home::Source,
             proxied: false,
-            dns: ["0s", "0s", "1s"],
+            dns: QUICK,
             verification: Verification::default(),
             annotation_prefixes: [ANNOTATION_PREFIX; 2],
             deletion_deadline: "15m",
@@ -115,6 +124,8 @@ pub struct Setup {
     home_access: Access,
     /// How the operator gets into Route 53.
     environment: Vec<(String, String)>,
+    /// Who answers the zones, and knows the load balancers' names.
+    name_server: SocketAddr,
     application: Application,
     authority: Arc<CertificateAuthority>,
     source_balancer: LoadBalancer,
@@ -144,12 +155,13 @@ impl Setup {
         )?;
         let home = home_of(world, options.home).await?;
         let own_dns = OwnDns::start(world, &options).await?;
-        if options.verification == Verification::Route53 && own_dns.is_none() {
+        if own_dns.is_none() {
             world.external_dns().await?;
         }
         let mut setup = Self {
             home_access: home_access(home).await?,
             environment: world.route53().environment("operator"),
+            name_server: world.name_server().address(),
             options,
             application,
             authority,
@@ -175,7 +187,8 @@ impl Setup {
     pub fn operator_options(&self, selector: Option<String>) -> operator::Options {
         let lease = self.options.lease.map(|duration| Lease { name: self.options.name.clone(), duration });
         let (name, home) = (self.options.name.clone(), self.home_access.clone());
-        operator::Options { name, selector, home, lease, environment: self.environment.clone() }
+        let (resolver, environment) = (self.name_server, self.environment.clone());
+        operator::Options { name, selector, home, lease, resolver, environment }
     }
 
     /// The setup's name, which is also that of its `ClusterPair` and ingress class, and the value of its label.
@@ -309,14 +322,19 @@ impl Setup {
 
     fn dns(&self, endpoint: &str) -> Value {
         let [_, propagation, ttl] = self.options.dns;
+        let mut dns = json!({"propagation": propagation, "recordTTL": ttl});
         match self.options.verification {
-            Verification::AnnotationOnly => {
-                json!({"verification": "AnnotationOnly", "propagation": propagation, "recordTTL": ttl})
+            Verification::AnnotationOnly => dns["verification"] = "AnnotationOnly".into(),
+            Verification::Route53 => {
+                dns["verification"] = "Route53".into();
+                dns["route53"] = json!({ "endpoint": endpoint });
             }
-            Verification::Route53 => json!({
-                "verification": "Route53", "propagation": propagation, "recordTTL": ttl, "route53": {"endpoint": endpoint},
-            }),
+            Verification::AuthoritativeDns => {
+                dns["verification"] = "AuthoritativeDNS".into();
+                dns["authoritative"] = json!({"nameServers": [self.name_server.to_string()]});
+            }
         }
+        dns
     }
 
     fn side(&self, side: &str, identity: &str, balancer: &LoadBalancer) -> Value {
@@ -343,14 +361,14 @@ async fn home_of(world: &World, home: Home) -> Result<&ControlPlane> {
     }
 }
 
-/// The name of a side's load balancer, where the options want names; from now on it resolves.
+/// The name of a side's load balancer, where the options want names; from now on it resolves, to an address of either kind.
 fn balancer_name(world: &World, options: &Options, address: &str, side: &str) -> Result<Option<String>> {
     if !options.named_balancers {
         return Ok(None);
     }
     let name = elb_name(&format!("{}-{side}", options.name));
-    let address = address.parse().context("the address of a load balancer")?;
-    world.route53().surroundings().name_balancer(&name, [address]);
+    let address: IpAddr = address.parse().context("the address of a load balancer")?;
+    world.route53().surroundings().name_balancer(&name, [address, in_ipv6(address)]);
     Ok(Some(name))
 }
 
@@ -370,4 +388,12 @@ async fn balance(
         class: class.to_owned(),
     };
     LoadBalancer::start(options, cluster.admin_client()?, application.clone(), Arc::clone(authority)).await
+}
+
+/// An IPv6 address that leads to an IPv4 one of this machine (RFC 4291 section 2.5.5.2): it needs no IPv6 network.
+pub fn in_ipv6(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().into(),
+        IpAddr::V6(_) => address,
+    }
 }

@@ -15,7 +15,7 @@ use crate::operator::Operator;
 use crate::past;
 use crate::progress::say;
 use crate::sample_app::Fault;
-use crate::setup::{Options, Setup};
+use crate::setup::{Options, Setup, Verification};
 use crate::tools::Tools;
 use crate::world::{self, World};
 
@@ -108,7 +108,8 @@ async fn text() -> Result<String> {
 }
 
 async fn play(world: &World) -> Result<String> {
-    let options = |name| Options { dns: ["500ms", "500ms", "500ms"], ..Options::new(name) };
+    let verification = Verification::AnnotationOnly;
+    let options = |name| Options { dns: ["500ms"; 3], verification, ..Options::new(name) };
     let setup = Setup::start(world, options(PAIR)).await?;
     let deaf = Setup::start(world, Options { proxied: true, ..options(DEAF_PAIR) }).await?;
     let operator = Operator::start(world.folder(), &setup.operator_options(None)).await?;

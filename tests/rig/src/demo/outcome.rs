@@ -15,6 +15,8 @@ use crate::dns_server::{Journal, Outcome as Answer};
 use crate::operator::Operator;
 use crate::population::{Report, Sickness};
 use crate::recorder::{Mark, Recorder, Write, merge};
+use crate::route53::journal::Served;
+use crate::route53::record::Kind;
 use crate::sample_namespace::SampleNamespace;
 use crate::setup::{ANNOTATION_PREFIX, Setup};
 use crate::weight_history::{self, Direction, WeightPoint, weight_history};
@@ -116,12 +118,15 @@ impl<'a> Outcome<'a> {
 
     /// What name servers showed and answered.
     fn served(&self, scene: &Scene) -> Vec<Finding> {
-        let (name, history) = (&scene.name, scene.served());
+        let name = &scene.name;
+        let in_each = |check: fn(&[Served]) -> Result<(), String>| {
+            [Kind::A, Kind::Aaaa].into_iter().try_for_each(|kind| check(&scene.served(kind)))
+        };
         vec![
-            (format!("{name}: in DNS there was always somebody with a weight"), somebody_always_answered(&history)),
+            (format!("{name}: in DNS there was always somebody with a weight"), in_each(somebody_always_answered)),
             (
                 format!("{name}: in DNS the target's share only rose on the way there, and only fell on the way back"),
-                share_rose_then_fell(&history),
+                in_each(share_rose_then_fell),
             ),
             (
                 format!("{name}: no user got an empty or negative answer from DNS"),
@@ -187,7 +192,7 @@ Writes made by the operator, from the audit logs of both API servers:
             answered_badly: self.reports[1].first_badly_answered,
             decided: decided(&self.log, BOOKS.name, fault),
             written: self.back_at_100(),
-            served: source_alone_since(&self.books.served(), fault),
+            served: source_alone_since(&self.books.served(Kind::A), fault),
             left: self.reports[1].last_at.target.filter(|left| *left >= fault),
         }
     }

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use anyhow::Result;
 
 use super::bar::Traffic;
-use crate::population::{self, Habit, Population};
+use crate::population::{self, Family, Habit, Population};
 use crate::route53::journal::Served;
 use crate::route53::record::Kind;
 use crate::route53::zone::Zone;
@@ -64,18 +64,20 @@ impl Scene {
         }
     }
 
-    /// What name servers showed over time.
-    pub fn served(&self) -> Vec<Served> {
-        self.zone.weights(&self.host, Kind::A)
+    /// What name servers showed over time of a kind, A or AAAA.
+    pub fn served(&self, kind: Kind) -> Vec<Served> {
+        self.zone.weights(&self.host, kind)
     }
 }
 
-/// Forty users with two requests a second each. One of ten remembers an answer for 5 s, whatever its TTL.
+/// Forty users with two requests a second each, who ask for addresses of both kinds. One of ten remembers an answer for 5 s, whatever
+/// its TTL.
 fn users(host: &str) -> population::Options {
     population::Options {
         clients: 40,
         pace: Duration::from_millis(500),
         habits: vec![(Habit::RemembersFor(Duration::from_secs(5)), 10)],
+        family: Family::Both,
         ..population::Options::new(host)
     }
 }

@@ -13,7 +13,7 @@ use super::resolver::{Family, resolve};
 use super::visit::{Cause, Side, Visit};
 use crate::dns_server::DnsServer;
 use crate::load_balancer::LoadBalancer;
-use crate::setup::Setup;
+use crate::setup::{Setup, in_ipv6};
 
 /// Where the sides are, for users whose DNS knows addresses only.
 #[derive(Clone, Debug)]
@@ -25,12 +25,14 @@ pub struct Streets {
 }
 
 impl Streets {
-    /// Where the load balancers of a setup are.
+    /// Where the load balancers of a setup are, by addresses of both kinds.
     pub fn of(setup: &Setup, name_server: &DnsServer) -> Self {
-        let door =
-            |balancer: &LoadBalancer, side| (balancer.https().ip(), Door { side, port: balancer.https().port() });
-        let doors = [door(setup.source_balancer(), Side::Source), door(setup.target_balancer(), Side::Target)];
-        Self { name_server: name_server.address(), doors: BTreeMap::from(doors) }
+        let doors = |balancer: &LoadBalancer, side| {
+            let (address, door) = (balancer.https().ip(), Door { side, port: balancer.https().port() });
+            [(address, door), (in_ipv6(address), door)]
+        };
+        let doors = [doors(setup.source_balancer(), Side::Source), doors(setup.target_balancer(), Side::Target)];
+        Self { name_server: name_server.address(), doors: doors.into_iter().flatten().collect() }
     }
 }
 
@@ -81,7 +83,8 @@ impl Client {
             None => self.ask_dns().await,
         };
         let found = known.map_err(|missing| missing.cause)?;
-        let connected = self.browser.peer().map(|peer| peer.ip()).filter(|peer| found.addresses.contains(peer));
+        let is_connected = |address: &&IpAddr| peer == Some(address.to_canonical());
+        let connected = found.addresses.iter().find(is_connected).copied();
         connected.or_else(|| self.dice.choice(found.addresses)).ok_or(Cause::NoAddress)
     }
 
@@ -94,7 +97,8 @@ impl Client {
     }
 
     async fn enter(&mut self, address: IpAddr, door: Door) -> Result<(), Cause> {
-        let page = self.browser.home_page(SocketAddr::new(address, door.port));
+        // An IPv4 address in IPv6 form leads there also on a machine without IPv6.
+        let page = self.browser.home_page(SocketAddr::new(address.to_canonical(), door.port));
         let page = tokio::time::timeout(self.patience, page).await.unwrap_or(Err(Cause::Timeout))?;
         let expected = format!("Hello from {} on the {} cluster", self.host, door.side.name());
         if page.starts_with(&expected) { Ok(()) } else { Err(Cause::WrongPage) }
