@@ -57,9 +57,20 @@ impl Asker {
         let port = if target.scheme == Scheme::Https { ports.https } else { ports.http };
         let probe =
             Probe { scheme: target.scheme, host: target.host.clone(), port, path: target.path.clone(), address };
-        let answer = self.prober.probe(&probe).await;
+        let answer = where_it_was(self.prober.probe(&probe).await, target, side);
         self.metrics.probes.get_or_create(&ProbeLabels { side: cluster_side(side), outcome: answer.outcome() }).inc();
         answer
+    }
+}
+
+/// A failure at an address that the Ingress does not name any more says so.
+fn where_it_was(answer: Answer, target: &ProbeTarget, side: Side) -> Answer {
+    match (answer, side.pick(&target.source, &target.target)) {
+        (Answer::Failed { kind, message }, entrance @ Entrance::Last(_)) => {
+            let gone = entrance.trouble(&target.ingress, side);
+            failed(kind, format!("{message}; {gone} any more, so that it was asked where it was last"))
+        }
+        (answer, _) => answer,
     }
 }
 
@@ -200,5 +211,19 @@ mod tests {
         assert_eq!(asked(&good, &mixed).await, (Refused, NotAsked), "one address that is forbidden refuses all");
         assert_eq!(asked(&gone, "nobody.elb.eu-west-2.amazonaws.com").await, (Other, Other));
         assert_eq!(kinds_by(&resolver, plan(&[], Some(&[&good]), None)).await, (NotAsked, NotAsked));
+    }
+
+    #[tokio::test]
+    async fn while_a_status_names_no_address_the_load_balancer_is_asked_where_it_was() {
+        let (loopback, here) = (&["127.0.0.0/8"][..], Some(&["127.0.0.1"][..]));
+        let before = plan(loopback, here, here);
+        let blinks = plan(loopback, here, Some(&[])).after(&before);
+        assert_eq!(kinds(blinks.clone()).await, (FailureKind::Refused, FailureKind::Refused));
+        let asker = Asker::new(&blinks, &Resolver::default(), &Metrics::default()).unwrap();
+        let (_, target) = asker.round(&blinks).await.unwrap().remove(0);
+        let Answer::Failed { message, .. } = target else { panic!("{target:?}") };
+        let told =
+            "Ingress web has no load balancer address on the target any more, so that it was asked where it was last";
+        assert!(message.ends_with(told), "{message}");
     }
 }

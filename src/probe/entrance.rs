@@ -17,6 +17,8 @@ pub enum Entrance {
     },
     /// Addresses, or host names, of the load balancer. Empty while it has given none.
     At(BTreeSet<String>),
+    /// Where it was, as the Ingress says none any more.
+    Last(BTreeSet<String>),
 }
 
 impl Entrance {
@@ -33,9 +35,20 @@ impl Entrance {
         }
     }
 
+    /// The same, knowing where it was before. A status that blinks says nothing of the application: what answers where it was last does.
+    #[must_use]
+    pub fn after(self, before: &Self) -> Self {
+        match (&self, before) {
+            (Self::At(none), Self::At(last) | Self::Last(last)) if none.is_empty() && !last.is_empty() => {
+                Self::Last(last.clone())
+            }
+            _ => self,
+        }
+    }
+
     /// One address speaks for a load balancer; not an IPv6 one while there is another, because not every Pod can reach it.
     pub fn chosen(&self) -> Option<&String> {
-        let Self::At(addresses) = self else { return None };
+        let (Self::At(addresses) | Self::Last(addresses)) = self else { return None };
         addresses.iter().min_by_key(|address| address.parse::<Ipv6Addr>().is_ok())
     }
 
@@ -43,7 +56,7 @@ impl Entrance {
     pub fn trouble(&self, ingress: &str, side: Side) -> String {
         match (self, side) {
             (Self::NotSeen, _) => format!("the {side} has not been seen yet"),
-            (Self::At(_), _) => format!("Ingress {ingress} has no load balancer address on the {side}"),
+            (Self::At(_) | Self::Last(_), _) => format!("Ingress {ingress} has no load balancer address on the {side}"),
             (Self::NoIngress { .. }, Side::Source) => {
                 format!("Ingress {ingress} is not on the source any more; whoever deployed it there must bring it back")
             }
@@ -81,6 +94,19 @@ mod tests {
         assert_eq!(target(view(false, None)), Entrance::NotSeen);
         assert_eq!(target(view(true, None)), Entrance::NoIngress { brought_by: None });
         assert_eq!(target(view(false, Some(at(&["192.0.2.1"])))), Entrance::At(["192.0.2.1".to_owned()].into()));
+    }
+
+    #[test]
+    fn a_load_balancer_whose_address_is_gone_from_the_status_is_asked_where_it_was_until_there_is_another() {
+        let at = |addresses: &[&str]| Entrance::At(addresses.iter().map(ToString::to_string).collect());
+        let last = Entrance::Last(["192.0.2.1".to_owned()].into());
+        assert_eq!(at(&[]).after(&at(&["192.0.2.1"])), last);
+        assert_eq!(at(&[]).after(&last).chosen().map(String::as_str), Some("192.0.2.1"));
+        assert_eq!(at(&["192.0.2.9"]).after(&last), at(&["192.0.2.9"]));
+        assert_eq!(at(&[]).after(&at(&[])), at(&[]));
+        // One that was made anew has never been anywhere.
+        assert_eq!(at(&[]).after(&Entrance::NoIngress { brought_by: None }), at(&[]));
+        assert_eq!(Entrance::NoIngress { brought_by: None }.after(&last), Entrance::NoIngress { brought_by: None });
     }
 
     #[test]

@@ -69,6 +69,20 @@ pub struct ProbeTarget {
 pub const AT_A_TIME: usize = 64;
 
 impl ProbePlan {
+    /// The same, knowing where the load balancers were that the plan before it asked.
+    #[must_use]
+    pub fn after(mut self, before: &Self) -> Self {
+        for target in &mut self.targets {
+            let known =
+                before.targets.iter().find(|known| known.name == target.name && known.ingress == target.ingress);
+            if let Some(known) = known {
+                target.source = target.source.clone().after(&known.source);
+                target.target = target.target.clone().after(&known.target);
+            }
+        }
+        self
+    }
+
     /// What to probe for this migration as it was last seen.
     pub fn of(
         spec: &NamespaceMigrationSpec,

@@ -77,6 +77,7 @@ impl Prober {
     /// Probes by another plan from the next round on. Counts of questions that stay are kept.
     pub fn follow(&self, plan: ProbePlan) {
         self.plan.send_if_modified(|known| {
+            let plan = plan.after(known);
             let changed = *known != plan;
             *known = plan;
             changed
