@@ -82,7 +82,7 @@ async fn a_foreign_write_that_gives_the_target_more_than_its_step_is_answered_by
 }
 
 /// Fails unless all that went back went under one epoch.
-async fn one_rollback(shop: &Migration<'_>, epoch: i64) -> Result<()> {
+pub async fn one_rollback(shop: &Migration<'_>, epoch: i64) -> Result<()> {
     let history = shop.history().await?;
     let stamps = history.iter().flat_map(|point| point.source_stamps.values().chain(point.target_stamps.values()));
     let back: BTreeSet<_> =

@@ -12,6 +12,7 @@
 )]
 
 mod bad_input;
+mod cached_answers;
 mod ceiling;
 mod contested;
 mod controls;
@@ -21,6 +22,8 @@ mod dead_target;
 mod deleted_anywhere;
 mod deletion;
 mod drain;
+mod external_dns_down;
+mod foreign_writers;
 mod forged_status;
 mod holds;
 mod hurry;
@@ -34,7 +37,9 @@ mod namespaces;
 mod permissions;
 mod preflight;
 mod quiescence;
+mod quota;
 mod rollback;
+mod route53_trouble;
 mod scene;
 mod secrets;
 mod shell;

@@ -7,6 +7,8 @@ mod asking;
 mod draft;
 mod looks;
 mod promises;
+mod told;
+mod visited;
 mod watching;
 
 use std::collections::BTreeSet;
@@ -25,13 +27,16 @@ use rig::kubectl::Kubectl;
 use rig::operator::Operator;
 use rig::recorder::{Mark, Recorder, Write, merge};
 use rig::sample_namespace::SampleNamespace;
-use rig::setup::{ANNOTATION_PREFIX, Home, Options, Setup};
+use rig::setup::{ANNOTATION_PREFIX, Dns, Home, Options, Setup, Verification};
 use rig::weight_history::{WeightPoint, weight_history};
 use rig::world::World;
 use serde_json::Value;
 
 pub use asking::PERSON;
 pub use draft::Draft;
+pub use promises::is_by_operator;
+pub use told::Told;
+pub use visited::{Visited, users};
 pub use watching::{rollback_write, written};
 
 /// How long anything may take on a busy machine.
@@ -66,6 +71,12 @@ pub struct Migration<'a> {
 /// A setup whose DNS follows in 600 ms.
 pub fn quick(name: &str) -> Options {
     Options { dns: ["200ms", "200ms", "200ms"], ..Options::new(name) }
+}
+
+/// A setup with a zone and two external-dns of its own, whose operator reads Route 53.
+pub fn with_own_dns(name: &str) -> Options {
+    let (own_dns, verification) = (Dns::own(), Verification::Route53);
+    Options { dns: ["2s", "300ms", "1s"], verification, own_dns, ..Options::new(name) }
 }
 
 /// As [`quick`], with a fault proxy before each API server.
@@ -203,9 +214,18 @@ impl Migration<'_> {
         Ok(merge([source, target]))
     }
 
+    /// Those that mention the namespace that moves: quicker, where nothing else is of interest.
+    pub async fn writes_here(&self) -> Result<Vec<Write>> {
+        let (source, target) = (recorder(self.scene.world.source()), recorder(self.scene.world.target()));
+        let [since_source, since_target] = self.since;
+        let (source, target) =
+            futures::try_join!(source.about(since_source, self.name()), target.about(since_target, self.name()))?;
+        Ok(merge([source, target]))
+    }
+
     /// All weights since its namespace was created.
     pub async fn history(&self) -> Result<Vec<WeightPoint>> {
-        Ok(weight_history(&self.writes().await?, self.name(), ANNOTATION_PREFIX))
+        Ok(weight_history(&self.writes_here().await?, self.name(), ANNOTATION_PREFIX))
     }
 
     /// Waits until an event with this reason is told: events come after the status.

@@ -138,7 +138,7 @@ impl Migration<'_> {
 
     /// The operator's successful writes of Ingresses of the namespace since its namespace was created.
     pub async fn weight_writes(&self) -> Result<Vec<Write>> {
-        let mut writes = self.writes().await?;
+        let mut writes = self.writes_here().await?;
         writes.retain(|write| {
             let of_ingress = write.resource == "ingresses" && write.subresource.is_empty();
             of_ingress && write.namespace == self.name() && write.succeeded() && is_by_operator(write)

@@ -175,7 +175,7 @@ impl Population {
     /// a quarter of an hour.
     pub async fn settle(world: &World, setup: &Setup, options: &Options) -> Result<Self> {
         let is_served = |zone: &Zone| zone.served().group(&options.host, Kind::A).next().map(|_| ());
-        world.zone().wait(&format!("{} in DNS", options.host), PUBLISHED_LIMIT, is_served).await?;
+        setup.zone(world).wait(&format!("{} in DNS", options.host), PUBLISHED_LIMIT, is_served).await?;
         Self::arrive(options, Streets::of(setup, world.name_server()), &setup.users_root())
     }
 

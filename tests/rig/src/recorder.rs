@@ -140,7 +140,12 @@ impl Recorder {
 
     /// The writes after `mark`, oldest answer first.
     pub async fn since(&self, mark: Mark) -> anyhow::Result<Vec<Write>> {
-        let events = self.events(mark, &WRITES).await?.0;
+        self.about(mark, "").await
+    }
+
+    /// The same of those that mention this text anywhere, such as the name of a namespace: what is left out costs next to nothing.
+    pub async fn about(&self, mark: Mark, text: &str) -> anyhow::Result<Vec<Write>> {
+        let events = self.events_about(mark, &WRITES, text).await?.0;
         Ok(events.into_iter().filter(Event::is_complete_write).map(|event| event.into_write(&self.cluster)).collect())
     }
 
@@ -183,10 +188,15 @@ impl Recorder {
 
     /// The events with one of these verbs in all complete lines after `mark`, and where the lines end.
     async fn events(&self, mark: Mark, verbs: &[&str]) -> anyhow::Result<(Vec<Event>, Mark)> {
+        self.events_about(mark, verbs, "").await
+    }
+
+    async fn events_about(&self, mark: Mark, verbs: &[&str], about: &str) -> anyhow::Result<(Vec<Event>, Mark)> {
         let text = self.read_from(mark).await?;
         let Some(end) = text.rfind('\n') else { return Ok((Vec::new(), mark)) };
         // Most lines are of no interest, and parsing is what takes time.
-        let lines = text[..end].lines().filter(|line| verb(line).is_none_or(|verb| verbs.contains(&verb)));
+        let of_verbs = |line: &&str| verb(line).is_none_or(|verb| verbs.contains(&verb));
+        let lines = text[..end].lines().filter(of_verbs).filter(|line| line.contains(about));
         let events = lines.map(|line| {
             serde_json::from_str(line)
                 .with_context(|| format!("audit log {}: a line is no audit Event", self.path.display()))

@@ -98,12 +98,21 @@ impl Account {
 impl Route53 {
     /// Starts it on a free port of 127.0.0.1, without zones.
     pub async fn start(options: Options) -> Result<Self> {
+        Self::start_in(Surroundings::new(), options).await
+    }
+
+    /// Another account, with a quota and faults of its own; its aliases lead to the same load balancers.
+    pub async fn start_another(&self, options: Options) -> Result<Self> {
+        Self::start_in(self.surroundings().clone(), options).await
+    }
+
+    async fn start_in(surroundings: Surroundings, options: Options) -> Result<Self> {
         let account = Account {
             zones: Arc::default(),
             options: Arc::new(Mutex::new(options)),
             requests: Requests::default(),
             faults: Faults::default(),
-            surroundings: Surroundings::new(),
+            surroundings,
         };
         account.requests.limit(options.requests_per_second);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("Route 53: listen on a free port")?;

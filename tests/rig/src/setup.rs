@@ -22,7 +22,9 @@ use crate::kubeconfig::Access;
 use crate::load_balancer::{self, LoadBalancer};
 use crate::operator::{self, Lease, Operator, home_access};
 use crate::proxy::{Faults, Proxy};
+use crate::route53::Route53;
 use crate::route53::balancers::elb_name;
+use crate::route53::zone::Zone;
 use crate::sample_app::Application;
 use crate::sample_namespace::SampleNamespace;
 use crate::user::User;
@@ -91,6 +93,8 @@ pub struct Options {
     pub source_class: Option<String>,
     /// Whose external-dns publish the setup's Ingresses.
     pub own_dns: Dns,
+    /// Puts the setup's own zone into a Route 53 account of its own, which may send so many requests a second, all callers together.
+    pub requests_per_second: Option<usize>,
     /// Gives the load balancers names as AWS does; external-dns then publishes aliases (A and AAAA) instead of addresses. They
     /// have addresses of both kinds.
     pub named_balancers: bool,
@@ -112,6 +116,7 @@ impl Options {
             deletion_deadline: "15m",
             source_class: None,
             own_dns: Dns::World,
+            requests_per_second: None,
             named_balancers: false,
             lease: Some(LEASE_DURATION),
         }
@@ -160,7 +165,7 @@ impl Setup {
         }
         let mut setup = Self {
             home_access: home_access(home).await?,
-            environment: world.route53().environment("operator"),
+            environment: account(world, own_dns.as_deref()).environment("operator"),
             name_server: world.name_server().address(),
             options,
             application,
@@ -249,6 +254,11 @@ impl Setup {
         SampleNamespace::new(name, &format!("{name}.{}", self.options.own_dns.domain(self.name())), class)
     }
 
+    /// The zone of the setup's hosts: its own, or the world's.
+    pub fn zone<'a>(&'a self, world: &'a World) -> &'a Zone {
+        self.own_dns().map_or(world.zone(), OwnDns::zone)
+    }
+
     /// The zone and the external-dns that belong to this setup alone, where the options want them.
     pub fn own_dns(&self) -> Option<&OwnDns> {
         self.own_dns.as_deref()
@@ -291,7 +301,7 @@ impl Setup {
         let pairs = ApiResource::from_gvk(&GroupVersionKind::gvk("namespacemigration.io", "v1alpha1", "ClusterPair"));
         let pairs: Api<DynamicObject> = Api::all_with(home.admin_client()?, &pairs);
         let identities = [identity(world.source()).await?, identity(world.target()).await?];
-        let mut pair = self.pair(&identities, &world.route53().url());
+        let mut pair = self.pair(&identities, &account(world, self.own_dns()).url());
         if let Some(own_dns) = &self.own_dns {
             for (side, prefix) in ["source", "target"].into_iter().zip(self.options.annotation_prefixes) {
                 pair["spec"][side]["externalDNS"] = own_dns.facts(side == "source", prefix).await;
@@ -351,6 +361,11 @@ impl Setup {
             "loadBalancer": {"httpPort": balancer.http().port(), "httpsPort": balancer.https().port()},
         })
     }
+}
+
+/// The Route 53 account with the setup's zone.
+fn account<'a>(world: &'a World, own_dns: Option<&'a OwnDns>) -> &'a Route53 {
+    own_dns.and_then(OwnDns::account).unwrap_or(world.route53())
 }
 
 async fn home_of(world: &World, home: Home) -> Result<&ControlPlane> {

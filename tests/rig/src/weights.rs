@@ -92,10 +92,28 @@ pub fn somebody_always_answered(history: &[Served]) -> Result<(), String> {
     Ok(())
 }
 
-/// Fails with the first moment in which the target's share of the answers was above this, in percent.
-pub fn share_never_above(history: &[Served], percent: i32) -> Result<(), String> {
-    let above = |served: &&Served| share(served) * 100.0 > f64::from(percent) + f64::EPSILON * 100.0;
-    history.iter().find(above).map_or(Ok(()), |served| Err(format!("{:?} at {:?}", served.weights, served.at)))
+/// From when on the target may have this share of the answers, in percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Approval {
+    /// Since when.
+    pub since: SystemTime,
+    /// The share, in percent.
+    pub percent: i32,
+}
+
+/// Fails with the first moment in which the target's share of the answers was above the highest one that was approved by then; before
+/// the first approval it may have none.
+pub fn share_never_above_approved(history: &[Served], approved: &[Approval]) -> Result<(), String> {
+    for served in history {
+        let by_then = approved.iter().filter(|approval| approval.since <= served.at);
+        let allowed = by_then.map(|approval| approval.percent).max().unwrap_or(0);
+        let percent = share(served) * 100.0;
+        if percent > f64::from(allowed) + f64::EPSILON * 100.0 {
+            let Served { weights, at } = served;
+            return Err(format!("{weights:?} at {at:?} is a share of {percent:.1} %, where {allowed} % were approved"));
+        }
+    }
+    Ok(())
 }
 
 /// Fails unless the target's share of the answers only rose, up to its highest value, and only fell after that.
@@ -170,10 +188,19 @@ mod tests {
     }
 
     #[test]
-    fn a_share_above_the_allowed_one_is_found() {
-        let history = history(&[[100, 0], [100, 10], [90, 10]]);
-        assert!(share_never_above(&history, 10).is_ok());
-        assert!(share_never_above(&history, 9).unwrap_err().contains("Some(10)"));
+    fn a_share_above_the_one_that_was_approved_by_then_is_found() {
+        let history = history(&[[100, 0], [100, 10], [90, 10], [90, 50], [50, 50], [100, 0]]);
+        let approval = |second, percent| {
+            let since = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
+            Approval { since, percent }
+        };
+        assert!(share_never_above_approved(&history, &[approval(1, 10), approval(3, 50)]).is_ok());
+        // The last step allows everything, but came too late for what was served before.
+        let late = share_never_above_approved(&history, &[approval(1, 10), approval(4, 100)]).unwrap_err();
+        assert!(late.contains("35.7 %, where 10 % were approved"), "{late}");
+        let early = share_never_above_approved(&history, &[approval(2, 100)]).unwrap_err();
+        assert!(early.contains("9.1 %, where 0 % were approved"), "{early}");
+        assert!(share_never_above_approved(&history[..1], &[]).is_ok());
     }
 
     #[test]

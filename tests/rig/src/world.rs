@@ -138,7 +138,12 @@ impl World {
 
     /// A further zone, which the world's name server answers.
     pub fn create_zone(&self, origin: &str) -> Zone {
-        let zone = self.route53.create_zone(origin);
+        self.create_zone_in(&self.route53, origin)
+    }
+
+    /// The same in another account.
+    pub fn create_zone_in(&self, account: &Route53, origin: &str) -> Zone {
+        let zone = account.create_zone(origin);
         self.name_server.serve(Arc::new(zone.clone()));
         zone
     }
@@ -162,8 +167,17 @@ impl World {
     }
 
     /// Starts another pair: the first options are those of the source's, the second those of the target's.
-    pub async fn start_external_dns(&self, [source, target]: [external_dns::Options; 2]) -> Result<Pair> {
-        let start = |cluster, options| ExternalDns::start(cluster, &self.tools, &self.route53, &self.folder, options);
+    pub async fn start_external_dns(&self, options: [external_dns::Options; 2]) -> Result<Pair> {
+        self.start_external_dns_in(&self.route53, options).await
+    }
+
+    /// The same for zones of another account.
+    pub async fn start_external_dns_in(
+        &self,
+        account: &Route53,
+        [source, target]: [external_dns::Options; 2],
+    ) -> Result<Pair> {
+        let start = |cluster, options| ExternalDns::start(cluster, &self.tools, account, &self.folder, options);
         let (source, target) =
             futures::future::try_join(start(&self.source, source), start(&self.target, target)).await?;
         Ok(Pair { source, target })

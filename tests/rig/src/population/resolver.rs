@@ -14,7 +14,8 @@ use super::visit::Cause;
 
 /// How long one attempt waits.
 const WAIT: Duration = Duration::from_secs(1);
-const ATTEMPTS: usize = 2;
+/// A busy machine takes its time; a name server that is silent for longer than this is none.
+const ATTEMPTS: usize = 5;
 const MOST_BYTES: usize = 4096;
 
 /// Which addresses a user's machine asks for.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::Options;
 use crate::external_dns::{self, ExternalDns, Pair};
 use crate::route53::zone::Zone;
+use crate::route53::{self, Route53};
 use crate::world::World;
 
 /// Below it is the zone of each setup that has one of its own: the world's external-dns publish all of `example.com`.
@@ -42,6 +43,8 @@ impl Dns {
 
 /// A running pair and its zone. Dropping it kills both.
 pub struct OwnDns {
+    /// Where the zone is, if not in the world's account.
+    account: Option<Route53>,
     zone: Zone,
     external_dns: Pair,
 }
@@ -50,9 +53,22 @@ impl OwnDns {
     /// None when the setup uses the world's.
     pub(super) async fn start(world: &World, options: &Options) -> Result<Option<Box<Self>>> {
         let Dns::Own(tune) = options.own_dns else { return Ok(None) };
-        let zone = world.create_zone(&options.own_dns.domain(&options.name));
-        let external_dns = Box::pin(world.start_external_dns(tune(sides(options, &zone)))).await?;
-        Ok(Some(Box::new(Self { zone, external_dns })))
+        let account = match options.requests_per_second {
+            None => None,
+            limit => {
+                let limited = route53::Options { requests_per_second: limit, ..route53::Options::default() };
+                Some(world.route53().start_another(limited).await?)
+            }
+        };
+        let home = account.as_ref().unwrap_or(world.route53());
+        let zone = world.create_zone_in(home, &options.own_dns.domain(&options.name));
+        let external_dns = Box::pin(world.start_external_dns_in(home, tune(sides(options, &zone)))).await?;
+        Ok(Some(Box::new(Self { account, zone, external_dns })))
+    }
+
+    /// The account of the zone, where it is not the world's.
+    pub fn account(&self) -> Option<&Route53> {
+        self.account.as_ref()
     }
 
     /// The zone of the setup's hosts, which nobody else writes to.
