@@ -17,6 +17,7 @@ use super::traffic::Weight;
 use crate::api::status::PlannedIngress;
 
 pub(super) use listed::{served_share, share_of};
+pub(super) use patience::longest;
 
 /// How it is known that a weight is served, and how long everything takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
