@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::effect::Effect;
+use super::gate;
 use super::observed::Side;
 use super::reason::Reason;
 use super::run::{Memo, Move, Run, Wait, words};
@@ -39,7 +40,7 @@ pub fn allowance(stage: Stage, settle: SignedDuration) -> Option<SignedDuration>
 }
 
 pub(super) fn allowed(run: &Run<'_>) -> Option<SignedDuration> {
-    allowance(run.status.stage, run.order.dns.settle_time())
+    allowance(run.status.stage, gate::longest(run))
 }
 
 /// When the current wait is too long, if it can be.
@@ -88,7 +89,7 @@ pub fn exceeded(run: &Run<'_>, effects: &[Effect], wait: &Wait) -> Option<Move> 
     if stops_the_clock(run, wait.reason) {
         return Some(held(effects, Wait { message, ..wait.clone() }));
     }
-    if stood_still(&run.status.reason) && run.status.reason != wait.reason.as_str() {
+    if could_not_go_on(run) && run.status.reason != wait.reason.as_str() {
         return Some(Move::Remember(Memo::DeadlineAnew));
     }
     let reason = Reason::DeadlineExceeded;
@@ -123,12 +124,20 @@ fn stops_the_clock(run: &Run<'_>, reason: Reason) -> bool {
         | Reason::DnsBlocked
         | Reason::DnsUnreadable
         | Reason::Held => true,
+        // Neither is one that is not late yet: how long it takes is measured, and may be longer than any stage is allowed.
+        Reason::WaitingForDns => run.order.dns.is_verified(),
         // Before the first write a blocker has its deadline; afterwards a person has to decide.
         Reason::PreflightBlocked => run.status.stage > Stage::Preflight,
         // Both out of reach in one moment is our own network.
         Reason::SourceUnreachable | Reason::TargetUnreachable => !reachable(Side::Source) && !reachable(Side::Target),
         _ => false,
     }
+}
+
+/// Whether the pass before this one had a wait that no deadline is held against.
+fn could_not_go_on(run: &Run<'_>) -> bool {
+    let before = run.status.reason.as_str();
+    stood_still(before) || (run.order.dns.is_verified() && before == Reason::WaitingForDns.as_str())
 }
 
 /// Whether the pass before this one had a wait in which nothing could be done.

@@ -2,6 +2,7 @@
 //! the same questions, as strongly as it can.
 
 mod answered;
+mod kinds;
 mod listed;
 mod patience;
 
@@ -16,7 +17,9 @@ use super::run::{Run, Wait};
 use super::traffic::Weight;
 use crate::api::status::PlannedIngress;
 
+pub(super) use kinds::known_kinds;
 pub(super) use listed::{served_share, share_of};
+pub(super) use patience::longest;
 
 /// How it is known that a weight is served, and how long everything takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +82,8 @@ pub enum Goal {
     Receives(Side, Weight),
     /// What gives users away has its weight, and resolvers have forgotten what was before.
     Gives(Side, Weight),
-    /// The source's share is 100 percent, weighted or still simple, and resolvers have forgotten what was before.
+    /// The source's share is 100 percent, weighted or still simple, in every kind of record that the host has or had, and resolvers
+    /// have forgotten what was before.
     SourceServesAll,
 }
 

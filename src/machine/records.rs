@@ -27,6 +27,11 @@ impl RecordKind {
             Self::Cname => "CNAME",
         }
     }
+
+    /// Reads what DNS writes.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::A, Self::Aaaa, Self::Cname].into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// How a provider chooses among the record sets of one name and kind.

@@ -24,8 +24,8 @@ pub fn markdown() -> String {
          `status.stage` says where a migration is, `status.reason` what it waits for in one word, `status.message` the same in a\n\
          sentence with the objects' names, `status.waitingSince` since when, and `status.unblock` what a person can do about it.\n\n\
          ## Stages\n\n{}\n\
-         Where external-dns is waited for, the time that it may take (interval, propagation and TTL of the ClusterPair) comes on top of\n\
-         the deadline. In ShiftTraffic it is the time of one write and its settling: holds, and the bake, take what the spec says. A stage that takes longer leads to a rollback, with `onFailure: Hold` to a wait for a person, in Preflight to Failed.\n\n\
+         Where external-dns is waited for, the time after which DNS counts as late (twice what it usually takes, as measured) comes on top of\n\
+         the deadline. In ShiftTraffic it is the time of one write and its settling: holds, and the bake, take what the spec says. A stage that takes longer leads to a rollback, with `onFailure: Hold` to a wait for a person, in Preflight to Failed. DNS that is looked at and does not follow never does: a person is called (Stalled), and it goes on when DNS follows.\n\n\
          ## Conditions\n\n{}\n\
          ## Reasons\n\n{}",
         table(["Stage", "What it means", "Deadline"], stages),

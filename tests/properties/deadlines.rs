@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use namespace_migration::api::Stage;
-use namespace_migration::api::status::StepPhase;
+use namespace_migration::api::status::{Rehearsal, StepPhase};
 use namespace_migration::machine::Side;
 use namespace_migration::machine::gate::{DnsRules, FollowTime, Verification};
 use namespace_migration::machine::health::Verdict;
@@ -200,4 +200,55 @@ fn a_dns_that_is_slower_than_a_deadline_is_not_late() {
     world.verdicts.insert(Side::Target, Verdict::Fail);
     world.run_while(|status| !matches!(status.stage, Stage::RolledBack | Stage::RollbackBlocked));
     assert_eq!(world.status.stage, Stage::RolledBack);
+}
+
+/// Slow in two ways: the pair says so, or the rehearsal has measured it.
+#[test]
+fn a_dns_that_does_not_follow_in_the_shift_takes_nobody_back_however_slow_it_usually_is() {
+    for measured in [false, true] {
+        let mut world = World::with_dns();
+        if !measured {
+            world.order.dns.follow.interval = SignedDuration::from_mins(40);
+        }
+        world.run_until(Stage::ShiftTraffic);
+        if measured {
+            let lag_millis = i64::try_from(SignedDuration::from_mins(40).as_millis()).unwrap();
+            let rehearsal = world.status.rehearsal.clone().unwrap();
+            world.status.rehearsal = Some(Rehearsal { lag_millis, ..rehearsal });
+        }
+        world.dns.as_mut().unwrap().stopped.insert(Side::Target);
+        world.run_while(|status| status.weight == 0);
+        for _ in 0..60 {
+            world.settle();
+            world.advance(SignedDuration::from_mins(5));
+            assert_eq!(
+                (says(&world).0, world.status.cause.clone()),
+                (Stage::ShiftTraffic, None),
+                "measured: {measured}"
+            );
+        }
+        assert!(is_stalled(&world), "a person is told: {}", world.status.message);
+        world.dns.as_mut().unwrap().stopped.clear();
+        world.run_until(Stage::Completed);
+    }
+}
+
+#[test]
+fn a_person_is_called_an_hour_after_dns_is_late_and_not_before() {
+    let mut world = World::with_dns();
+    world.order.dns.follow.interval = SignedDuration::from_mins(90);
+    world.run_until(Stage::ShiftTraffic);
+    world.dns.as_mut().unwrap().stopped.insert(Side::Target);
+    world.run_while(|status| status.weight == 0);
+    for (minutes, reason, stalled) in [(180, "WaitingForDNS", false), (60, "DNSLate", false), (5, "DNSLate", true)] {
+        world.advance(SignedDuration::from_mins(minutes));
+        world.settle();
+        assert_eq!((says(&world).1, is_stalled(&world)), (reason, stalled), "{}", world.status.message);
+    }
+    let said = "ShiftTraffic took longer than 4h3m5s: Weight 1 is written on the target, but DNS does not follow";
+    assert!(world.status.message.starts_with(said), "{}", world.status.message);
+}
+
+fn is_stalled(world: &World) -> bool {
+    world.status.conditions.iter().any(|it| it.type_ == "Stalled" && it.status == "True")
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Goal, Place, Shown, places};
+use super::{Goal, Place, Shown, kinds, places};
 use crate::machine::observed::Side;
 use crate::machine::records::{Evidence, ListedRecord, RecordKind, Routing};
 use crate::machine::run::Run;
@@ -80,12 +80,14 @@ fn routing(routing: &Routing) -> String {
     }
 }
 
-/// In each kind none of the target's records has a share. Nothing at all sends nobody to the target.
+/// In each kind that is there or was, none of the target's records has a share and the source has a record. Where nobody answers,
+/// nobody is sent to the target, but nobody is back either. A host that never had a record has nobody to bring back.
 fn source_serves_all<'a>(run: &Run<'_>, place: Place<'_>, records: &'a [ListedRecord]) -> Found<'a> {
-    match share_of(run, place.host, records) {
-        0 => Ok(records.iter().collect()),
-        percent => Err(format!("{} still sends {percent} percent of its answers to the target.", place.host)),
+    let percent = share_of(run, place.host, records);
+    if percent > 0 {
+        return Err(format!("{} still sends {percent} percent of its answers to the target.", place.host));
     }
+    kinds::without_source(run, place.host, records).map_or(Ok(records.iter().collect()), Err)
 }
 
 fn is_of(record: &ListedRecord, place: Place<'_>, side: Side) -> bool {
@@ -128,7 +130,7 @@ fn effective(routing: &Routing) -> Weight {
 }
 
 /// Whether a record is the target's: by its identifier, or, for a simple one, by where it leads.
-fn is_targets(run: &Run<'_>, host: &str, record: &ListedRecord) -> bool {
+pub(super) fn is_targets(run: &Run<'_>, host: &str, record: &ListedRecord) -> bool {
     places(run).into_iter().filter(|place| place.host == host).any(|place| match &record.set.identifier {
         Some(identifier) => identifier == place.planned.identifier(Side::Target),
         None => run

@@ -1,0 +1,57 @@
+//! The kinds of records that a host has and had. Who asks for a kind that is gone gets no answer, so what was once listed is missed
+//! until it is there again: status remembers it, since a list does not tell what is not on it.
+
+use std::collections::BTreeSet;
+
+use super::listed::is_targets;
+use super::places;
+use crate::machine::observed::Side;
+use crate::machine::records::{ListedRecord, RecordKind, Routing};
+use crate::machine::run::Run;
+
+/// The kinds that are listed at a host, or were in this attempt.
+pub fn known_kinds(run: &Run<'_>, host: &str, records: &[ListedRecord]) -> BTreeSet<RecordKind> {
+    let rows = run.status.dns.iter().filter(|row| row.host == host);
+    let remembered = rows.filter_map(|row| RecordKind::parse(&row.kind));
+    records.iter().map(|record| record.set.kind).chain(remembered).collect()
+}
+
+/// A kind in which the host had a record and the source has none, in a sentence with what to do.
+pub(super) fn without_source(run: &Run<'_>, host: &str, records: &[ListedRecord]) -> Option<String> {
+    let of_source = records.iter().filter(|record| is_sources(run, host, record));
+    let answered: BTreeSet<_> = of_source.map(|record| record.set.kind).collect();
+    let kind = known_kinds(run, host, records).into_iter().find(|kind| !is_answered(&answered, *kind))?;
+    let why = match unaddressed(run, Side::Source, host) {
+        Some(name) => {
+            format!("Ingress {name} on the source has no load balancer address: look at its ingress controller.")
+        }
+        None => "Look at the log of the source's external-dns why it does not publish it.".to_owned(),
+    };
+    let kind = kind.name();
+    Some(format!(
+        "{host} has no {kind} record of the source any more, so that who asks for one is not led there. {why}"
+    ))
+}
+
+/// An Ingress of this host that has no load balancer address: external-dns publishes nothing for it, and takes away what it had.
+pub fn unaddressed<'a>(run: &'a Run<'_>, side: Side, host: &str) -> Option<&'a str> {
+    let here = places(run).into_iter().filter(|place| place.host == host);
+    let mut planned = here.map(|place| place.planned);
+    let found = planned.find(|planned| run.ingress(side, planned).is_some_and(|facts| facts.addresses.is_empty()));
+    found.map(|planned| planned.name.as_str())
+}
+
+/// A name leads to addresses of every kind, and addresses may take the place of a name.
+fn is_answered(answered: &BTreeSet<RecordKind>, kind: RecordKind) -> bool {
+    let by_name = answered.contains(&RecordKind::Cname);
+    answered.contains(&kind) || by_name || (kind == RecordKind::Cname && !answered.is_empty())
+}
+
+/// Weighted with an identifier of the source's, or simple and not the target's.
+fn is_sources(run: &Run<'_>, host: &str, record: &ListedRecord) -> bool {
+    let mut here = places(run).into_iter().filter(|place| place.host == host);
+    match &record.set.identifier {
+        Some(identifier) => here.any(|place| place.planned.identifier(Side::Source) == identifier),
+        None => record.set.routing == Routing::Simple && !is_targets(run, host, record),
+    }
+}
