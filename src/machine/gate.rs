@@ -3,6 +3,7 @@
 
 mod answered;
 mod listed;
+mod now;
 mod patience;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ use super::traffic::Weight;
 use crate::api::status::PlannedIngress;
 
 pub(super) use listed::{served_share, share_of};
+pub(super) use now::{serves, shows};
 
 /// How it is known that a weight is served, and how long everything takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +81,8 @@ pub enum Goal {
     Receives(Side, Weight),
     /// What gives users away has its weight, and resolvers have forgotten what was before.
     Gives(Side, Weight),
+    /// Each side's records have the weights that are on its Ingresses now.
+    AsWritten,
     /// The source's share is 100 percent, weighted or still simple, and resolvers have forgotten what was before.
     SourceServesAll,
 }
