@@ -2,9 +2,13 @@
 
 use jiff::SignedDuration;
 use namespace_migration::api::Stage;
+use namespace_migration::api::status::StepPhase;
 use namespace_migration::machine::Side;
 use namespace_migration::machine::records::{ListedRecord, Routing};
+use namespace_migration::machine::traffic::Weight;
+use serde_json::json;
 
+use crate::planted::stands;
 use crate::recording::{broken_promise, texts};
 use crate::world::World;
 
@@ -95,4 +99,57 @@ fn an_ingress_that_a_pipeline_brings_late_goes_to_0_at_once_whatever_dns_shows()
     world.foreign_weight(Side::Target, "web", 100, false);
     world.pass();
     assert_eq!(world.side(Side::Target).weight("web"), Some(0), "it has a record already: {:?}", texts(&world));
+}
+
+#[test]
+fn a_record_that_somebody_edits_during_a_hold_is_noticed_before_the_next_raise() {
+    for (side, weight, said) in [
+        (
+            Side::Target,
+            60,
+            "The A record web-shop-green of shop.example has weight 60; weight 10 is written on the target.",
+        ),
+        (
+            Side::Source,
+            5,
+            "The A record web-shop-blue of shop.example has weight 5; weight 90 is written on the source.",
+        ),
+    ] {
+        let mut world = stands(World::with_dns(), 1, StepPhase::Holding);
+        minutes(&mut world, 10);
+        edit(&mut world, side, &Routing::Weighted(Weight::percent(weight)));
+        minutes(&mut world, 90);
+        assert_eq!(world.side(Side::Target).weight("web"), Some(10), "nobody is sent beside what nobody wrote");
+        assert_eq!((world.status.stage, world.status.reason.as_str()), (Stage::ShiftTraffic, "DNSLate"));
+        assert!(world.status.message.contains(said), "{}", world.status.message);
+        assert!(
+            world.status.message.contains(&format!("the external-dns of the {side} is down")),
+            "{}",
+            world.status.message
+        );
+        put_back(&mut world, side);
+        world.run_until(Stage::Completed);
+    }
+}
+
+#[test]
+fn a_record_that_somebody_edits_before_the_first_step_is_noticed_before_it() {
+    let mut world = World::with_dns();
+    world.edit(&json!({"traffic": {"upTo": 0}}));
+    world.run_while(|status| status.reason != "AtCeiling");
+    edit(&mut world, Side::Target, &Routing::Weighted(Weight::FULL));
+    world.edit(&json!({"traffic": {"upTo": 100}}));
+    minutes(&mut world, 30);
+    assert_eq!(world.side(Side::Target).weight("web"), Some(0), "{}", world.status.message);
+    assert!(world.status.message.contains("has weight 100; weight 0 is written"), "{}", world.status.message);
+}
+
+#[test]
+fn where_nobody_edits_anything_the_look_before_a_raise_takes_one_reading() {
+    let mut world = stands(World::with_dns(), 1, StepPhase::Holding);
+    world.run_while(|status| status.step.as_ref().is_some_and(|step| step.phase == StepPhase::Holding));
+    let over = world.now;
+    world.run_while(|status| status.step.as_ref().is_some_and(|step| step.phase == StepPhase::RaiseTarget));
+    assert!(world.now.duration_since(over) <= SignedDuration::from_secs(10), "{}", world.now.duration_since(over));
+    assert_eq!(world.side(Side::Target).weight("web"), Some(50));
 }
