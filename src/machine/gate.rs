@@ -4,6 +4,7 @@
 mod answered;
 mod kinds;
 mod listed;
+mod now;
 mod patience;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ use crate::api::status::PlannedIngress;
 
 pub(super) use kinds::known_kinds;
 pub(super) use listed::{served_share, share_of};
+pub(super) use now::{serves, shows};
 pub(super) use patience::longest;
 
 /// How it is known that a weight is served, and how long everything takes.
@@ -82,6 +84,8 @@ pub enum Goal {
     Receives(Side, Weight),
     /// What gives users away has its weight, and resolvers have forgotten what was before.
     Gives(Side, Weight),
+    /// Each side's records have the weights that are on its Ingresses now.
+    AsWritten,
     /// The source's share is 100 percent, weighted or still simple, in every kind of record that the host has or had, and resolvers
     /// have forgotten what was before.
     SourceServesAll,

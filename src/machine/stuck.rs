@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::gate::{self, Goal, Place};
-use super::observed::Side;
+use super::observed::{IngressFacts, Side};
 use super::reason::Reason;
 use super::records::{Evidence, ExternalDnsView, ListedRecord, RecordKind, Routing};
 use super::run::{Run, Wait};
@@ -127,6 +127,7 @@ fn side_of(run: &Run<'_>, goal: Goal) -> Side {
         Goal::SourceWeighted(_) => Side::Source,
         Goal::TargetPublished => Side::Target,
         Goal::Receives(side, _) | Goal::Gives(side, _) => side,
+        Goal::AsWritten => edited(run),
         Goal::SourceServesAll => {
             let target_has = |place: &Place<'_>| {
                 listed(run, place.host).iter().any(|record| {
@@ -137,6 +138,20 @@ fn side_of(run: &Run<'_>, goal: Goal) -> Side {
             if gate::places(run).iter().any(target_has) { Side::Target } else { Side::Source }
         }
     }
+}
+
+/// The side of which a record differs from what is written.
+fn edited(run: &Run<'_>) -> Side {
+    let differs = |side: Side| {
+        gate::places(run).into_iter().any(|place| {
+            let written = run.ingress(side, place.planned).and_then(IngressFacts::weight).map(Routing::Weighted);
+            let mut of_side = listed(run, place.host)
+                .iter()
+                .filter(|record| record.set.identifier.as_ref() == Some(place.planned.identifier(side)));
+            of_side.any(|record| Some(&record.set.routing) != written.as_ref())
+        })
+    };
+    if differs(Side::Source) { Side::Source } else { Side::Target }
 }
 
 fn listed<'a>(run: &'a Run<'_>, host: &str) -> &'a [ListedRecord] {
@@ -248,6 +263,7 @@ fn likely(run: &Run<'_>, side: Side, goal: Goal) -> Cause {
         Goal::SourceWeighted(_) => {
             causes.push("it does not run with --policy=sync, or the record is another owner's".to_owned());
         }
+        Goal::AsWritten => causes.insert(0, "somebody has changed the record in the zone itself".to_owned()),
         Goal::TargetPublished => {
             causes.push("its record differs in TTL or kind from the source's, and Route 53 refuses it".to_owned());
         }

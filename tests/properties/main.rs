@@ -37,6 +37,7 @@ mod deletion;
 mod edits;
 mod interleavings;
 mod journey;
+mod looks;
 mod lost_status;
 mod permission;
 mod permissions;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Goal, Place, Proof, at_or_soon, patience, places, seen, soon, waits};
+use super::{Goal, Place, Proof, at_or_soon, patience, places, seen, waits};
 use crate::machine::observed::Side;
 use crate::machine::records::{Evidence, RecordKind, ServerAnswers};
 use crate::machine::run::{Run, Wait};
@@ -16,18 +16,8 @@ const DOUBT: f64 = 0.01;
 
 pub(super) fn gate(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) -> Result<Proof, Wait> {
     for place in places(run) {
-        let view = seen(run, place.host, goal, written, what)?;
-        let Evidence::Answered { servers, .. } = &view.evidence else {
-            return Err(waits(goal, what, &format!("{} is being asked.", place.host)).looking_again_at(soon(run)));
-        };
-        if servers.is_empty() {
-            return Err(waits(goal, what, &format!("{} is being asked.", place.host)).looking_again_at(soon(run)));
-        }
-        for ((server, kind), answers) in servers {
-            missing(run, goal, place, *kind, answers, written).map_or(Ok(()), |missing| {
-                Err(patience::waits_for(run, goal, written, what, &format!("Name server {server}: {missing}")))
-            })?;
-        }
+        seen(run, place.host, goal, written, what)?;
+        shown(run, goal, place, written).map_err(|missing| patience::waits_for(run, goal, written, what, &missing))?;
     }
     let follow = &run.order.dns.follow;
     let unseen = follow.interval.saturating_mul(2).saturating_add(follow.propagation);
@@ -45,6 +35,20 @@ fn shows_exactly(goal: Goal) -> bool {
     matches!(goal, Goal::SourceServesAll | Goal::TargetPublished | Goal::Gives(_, Weight::ZERO))
 }
 
+/// Whether the answers about a host show the goal, where receivers must have answered since then. The error says what is missing,
+/// in a sentence.
+pub(super) fn shown(run: &Run<'_>, goal: Goal, place: Place<'_>, since: Timestamp) -> Result<(), String> {
+    let servers = match run.observed.dns.hosts.get(place.host).map(|view| &view.evidence) {
+        Some(Evidence::Answered { servers, .. }) if !servers.is_empty() => servers,
+        _ => return Err(format!("{} is being asked.", place.host)),
+    };
+    for ((server, kind), answers) in servers {
+        let missing = missing(run, goal, place, *kind, answers, since);
+        missing.map_or(Ok(()), |missing| Err(format!("Name server {server}: {missing}")))?;
+    }
+    Ok(())
+}
+
 /// What the answers of one server do not show yet, in a sentence.
 fn missing(
     run: &Run<'_>,
@@ -52,7 +56,7 @@ fn missing(
     place: Place<'_>,
     kind: RecordKind,
     answers: &ServerAnswers,
-    written: Timestamp,
+    since: Timestamp,
 ) -> Option<String> {
     let (host, name) = (place.host, kind.name());
     if answers.seen.is_empty() {
@@ -62,12 +66,28 @@ fn missing(
     third(run, place, answers)
         .map(|address| format!("{address} answers for {host} ({name}) and belongs to neither side."))
         .or_else(|| match goal {
-            Goal::SourceWeighted(_) => absent(run, place, answers, Side::Source, written),
-            Goal::Receives(side, weight) if weight > Weight::ZERO => absent(run, place, answers, side, written),
+            Goal::SourceWeighted(_) => absent(run, place, answers, Side::Source, since),
+            Goal::Receives(side, weight) if weight > Weight::ZERO => absent(run, place, answers, side, since),
             Goal::Gives(side, Weight::ZERO) => present(run, place, answers, side),
             Goal::TargetPublished | Goal::SourceServesAll => present(run, place, answers, Side::Target),
+            Goal::AsWritten => not_as_written(run, place, answers),
             Goal::Receives(..) | Goal::Gives(..) => None,
         })
+}
+
+/// A side at 0 must not have been answered, another one must.
+fn not_as_written(run: &Run<'_>, place: Place<'_>, answers: &ServerAnswers) -> Option<String> {
+    [Side::Source, Side::Target].into_iter().find_map(|side| match run.ingress(side, place.planned)?.weight()? {
+        Weight::ZERO => present(run, place, answers, side),
+        _ => unheard(run, place, answers, side),
+    })
+}
+
+/// A side with a share must be among the answers, in twice as many as would have shown the smallest step.
+fn unheard(run: &Run<'_>, place: Place<'_>, answers: &ServerAnswers, side: Side) -> Option<String> {
+    let (addresses, many) = (addresses(run, place, side), enough_answers(smallest_share(run)).saturating_mul(2));
+    let heard = answers.seen.iter().any(|(address, seen)| addresses.contains(address) && seen.answers_since < many);
+    (!heard).then(|| format!("the {side} is missing from {many} answers in a row for {}.", place.host))
 }
 
 /// A receiver must have been answered since it was written.

@@ -16,6 +16,7 @@ pub(super) fn shown(run: &Run<'_>, goal: Goal, place: Place<'_>, records: &[List
         Goal::SourceWeighted(weight) => source_weighted(place, records, weight),
         Goal::TargetPublished => target_published(place, records),
         Goal::Receives(side, weight) | Goal::Gives(side, weight) => has_weight(place, records, side, weight),
+        Goal::AsWritten => as_written(run, place, records),
         Goal::SourceServesAll => source_serves_all(run, place, records),
     }?;
     let since = found.iter().map(|record| record.since).max().unwrap_or(Timestamp::MIN);
@@ -39,6 +40,15 @@ fn source_weighted<'a>(place: Place<'_>, records: &'a [ListedRecord], weight: We
 
 fn target_published<'a>(place: Place<'_>, records: &'a [ListedRecord]) -> Found<'a> {
     has_weight(place, records, Side::Target, Weight::ZERO)
+}
+
+/// An Ingress that is not there, or has no weight, says nothing of its record.
+fn as_written<'a>(run: &Run<'_>, place: Place<'_>, records: &'a [ListedRecord]) -> Found<'a> {
+    let sides = [Side::Source, Side::Target].into_iter();
+    let written = sides.filter_map(|side| Some((side, run.ingress(side, place.planned)?.weight()?)));
+    let found: Vec<_> =
+        written.map(|(side, weight)| has_weight(place, records, side, weight)).collect::<Result<_, _>>()?;
+    Ok(found.concat())
 }
 
 /// One side's record, at this weight, in each kind in which the source has one.

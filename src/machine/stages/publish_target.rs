@@ -7,19 +7,21 @@ use super::super::reason::Reason;
 use super::super::run::{Memo, Move, Run, Wait};
 use super::super::stamp::Direction;
 use super::super::stuck;
+use super::super::traffic::Weight;
 use crate::api::status::PlannedIngress;
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
     if let Some(wait) = run.cluster_trouble() {
         return wait.into();
     }
+    // What is there has a record already, whatever DNS shows: at 0 it can only have fewer users.
+    let mut effects = run.present_targets_at_zero();
     let absent: Vec<_> =
         run.ingresses().iter().filter(|planned| run.ingress(Side::Target, planned).is_none()).collect();
-    if let Some(wait) = absent.iter().find_map(|planned| waits_for_owner(run, planned)) {
-        return wait.into();
+    match unready(run, &absent) {
+        Some(wait) => return Move::Act { effects, wait },
+        None => effects.extend(absent.iter().map(|planned| create(run, planned))),
     }
-    let mut effects: Vec<Effect> = absent.iter().map(|planned| create(run, planned)).collect();
-    effects.extend(run.present_targets_at_zero());
     if !effects.is_empty() {
         let message = "The target's Ingresses get their DNS set identifier and weight 0.";
         return Move::Act { effects, wait: Wait::new(Reason::CreatingIngress, message) };
@@ -36,6 +38,19 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
         Err(wait) => wait.into(),
         Ok(_) => Move::Advance { message: "The target is published at weight 0.".to_owned() },
     }
+}
+
+/// What stands in the way of new records of the target. The last look at DNS was hours ago, perhaps: beside a record that is simple
+/// again a weighted one is refused, and with it what else is changed in the zone.
+fn unready(run: &Run<'_>, absent: &[&PlannedIngress]) -> Option<Wait> {
+    if absent.is_empty() {
+        return None;
+    }
+    let what = "Nothing is published on the target yet, because the source's records must be weighted, at 100";
+    let owner = absent.iter().find_map(|planned| waits_for_owner(run, planned));
+    owner
+        .or_else(|| stuck::unshiftable(run))
+        .or_else(|| gate::shows(run, Goal::SourceWeighted(Weight::FULL), run.stage_since(), what).err())
 }
 
 /// An Ingress that a tool deploys on the source is that tool's to deploy on the target: made by us, the two would fight.

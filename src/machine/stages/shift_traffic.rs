@@ -79,11 +79,21 @@ fn write(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight) -> 
     if run.target_verdict() != Verdict::Pass {
         return no_verdict(run).into();
     }
-    if let Some(wait) = stuck::unshiftable(run) {
+    if let Some(wait) = stuck::unshiftable(run).or_else(|| unlike_written(run, progress, side, weight)) {
         return wait.into();
     }
     let message = format!("The {side} gets weight {weight}.");
     Move::Act { effects, wait: Wait::new(Reason::WritingWeights, message) }
+}
+
+/// A wait until DNS shows the step before as it is written. The gates of that step were passed before its hold, and somebody may have
+/// edited a record in the zone itself since.
+fn unlike_written(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight) -> Option<Wait> {
+    if side == Side::Source {
+        return None;
+    }
+    let what = format!("Before the target gets weight {weight}, DNS must show what is written");
+    gate::serves(run, Goal::AsWritten, progress.since.0, &what).err()
 }
 
 fn settle(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight) -> Move {

@@ -1,0 +1,69 @@
+//! What DNS shows now, before a write that relies on it: somebody may have edited a record since a gate was passed. Nothing was
+//! written that DNS would have to follow, so that no time has to pass for that.
+
+use jiff::Timestamp;
+
+use super::{Goal, Verification, answered, at_or_soon, listed, patience, places, seen, soon, waits};
+use crate::machine::reason::Reason;
+use crate::machine::records::{Evidence, HostView};
+use crate::machine::run::{Run, Wait};
+
+/// Whether DNS shows it at every host, in a reading that began after `since`: when somebody began to ask for it.
+///
+/// # Errors
+/// The wait that the stage is in until it does.
+pub(in super::super) fn shows(run: &Run<'_>, goal: Goal, since: Timestamp, what: &str) -> Result<(), Wait> {
+    match run.order.dns.verification {
+        Verification::AnnotationOnly => Ok(()),
+        Verification::Route53 => by_list(run, goal, since, what, false),
+        Verification::AuthoritativeDns => by_answers(run, goal, since, what),
+    }
+}
+
+/// The same, and it has been so for as long as it takes to serve it everywhere.
+///
+/// # Errors
+/// The wait that the stage is in until it does.
+pub(in super::super) fn serves(run: &Run<'_>, goal: Goal, since: Timestamp, what: &str) -> Result<(), Wait> {
+    match run.order.dns.verification {
+        Verification::Route53 => by_list(run, goal, since, what, true),
+        _ => shows(run, goal, since, what),
+    }
+}
+
+fn by_list(run: &Run<'_>, goal: Goal, since: Timestamp, what: &str, served: bool) -> Result<(), Wait> {
+    for place in places(run) {
+        let view = read_since(run, place.host, goal, since, what)?;
+        let Evidence::Listed(records) = &view.evidence else { continue };
+        let shown = listed::shown(run, goal, place, records)
+            .map_err(|missing| patience::waits_for(run, goal, since, what, &missing))?;
+        let everywhere = shown.since.saturating_add(run.order.dns.follow.propagation).unwrap_or(Timestamp::MAX);
+        if served && view.read_at < everywhere {
+            let message = format!("{} is listed as written; the provider needs time to serve it.", place.host);
+            return Err(at_or_soon(run, waits(goal, what, &message), everywhere));
+        }
+    }
+    Ok(())
+}
+
+fn by_answers(run: &Run<'_>, goal: Goal, since: Timestamp, what: &str) -> Result<(), Wait> {
+    for place in places(run) {
+        read_since(run, place.host, goal, since, what)?;
+        answered::shown(run, goal, place, since)
+            .map_err(|missing| patience::waits_for(run, goal, since, what, &missing))?;
+    }
+    Ok(())
+}
+
+/// What was read before somebody asked is too old.
+fn read_since<'a>(run: &Run<'a>, host: &str, goal: Goal, since: Timestamp, what: &str) -> Result<&'a HostView, Wait> {
+    let view = seen(run, host, goal, since, what)?;
+    if view.read_at >= since {
+        return Ok(view);
+    }
+    if patience::is_late(run, since) {
+        return Err(patience::unreadable(goal, what, host, "it has not been read since"));
+    }
+    let message = format!("{what}: the records of {host} are being read.");
+    Err(Wait::new(Reason::WaitingForDns, message).looking_again_at(soon(run)))
+}
