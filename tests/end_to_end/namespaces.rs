@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use namespace_migration::api::status::Severity;
 use namespace_migration::api::{ClusterPair, NamespaceMigration, Stage};
 use rig::sample_app::Fault;
@@ -65,6 +65,34 @@ async fn of_two_namespaces_that_share_a_host_the_second_waits_for_the_first() ->
         last.is_some() && last <= first_left,
         "the second began at {first_left:?}, before the first's end at {last:?}"
     );
+    second.ends(Stage::Completed).await?;
+    first.keeps_its_promises().await?;
+    second.keeps_its_promises().await
+}
+
+/// The next process cannot read the first one's order, and knows from its status alone what it holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_stays_locked_across_a_restart_while_the_pair_of_its_holder_is_gone() -> Result<()> {
+    let (scene, other) = Scene::open_with_second_pair(quick("lock-one"), quick("lock-two")).await?;
+    let first = scene.migration("lock-first").steps(&[(50, "10m"), (100, "1s")]).begin().await?;
+    first.until("the first step held", |found| holds_step(found, 1)).await?;
+    let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
+    let mut pair = pairs.get("lock-one").await?;
+    pairs.delete("lock-one", &DeleteParams::default()).await?;
+    told(&first, "NoClusterPair", "There is no ClusterPair named lock-one.").await?;
+    scene.crash_and_restart().await?;
+
+    let second = scene.migration("lock-second").spec("/clusterPair", json!(other.name()));
+    let second = second.service(|_| other.sample("lock-second").with_host("lock-first.example.com")).begin().await?;
+    let words = "The host lock-first.example.com is claimed by NamespaceMigration lock-first/lock-first, which came first.";
+    second.is_told("OwnedByAnother", words).await?;
+
+    pair.metadata = ObjectMeta { name: pair.metadata.name, labels: pair.metadata.labels, ..ObjectMeta::default() };
+    pairs.create(&PostParams::default(), &pair).await?;
+    first.until("the first step held again", |found| holds_step(found, 1)).await?;
+    second.is_told("OwnedByAnother", words).await?;
+    scene.setup.application().set("target", first.host(), Fault::Status(503));
+    first.ends(Stage::RolledBack).await?;
     second.ends(Stage::Completed).await?;
     first.keeps_its_promises().await?;
     second.keeps_its_promises().await
