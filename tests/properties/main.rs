@@ -35,6 +35,7 @@ mod debts;
 mod deleted_anywhere;
 mod deletion;
 mod edits;
+mod external_dns;
 mod interleavings;
 mod journey;
 mod lost_status;
