@@ -4,6 +4,7 @@
 mod answered;
 mod listed;
 mod patience;
+mod row;
 
 use std::collections::BTreeSet;
 
@@ -17,6 +18,7 @@ use super::traffic::Weight;
 use crate::api::status::PlannedIngress;
 
 pub(super) use listed::{served_share, share_of};
+pub(super) use row::waits_for;
 
 /// How it is known that a weight is served, and how long everything takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +106,15 @@ pub enum Proof {
     },
 }
 
+/// A gate that does not let anybody through yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenGate {
+    /// What DNS has to show.
+    pub goal: Goal,
+    /// When that was written.
+    pub written: Timestamp,
+}
+
 /// A host of an Ingress that moves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<'a> {
@@ -125,6 +136,10 @@ struct Shown {
 /// # Errors
 /// The wait that the stage is in until it does.
 pub fn gate(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) -> Result<Proof, Wait> {
+    by_backend(run, goal, written, what).map_err(|wait| Wait { gate: Some(OpenGate { goal, written }), ..wait })
+}
+
+fn by_backend(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) -> Result<Proof, Wait> {
     let rules = &run.order.dns;
     let timed = |span: SignedDuration| written.saturating_add(span).unwrap_or(Timestamp::MAX);
     match rules.verification {

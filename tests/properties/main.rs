@@ -34,6 +34,7 @@ mod world;
 mod debts;
 mod deleted_anywhere;
 mod deletion;
+mod dns_rows;
 mod edits;
 mod external_dns;
 mod interleavings;
