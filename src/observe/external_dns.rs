@@ -58,11 +58,16 @@ pub fn facts(object: &DynamicObject) -> ExternalDnsView {
         registry: arguments.one("registry", Some("txt".to_owned())),
         provider: arguments.one("provider", None),
         interval: arguments.time("interval", USUAL_INTERVAL),
-        usual_ttl: arguments.time("min-ttl", USUAL_TTL).map(|ttl| if ttl.is_zero() { USUAL_TTL } else { ttl }),
+        usual_ttl: arguments.time("min-ttl", USUAL_TTL).map(usual_ttl),
         dry_run: arguments.one("dry-run", None).is_some_and(|value| value != "false"),
         filters: arguments.filters(),
         ..view
     }
+}
+
+/// It counts in whole seconds, and none is as if nothing was said.
+fn usual_ttl(least: SignedDuration) -> SignedDuration {
+    if least.as_secs() == 0 { USUAL_TTL } else { SignedDuration::from_secs(least.as_secs()) }
 }
 
 /// The container that runs external-dns: the only one, or the one that is called so.

@@ -21,6 +21,7 @@ mod dead_target;
 mod deleted_anywhere;
 mod deletion;
 mod drain;
+mod external_dns;
 mod forged_status;
 mod holds;
 mod hurry;
