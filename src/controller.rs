@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{ClusterPair, NamespaceMigration};
 use crate::cluster::connection::HomeAccess;
+use crate::cluster::external_dns_watch::ExternalDnsWatches;
 use crate::cluster::home_rights::HomeRights;
 use crate::dns::{DnsReader, Resolver};
 use crate::events::Teller;
@@ -67,6 +68,8 @@ pub struct Operator {
     memory: Memory,
     /// Reads DNS for every migration that asks.
     dns: DnsReader,
+    /// The Deployments of external-dns that pairs in use name.
+    external_dns: ExternalDnsWatches,
     waits: Waits,
     leadership: Leadership,
     hurry: Hurry,
@@ -176,6 +179,7 @@ impl Operator {
             home_rights: HomeRights::new(home.clients.requests.clone(), home.namespace.clone(), lease),
             memory: Memory::new(home.metrics.clone()),
             dns: DnsReader::new(home.clone(), route53_gap, resolver),
+            external_dns: ExternalDnsWatches::default(),
             waits: Waits::default(),
             leadership,
             hurry: Hurry::default(),

@@ -87,7 +87,9 @@ impl Metrics {
         for side in [ClusterSide::Home, ClusterSide::Source, ClusterSide::Target] {
             self.weight.remove(&WeightLabels { namespace: namespace.into(), name: name.into(), side });
         }
-        self.exposed_percent.remove(&MigrationLabels { namespace: namespace.into(), name: name.into() });
+        let gone = MigrationLabels { namespace: namespace.into(), name: name.into() };
+        self.exposed_percent.remove(&gone);
+        self.dns.forget(&gone);
     }
 
     /// Drops the series of the connections of a `ClusterPair` that is gone or not in use.
@@ -163,7 +165,11 @@ mod tests {
         let (namespace, name) = ("shop-dev".to_owned(), "shop".to_owned());
         let weight = WeightLabels { namespace: namespace.clone(), name: name.clone(), side: ClusterSide::Target };
         metrics.weight.get_or_create(&weight).set(10);
-        metrics.exposed_percent.get_or_create(&MigrationLabels { namespace, name }).set(4);
+        let shop = MigrationLabels { namespace, name };
+        metrics.exposed_percent.get_or_create(&shop).set(4);
+        metrics.dns.served_percent.get_or_create(&shop).set(9);
+        metrics.dns.desired_percent.get_or_create(&shop).set(10);
+        metrics.dns.unserved_since.get_or_create(&shop).set(1600);
         metrics.rollbacks.get_or_create(&RollbackLabels { cause: "HealthFailed" }).inc();
         let call = CallLabels { side: ClusterSide::Source, verb: Verb::Apply, outcome: CallOutcome::Conflict };
         metrics.remote_calls.get_or_create(&call).inc();
@@ -199,6 +205,9 @@ mod tests {
             r#"nsmig_dns_requests_total{action="list_records",outcome="throttled"} 1"#,
             r#"nsmig_dns_queue{backend="route53"} 7"#,
             r#"nsmig_dns_last_reading_timestamp_seconds{pair="live"} 1700"#,
+            r#"nsmig_served_percent{namespace="shop-dev",name="shop"} 9"#,
+            r#"nsmig_desired_percent{namespace="shop-dev",name="shop"} 10"#,
+            r#"nsmig_unserved_since_timestamp_seconds{namespace="shop-dev",name="shop"} 1600"#,
             r#"nsmig_leftovers{pair="live"} 2"#,
             r#"nsmig_leftovers_settled_total{outcome="paid"} 1"#,
             r"nsmig_panics_total 0",

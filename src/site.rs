@@ -1,11 +1,13 @@
-//! The site of one migration: its namespace watched in both clusters, its prober, and what it asks of DNS. Ended migrations
-//! have none.
+//! The site of one migration: its namespace watched in both clusters, its prober, what it asks of DNS, and the external-dns of both
+//! clusters. Ended migrations have none.
 
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 
+use crate::api::ClusterPair;
 use crate::cluster::connection::Connection;
+use crate::cluster::external_dns_watch::{ExternalDnsWatch, ExternalDnsWatches};
 use crate::cluster::namespace_watch::{NamespaceWatch, Scope};
 use crate::cluster::rights::LastAnswer;
 use crate::dns::{Asking, DnsReader, Interest, Resolver};
@@ -34,6 +36,8 @@ pub struct Site {
     watched_before: Option<Timestamp>,
     prober: Mutex<Option<Prober>>,
     dns: Mutex<Option<Asking>>,
+    /// Those of source and target, where the pair names their Deployments.
+    external_dns: Mutex<[Option<Arc<ExternalDnsWatch>>; 2]>,
     wake: Wake,
     metrics: Metrics,
 }
@@ -56,7 +60,8 @@ impl Site {
         };
         let (source, target) = (watch(Side::Source, source), watch(Side::Target, target));
         let (rights, prober, dns) = (LastAnswer::default(), Mutex::default(), Mutex::default());
-        Self { uid, source, target, rights, watched_before, prober, dns, wake, metrics }
+        let external_dns = Mutex::default();
+        Self { uid, source, target, rights, watched_before, prober, dns, external_dns, wake, metrics }
     }
 
     /// Whether it is the site of this migration, watched through these connections and by these rules. The rules of a pair may
@@ -100,9 +105,29 @@ impl Site {
         }
     }
 
-    /// What DNS was last seen to serve. Nothing, while nobody asks.
+    /// What DNS was last seen to serve, and what the external-dns of both clusters tell of themselves. Nothing, while nobody asks.
     pub fn dns(&self) -> DnsView {
-        locked(&self.dns).as_ref().map(Asking::view).unwrap_or_default()
+        let view = locked(&self.dns).as_ref().map(Asking::view).unwrap_or_default();
+        let watched = locked(&self.external_dns);
+        let [source, target] = watched.each_ref().map(|watch| watch.as_ref().map(|watch| watch.view()));
+        let (source, target) = (source.unwrap_or_default(), target.unwrap_or_default());
+        DnsView { source: source.beside(view.source), target: target.beside(view.target), ..view }
+    }
+
+    /// Has the Deployments of external-dns watched that the pair names, and no others.
+    pub fn follow_external_dns(&self, watches: &ExternalDnsWatches, pair: &ClusterPair) {
+        let mut watched = locked(&self.external_dns);
+        let sides = [(&self.source, &pair.spec.source), (&self.target, &pair.spec.target)];
+        for (known, (side, rules)) in watched.iter_mut().zip(sides) {
+            let Some(named) = &rules.external_dns.deployment else {
+                *known = None;
+                continue;
+            };
+            let connection = side.connection();
+            if !known.as_ref().is_some_and(|watch| watch.fits(connection, named)) {
+                *known = Some(watches.of(connection, named, &self.wake, &self.metrics));
+            }
+        }
     }
 
     /// Has DNS read for this interest, or not at all.

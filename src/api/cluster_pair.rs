@@ -208,7 +208,8 @@ pub struct ExternalDns {
     #[serde(default, rename = "metricsURL")]
     #[schemars(length(max = 2048), regex(pattern = "^(https?://[^ ]+)?$"))]
     pub metrics_url: String,
-    /// Its Deployment in this cluster, whose arguments tell how it works.
+    /// Its Deployment in this cluster, whose arguments and Pods tell how it works. Where it says otherwise than the fields above, it
+    /// counts, and that is told. One that is not there or may not be read stops nobody: less can then be told if DNS does not follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<DeploymentRef>,
 }

@@ -214,6 +214,7 @@ pub struct IngressTraffic {
 
 /// The records of one host and kind. All shares are the target's, in percent of the answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct RecordTraffic {
     /// The host.
     pub host: String,
@@ -232,6 +233,15 @@ pub struct RecordTraffic {
     /// Since when it has been served so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
+    /// The gate that is closed here: what DNS has to show before it goes on. Absent where nothing waits for this row.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub gate: String,
+    /// What that gate waits for here, in a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub waits_for: String,
+    /// Since when what the gate waits for is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_since: Option<Time>,
     /// What DNS shows of each record, or why it cannot be read.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub found: String,

@@ -3,10 +3,12 @@
 pub mod call;
 pub mod client;
 pub mod connection;
+pub mod external_dns_watch;
 pub mod home_rights;
 pub mod kubeconfig;
 mod limits;
 pub mod namespace_watch;
+mod object_watch;
 pub mod rights;
 pub mod secret;
 

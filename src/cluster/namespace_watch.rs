@@ -3,19 +3,20 @@
 //! Each kind has a watch of its own, with its own back-off. What a watch brings is reduced to facts at once. When the
 //! connection is made anew, all watches start again; until then the last facts stay, and say how things were last seen.
 
-mod watch;
+mod shelf;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use kube::api::{ApiResource, GroupVersionKind};
+use kube::api::ApiResource;
 
 use super::connection::Connection;
+use super::object_watch::{ObjectWatch, Selection, resource};
 use crate::machine::observed::{ClusterView, IngressFacts, NamespaceFacts, ServiceFacts, WorkloadFacts};
 use crate::metrics::Metrics;
 use crate::mutex::locked;
 use crate::task::Tasks;
-use watch::Watch;
+use shelf::KindShelf;
 
 /// The kinds that are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +42,7 @@ impl Kind {
             Self::StatefulSet => ("apps", "StatefulSet", "statefulsets"),
             Self::DaemonSet => ("apps", "DaemonSet", "daemonsets"),
         };
-        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural)
+        resource(group, kind, plural)
     }
 
     fn name(self) -> &'static str {
@@ -84,6 +85,17 @@ pub struct Scope {
     pub annotation_prefix: String,
 }
 
+impl Scope {
+    /// Of all namespaces only this one is watched, by its name.
+    fn selection(&self, kind: Kind) -> Selection {
+        let (resource, here) = (kind.resource(), Some(self.namespace.clone()));
+        match kind {
+            Kind::Namespace => Selection { resource, namespace: None, name: here },
+            _ => Selection { resource, namespace: here, name: None },
+        }
+    }
+}
+
 /// A watched namespace. Dropped, its watches end.
 pub struct NamespaceWatch {
     connection: Arc<Connection>,
@@ -104,7 +116,9 @@ impl NamespaceWatch {
         let store = Arc::new(Mutex::new(Store::default()));
         let changed: Arc<dyn Fn() + Send + Sync> = Arc::new(changed);
         for kind in Kind::ALL {
-            let watch = Watch::new(kind, &scope, &connection, &store, &changed);
+            let annotation_prefix = scope.annotation_prefix.clone();
+            let shelf = KindShelf { kind, annotation_prefix, store: Arc::clone(&store) };
+            let watch = ObjectWatch::new(scope.selection(kind), &connection, shelf, &changed);
             watches.spawn("watch of a namespace", metrics.clone(), watch.run());
         }
         Self { connection, scope, store, watches }

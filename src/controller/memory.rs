@@ -129,7 +129,9 @@ impl Memory {
         };
         set(ClusterSide::Source, status.traffic.iter().filter_map(|traffic| traffic.source_weight).collect());
         set(ClusterSide::Target, status.traffic.iter().filter_map(|traffic| traffic.target_weight).collect());
-        let exposed = self.metrics.exposed_percent.get_or_create_owned(&MigrationLabels { namespace, name });
+        let of = MigrationLabels { namespace, name };
+        self.metrics.dns.measure(&of, status);
+        let exposed = self.metrics.exposed_percent.get_or_create_owned(&of);
         exposed.set(i64::from(status.exposed_percent.unwrap_or(0)));
     }
 }

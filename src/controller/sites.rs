@@ -26,6 +26,18 @@ impl Operator {
         pair: &ClusterPair,
         needs: &Needs,
     ) -> Option<Arc<Site>> {
+        let site = self.namespaces(migration, order, pair, needs)?;
+        site.follow_external_dns(&self.external_dns, pair);
+        Some(site)
+    }
+
+    fn namespaces(
+        &self,
+        migration: &Arc<NamespaceMigration>,
+        order: &Order,
+        pair: &ClusterPair,
+        needs: &Needs,
+    ) -> Option<Arc<Site>> {
         let key = ObjectRef::from_obj(migration.as_ref());
         let mut sites = locked(&self.sites);
         if !needs.clusters {

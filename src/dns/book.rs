@@ -9,7 +9,7 @@ use super::external_dns::Affixes;
 use super::history::History;
 use super::interest::{Backend, Interest};
 use super::schedule::Place;
-use crate::machine::records::{DnsView, Evidence, HostView, ListedRecord, RecordKind, RecordSet, ServerAnswers};
+use crate::machine::records::{DnsView, Evidence, HostView, ListedRecord, Owner, RecordKind, RecordSet, ServerAnswers};
 
 /// An address that was not among a load balancer's for this long is not its own any more.
 const ADDRESSES_LAST: SignedDuration = SignedDuration::from_mins(10);
@@ -19,8 +19,8 @@ const ADDRESSES_LAST: SignedDuration = SignedDuration::from_mins(10);
 pub struct Ownership {
     /// The set identifier; None for that of a simple record.
     pub identifier: Option<String>,
-    /// The owner id.
-    pub owner: String,
+    /// The owner id. None where the note cannot be read, as an encrypted one.
+    pub owner: Option<String>,
 }
 
 /// What one reading of one place brought.
@@ -127,17 +127,27 @@ impl Book {
             return Evidence::Answered { servers: page.answered.clone(), balancers: self.balancers(interest) };
         }
         let with_owner = |record: &ListedRecord| {
-            let owner = self.owner(interest, host, &record.set);
+            let owner = self.owner(interest, host, record);
             ListedRecord { set: RecordSet { owner, ..record.set.clone() }, since: record.since }
         };
         Evidence::Listed(page.history.listed().iter().map(with_owner).collect())
     }
 
-    fn owner(&self, interest: &Interest, host: &str, set: &RecordSet) -> Option<String> {
-        names(&interest.affixes, host, set).find_map(|name| {
-            let page = self.pages.get(&interest.place(&name))?;
-            page.owners.iter().find(|noted| noted.identifier == set.identifier).map(|noted| noted.owner.clone())
-        })
+    /// What the ownership records say of a record set. That there is none is known only from a reading that began after the set
+    /// was seen to be listed: both are written in one batch.
+    fn owner(&self, interest: &Interest, host: &str, record: &ListedRecord) -> Owner {
+        let names: Vec<_> = names(&interest.affixes, host, &record.set).collect();
+        let pages: Vec<_> = names.iter().filter_map(|name| self.pages.get(&interest.place(name))).collect();
+        let noted = pages.iter().flat_map(|page| &page.owners);
+        let of_set: Vec<_> = noted.filter(|noted| noted.identifier == record.set.identifier).collect();
+        if let Some(owner) = of_set.iter().find_map(|noted| noted.owner.clone()) {
+            return Owner::Named(owner);
+        }
+        let is_read = |page: &&Page| page.read_at.is_some_and(|read_at| read_at >= record.since);
+        if of_set.is_empty() && pages.len() == names.len() && pages.iter().all(is_read) {
+            return Owner::Absent { sought: names };
+        }
+        Owner::Unread
     }
 
     fn balancers(&self, interest: &Interest) -> BTreeMap<String, BTreeSet<String>> {
@@ -222,13 +232,13 @@ mod tests {
             routing: Routing::Weighted(Weight::percent(weight)),
             ttl: None,
             leads_to: vec!["lb.example".to_owned()],
-            owner: None,
+            owner: Owner::Unread,
         };
         Reading::Listed { sets: vec![set], owners: vec![] }
     }
 
     fn owned_by(owner: &str) -> Reading {
-        let noted = Ownership { identifier: Some("web-blue".to_owned()), owner: owner.to_owned() };
+        let noted = Ownership { identifier: Some("web-blue".to_owned()), owner: Some(owner.to_owned()) };
         Reading::Listed { sets: vec![], owners: vec![noted] }
     }
 
@@ -292,13 +302,34 @@ mod tests {
     fn the_owner_is_found_where_either_generation_of_external_dns_notes_it() {
         let mut book = Book::default();
         book.note(&place("shop.example"), Ok(listed(100)), at(1), at(2));
-        assert_eq!(record(&view(&book)).set.owner, None);
+        assert_eq!(record(&view(&book)).set.owner, Owner::Unread);
         let places = book.ownership_places(&place("shop.example"), &[Affixes::default()].into());
         assert_eq!(places, ["a-shop.example", "cname-shop.example"].map(place).into());
         assert!(book.note(&place("cname-shop.example"), Ok(owned_by("old")), at(3), at(4)).changed);
-        assert_eq!(record(&view(&book)).set.owner.as_deref(), Some("old"));
+        assert_eq!(record(&view(&book)).set.owner.named(), Some("old"));
         book.note(&place("a-shop.example"), Ok(owned_by("new")), at(3), at(4));
-        assert_eq!(record(&view(&book)).set.owner.as_deref(), Some("new"));
+        assert_eq!(record(&view(&book)).set.owner.named(), Some("new"));
+    }
+
+    #[test]
+    fn that_there_is_no_ownership_record_is_known_only_after_all_names_were_read_since_the_set_is_listed() {
+        let mut book = Book::default();
+        let nothing = || Ok(Reading::Listed { sets: vec![], owners: vec![] });
+        let names = ["a-shop.example", "cname-shop.example"];
+        for name in names {
+            book.note(&place(name), nothing(), at(1), at(1));
+        }
+        book.note(&place("shop.example"), Ok(listed(100)), at(2), at(2));
+        assert_eq!(record(&view(&book)).set.owner, Owner::Unread, "both were read before it was listed");
+        book.note(&place(names[0]), nothing(), at(3), at(3));
+        assert_eq!(record(&view(&book)).set.owner, Owner::Unread, "one of two names has been read since");
+        book.note(&place(names[1]), Err("throttled".to_owned()), at(3), at(3));
+        assert_eq!(record(&view(&book)).set.owner, Owner::Unread, "what was not answered is not known");
+        book.note(&place(names[1]), nothing(), at(4), at(4));
+        assert_eq!(record(&view(&book)).set.owner, Owner::Absent { sought: names.map(str::to_owned).into() });
+        let encrypted = Ownership { identifier: Some("web-blue".to_owned()), owner: None };
+        book.note(&place(names[1]), Ok(Reading::Listed { sets: vec![], owners: vec![encrypted] }), at(5), at(5));
+        assert_eq!(record(&view(&book)).set.owner, Owner::Unread, "there is one, and nobody can read it");
     }
 
     #[test]

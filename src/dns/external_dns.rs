@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use jiff::SignedDuration;
 
 use crate::api::cluster_pair::ExternalDns;
+use crate::machine::external_dns::ExternalDnsView;
 use crate::machine::records::RecordKind;
 
 /// What stands for the kind of record in `--txt-prefix` and `--txt-suffix`.
@@ -24,9 +25,13 @@ pub struct Affixes {
 }
 
 impl Affixes {
-    /// As the ClusterPair declares them.
-    pub fn of(facts: &ExternalDns) -> Self {
-        Self { prefix: facts.txt_prefix.to_lowercase(), suffix: facts.txt_suffix.to_lowercase() }
+    /// As the Deployment has them, or where it does not tell, as the ClusterPair declares them.
+    pub fn of(declared: &ExternalDns, seen: &ExternalDnsView) -> Self {
+        let told = |seen: &Option<String>, declared: &String| seen.as_ref().unwrap_or(declared).to_lowercase();
+        Self {
+            prefix: told(&seen.txt_prefix, &declared.txt_prefix),
+            suffix: told(&seen.txt_suffix, &declared.txt_suffix),
+        }
     }
 
     /// Name of the TXT record that says who owns the host's record of this kind: `a-shop.example.com` without prefix and suffix.

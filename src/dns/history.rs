@@ -41,7 +41,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::machine::records::{RecordKind, Routing};
+    use crate::machine::records::{Owner, RecordKind, Routing};
     use crate::machine::traffic::Weight;
 
     fn at(seconds: i64) -> Timestamp {
@@ -55,7 +55,7 @@ mod tests {
             routing: Routing::Weighted(Weight::percent(weight)),
             ttl: None,
             leads_to: vec!["192.0.2.1".to_owned()],
-            owner: None,
+            owner: Owner::Unread,
         }
     }
 

@@ -80,7 +80,8 @@ impl Interest {
         };
         let zone = spec.dns.route53.as_ref().map(|route53| route53.hosted_zone_id.clone());
         let zone = zone.filter(|zone| !zone.is_empty());
-        let affixes = [&spec.source, &spec.target].map(|side| Affixes::of(&side.external_dns)).into();
+        let told = [(&spec.source, &observed.dns.source), (&spec.target, &observed.dns.target)];
+        let affixes = told.map(|(side, view)| Affixes::of(&side.external_dns, view)).into();
         let propagation = spec.dns.propagation.span().map_or(Duration::ZERO, jiff::SignedDuration::unsigned_abs);
         let metrics_urls = [&spec.source, &spec.target].map(|side| side.external_dns.metrics_url.clone());
         let metrics_urls = metrics_urls.map(|url| Some(url).filter(|url| !url.is_empty()));

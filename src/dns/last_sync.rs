@@ -1,11 +1,11 @@
-//! external-dns's own metrics: when it last had a pass without an error. They name the cause of a stuck record, and prove nothing.
+//! Reads external-dns's own metrics. They name the cause of a stuck record, and prove nothing.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use reqwest::{Client, redirect, retry};
 
+use super::passes::{self, Passes};
 use crate::causes::causes;
 use crate::machine::records::ExternalDnsView;
 use crate::metrics::Metrics;
@@ -18,9 +18,6 @@ const AGAIN: Duration = Duration::from_secs(15);
 const ANSWER: Duration = Duration::from_secs(5);
 /// The largest page that is read, in bytes.
 const LARGEST: usize = 4 * 1024 * 1024;
-/// Set after a pass without an error only.
-/// <https://github.com/kubernetes-sigs/external-dns/blob/v0.22.0/docs/monitoring/metrics.md>
-const SERIES: &str = "external_dns_controller_last_sync_timestamp_seconds";
 
 /// Reads the metrics of one external-dns again and again. Dropped, it ends.
 pub(super) struct LastSync {
@@ -49,21 +46,18 @@ impl LastSync {
 
 async fn run(url: String, seen: Arc<Mutex<ExternalDnsView>>) {
     loop {
-        let result = read(&url).await;
-        let asked_at = Some(crate::cluster::now());
-        let view = match result {
-            Ok(last_sync) => ExternalDnsView { last_sync: Some(last_sync), asked_at, ..ExternalDnsView::default() },
-            Err(why) => {
-                let trouble = Some(format!("its metrics at {url} cannot be read: {why}"));
-                ExternalDnsView { asked_at, trouble, ..ExternalDnsView::default() }
-            }
-        };
-        *locked(&seen) = view;
+        let reading = read(&url).await.map_err(|why| format!("its metrics at {url} cannot be read: {why}"));
+        note(&seen, reading);
         tokio::time::sleep(AGAIN).await;
     }
 }
 
-async fn read(url: &str) -> Result<Timestamp, String> {
+fn note(seen: &Mutex<ExternalDnsView>, reading: Result<Passes, String>) {
+    let mut seen = locked(seen);
+    *seen = passes::noted(&seen, reading, crate::cluster::now());
+}
+
+async fn read(url: &str) -> Result<Passes, String> {
     let tls = crate::probe::http::tls(None).map_err(|error| error.to_string())?;
     let client = Client::builder()
         .tls_backend_preconfigured(tls)
@@ -84,40 +78,20 @@ async fn read(url: &str) -> Result<Timestamp, String> {
             return Err(format!("it is larger than {LARGEST} bytes"));
         }
     }
-    last_sync(&String::from_utf8_lossy(&page)).ok_or_else(|| format!("{SERIES} is not among them, or 0"))
-}
-
-/// The series in the text format of Prometheus. 0 is that of an external-dns that has not had such a pass yet.
-fn last_sync(page: &str) -> Option<Timestamp> {
-    let value = page.lines().find_map(|line| line.strip_prefix(SERIES)?.strip_prefix(' '))?;
-    let seconds = value.split_whitespace().next()?.parse::<f64>().ok().filter(|seconds| *seconds > 0.0)?;
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "a time in whole seconds; what is out of range is refused below"
-    )]
-    let seconds = seconds as i64;
-    Timestamp::from_second(seconds).ok()
+    Passes::read(&String::from_utf8_lossy(&page))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_time_is_read_as_go_writes_it() {
-        let page = "# HELP x\nexternal_dns_controller_last_sync_timestamp_seconds 1.795257e+09\nother 1\n";
-        assert_eq!(last_sync(page).unwrap().as_second(), 1_795_257_000);
-        for none in ["", "external_dns_controller_last_sync_timestamp_seconds 0", "other 1", "#external_dns"] {
-            assert_eq!(last_sync(none), None, "{none}");
-        }
-    }
-
     #[tokio::test]
     async fn a_page_is_read_and_one_that_is_not_there_is_told() {
-        let page = format!("{SERIES} 1.7e+09\n");
+        let page = format!("{} 1.7e+09\n", passes::LAST_SYNC);
         let router = axum::Router::new().route("/metrics", axum::routing::get(async move || page));
         let address = crate::cluster::local_api::serve(router).await;
-        assert_eq!(read(&format!("http://{address}/metrics")).await.unwrap().as_second(), 1_700_000_000);
+        let found = read(&format!("http://{address}/metrics")).await.unwrap();
+        assert_eq!(found.last_sync.unwrap().as_second(), 1_700_000_000);
         assert!(read(&format!("http://{address}/other")).await.unwrap_err().contains("404"));
     }
 }

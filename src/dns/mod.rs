@@ -17,7 +17,7 @@
 //! | How are name servers asked? | `authoritative`, `exchange` |
 //! | Who knows the addresses of a load balancer? | [`resolver`] |
 //! | How does external-dns name and own its records? | [`external_dns`] |
-//! | When did external-dns last have a pass without an error? | `last_sync` |
+//! | When did external-dns last have a pass without an error, and what failed? | [`passes`], read by `last_sync` |
 //! | Why could it not be read? | [`trouble`] |
 //!
 //! What each backend proves, and what it does not, is in `docs/dns.md`.
@@ -33,6 +33,7 @@ pub mod history;
 pub mod interest;
 mod last_sync;
 pub mod pace;
+pub mod passes;
 pub mod reader;
 pub mod resolver;
 #[cfg_attr(not(feature = "route53"), path = "no_route53.rs")]

@@ -341,7 +341,7 @@ mod tests {
 
     fn rules(identity: &str, prefix: &str) -> SideRules {
         let (identity, annotation_prefix) = (identity.to_owned(), prefix.to_owned());
-        SideRules { identity, annotation_prefix, colour: "green".into(), owner_id: None, policy: None }
+        SideRules { identity, annotation_prefix, colour: "green".into(), ..SideRules::default() }
     }
 
     #[test]

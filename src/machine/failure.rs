@@ -54,12 +54,10 @@ fn wait(decided: &NamespaceMigrationStatus, before: &NamespaceMigrationStatus, f
     let reason = Reason::parse(&decided.reason);
     let stalled = summary::is_stalled(decided);
     let wait = Wait {
-        reason: reason.unwrap_or(Reason::NotYet),
-        message,
         unblock: decided.unblock.clone(),
         wake_at: decided.next.as_ref().map(|next| next.0),
-        look_again: None,
         stalled,
+        ..Wait::new(reason.unwrap_or(Reason::NotYet), message)
     };
     if !failure.refused {
         return wait;

@@ -6,6 +6,7 @@ mod kinds;
 mod listed;
 mod now;
 mod patience;
+mod row;
 
 use std::collections::BTreeSet;
 
@@ -22,6 +23,7 @@ pub(super) use kinds::known_kinds;
 pub(super) use listed::{served_share, share_of};
 pub(super) use now::{serves, shows};
 pub(super) use patience::longest;
+pub(super) use row::waits_for;
 
 /// How it is known that a weight is served, and how long everything takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +114,15 @@ pub enum Proof {
     },
 }
 
+/// A gate that does not let anybody through yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenGate {
+    /// What DNS has to show.
+    pub goal: Goal,
+    /// When that was written.
+    pub written: Timestamp,
+}
+
 /// A host of an Ingress that moves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<'a> {
@@ -133,6 +144,10 @@ struct Shown {
 /// # Errors
 /// The wait that the stage is in until it does.
 pub fn gate(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) -> Result<Proof, Wait> {
+    by_backend(run, goal, written, what).map_err(|wait| Wait { gate: Some(OpenGate { goal, written }), ..wait })
+}
+
+fn by_backend(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) -> Result<Proof, Wait> {
     let rules = &run.order.dns;
     let timed = |span: SignedDuration| written.saturating_add(span).unwrap_or(Timestamp::MAX);
     match rules.verification {

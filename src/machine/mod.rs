@@ -12,7 +12,7 @@
 //! | What does each stage do and wait for? | [`stages`] |
 //! | What changes the world, and what takes it back? | [`effect`] |
 //! | May this weight be written now? | [`permit`], [`stamp`] |
-//! | Is it served? | [`gate`] |
+//! | Is it served? | [`gate`]; if not, why? `stuck`, by what is known of [`external_dns`] |
 //! | Does what was checked before still hold? | `recheck` |
 //! | Who else writes our weights? | [`contest`]; what stays is replaced once by `replace`, what they give back is taken up by `claim` |
 //! | What does deleting the object in mid-way do? | [`deletion`]; what it leaves over at its deadline, `overdue`, what is left to a person, `by_hand`, and how that is paid, [`debt`] |
@@ -39,6 +39,7 @@ pub mod deletion;
 pub mod drive;
 pub mod edits;
 pub mod effect;
+pub mod external_dns;
 pub mod failure;
 pub mod gate;
 pub mod glob;

@@ -160,6 +160,10 @@ pub struct IngressFacts {
     pub services: BTreeSet<String>,
     /// The addresses, or host names, of its load balancer.
     pub addresses: BTreeSet<String>,
+    /// Its class, by the field or by the older annotation.
+    pub class: Option<String>,
+    /// The text of external-dns's `ttl` annotation.
+    pub ttl_text: Option<String>,
     /// The DNS set identifier.
     pub identifier: Option<String>,
     /// The text of the weight annotation.

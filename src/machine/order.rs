@@ -92,7 +92,7 @@ pub struct Step {
 }
 
 /// What must be known of one cluster to write to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SideRules {
     /// UID of its `kube-system` namespace.
     pub identity: String,
@@ -104,6 +104,12 @@ pub struct SideRules {
     pub owner_id: Option<String>,
     /// Its external-dns's --policy, where the pair says it.
     pub policy: Option<String>,
+    /// Its external-dns's --txt-prefix, where the pair says it.
+    pub txt_prefix: Option<String>,
+    /// Its external-dns's --txt-suffix, where the pair says it.
+    pub txt_suffix: Option<String>,
+    /// Its external-dns's --interval.
+    pub interval: SignedDuration,
 }
 
 /// Why a spec or its pair cannot be used. The schema refuses most of it before; this is for clusters where it could not.
@@ -265,10 +271,18 @@ impl SideRules {
             identity: side.identity.clone(),
             colour: side.colour.clone(),
             annotation_prefix: side.external_dns.annotation_prefix.clone(),
-            owner_id: Some(side.external_dns.owner_id.clone()).filter(|owner| !owner.is_empty()),
+            owner_id: said(&side.external_dns.owner_id),
             policy: side.external_dns.policy.flag().map(str::to_owned),
+            txt_prefix: said(&side.external_dns.txt_prefix),
+            txt_suffix: said(&side.external_dns.txt_suffix),
+            // What is no duration is refused where the whole pair is read.
+            interval: side.external_dns.interval.span().unwrap_or_default(),
         }
     }
+}
+
+fn said(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|text| !text.is_empty())
 }
 
 fn steps(migration: &NamespaceMigration, object: &str) -> Result<Vec<Step>, OrderError> {

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use super::external_dns::ExternalDnsView;
+use super::side::Side;
 use super::traffic::Weight;
 
 /// The kinds of records that lead users to a load balancer. Each is a group of its own: shares are computed within it.
@@ -58,8 +60,30 @@ pub struct RecordSet {
     pub ttl: Option<SignedDuration>,
     /// Where it leads: addresses, or the name of a load balancer, in lower case and without the last dot. Sorted.
     pub leads_to: Vec<String>,
-    /// The owner id of the external-dns that wrote it, by its ownership TXT record. None when there is no such record.
-    pub owner: Option<String>,
+    /// The external-dns that wrote it, by its ownership TXT record.
+    pub owner: Owner,
+}
+
+/// Whose a record set is, by external-dns's ownership records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Owner {
+    /// Nobody has looked since it is listed, or what was found cannot be read: an encrypted note.
+    #[default]
+    Unread,
+    /// There is no ownership record, though it was looked for since the record set is listed.
+    Absent {
+        /// The names at which it was looked for.
+        sought: Vec<String>,
+    },
+    /// The owner id that the ownership record names.
+    Named(String),
+}
+
+impl Owner {
+    /// The owner id, where one was found.
+    pub fn named(&self) -> Option<&str> {
+        if let Self::Named(owner) = self { Some(owner) } else { None }
+    }
 }
 
 /// A record set and since when it has been listed exactly so.
@@ -108,25 +132,6 @@ pub enum Evidence {
     },
 }
 
-/// What is known of a cluster's external-dns. Each fact is None where nobody has told.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ExternalDnsView {
-    /// Its last pass without an error, as its metrics say it.
-    pub last_sync: Option<Timestamp>,
-    /// When the metrics were read.
-    pub asked_at: Option<Timestamp>,
-    /// Why the metrics or the Deployment could not be read.
-    pub trouble: Option<String>,
-    /// Ready Pods of its Deployment.
-    pub ready: Option<i32>,
-    /// Its --policy.
-    pub policy: Option<String>,
-    /// Its --txt-owner-id.
-    pub owner: Option<String>,
-    /// Its --annotation-prefix.
-    pub annotation_prefix: Option<String>,
-}
-
 /// What is known of one host in DNS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostView {
@@ -147,4 +152,11 @@ pub struct DnsView {
     pub source: ExternalDnsView,
     /// The target's external-dns.
     pub target: ExternalDnsView,
+}
+
+impl DnsView {
+    /// The external-dns of one side.
+    pub fn external_dns(&self, side: Side) -> &ExternalDnsView {
+        side.pick(&self.source, &self.target)
+    }
 }

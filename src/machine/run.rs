@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 
 use super::effect::{Effect, WeightWrite};
+use super::gate::OpenGate;
 use super::health::Verdict;
 use super::observed::{ClusterView, IngressFacts, Observed, Reach, Side};
 use super::order::Order;
@@ -134,6 +135,8 @@ pub struct Wait {
     pub look_again: Option<Timestamp>,
     /// Whether it will not go on without a person.
     pub stalled: bool,
+    /// The gate that it waits at, if it waits for DNS.
+    pub gate: Option<OpenGate>,
 }
 
 impl Wait {
@@ -146,6 +149,7 @@ impl Wait {
             wake_at: None,
             look_again: None,
             stalled: false,
+            gate: None,
         }
     }
 

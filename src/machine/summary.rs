@@ -28,8 +28,10 @@ pub fn write(run: &mut Run<'_>, wait: &Wait) {
     run.status.weight = run.status.traffic.iter().filter_map(|traffic| traffic.target_weight).max().unwrap_or(0);
     run.status.exposed_percent =
         is_rollback(run.status.stage).then(|| stages::exposed_percent(run)).filter(|percent| *percent > 0);
-    if !is_terminal(run.status.stage) {
-        dns::write(run);
+    if is_terminal(run.status.stage) {
+        dns::open_gates(&mut run.status);
+    } else {
+        dns::write(run, wait.gate);
     }
     write_health(run);
     write_findings(run);

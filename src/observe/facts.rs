@@ -31,6 +31,8 @@ pub fn ingress(object: &DynamicObject, prefix: &str) -> IngressFacts {
         tls_hosts: texts(array(&spec["tls"]).flat_map(|tls| array(&tls["hosts"]))),
         services: services(spec),
         addresses: addresses(&object.data["status"]),
+        class: class(spec).or_else(|| annotation("kubernetes.io/ingress.class")),
+        ttl_text: annotation(&format!("{prefix}ttl")),
         identifier: annotation(&format!("{prefix}set-identifier")),
         weight_managers: managers(object, &weight_key),
         weight_written: owning(object, &weight_key).filter_map(|entry| Some(entry.time.as_ref()?.0)).max(),
@@ -76,6 +78,11 @@ fn named_hosts(annotation: &str) -> BTreeSet<String> {
 fn services(spec: &Value) -> BTreeSet<String> {
     let paths = array(&spec["rules"]).flat_map(|rule| array(&rule["http"]["paths"])).map(|path| &path["backend"]);
     texts(paths.chain(std::iter::once(&spec["defaultBackend"])).map(|backend| &backend["service"]["name"]))
+}
+
+/// The field goes before the annotation, as external-dns has it.
+fn class(spec: &Value) -> Option<String> {
+    spec["ingressClassName"].as_str().filter(|class| !class.is_empty()).map(str::to_owned)
 }
 
 fn addresses(status: &Value) -> BTreeSet<String> {

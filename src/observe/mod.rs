@@ -1,5 +1,6 @@
 //! What is known now: both clusters as they are watched, Secrets where they are needed, and the probes' verdicts.
 
+pub mod external_dns;
 pub mod facts;
 mod rights;
 mod secrets;

@@ -1,6 +1,7 @@
 //! PURE. The checks before the move: an ordered chain of small questions about what was observed.
 
 mod checks;
+mod external_dns;
 mod permissions;
 
 use crate::api::status::{Finding, Severity};
@@ -37,9 +38,14 @@ type Check = (&'static str, fn(Facts<'_>) -> Option<Found>);
 pub fn findings(order: &Order, observed: &Observed) -> Vec<Finding> {
     let facts = Facts { order, observed };
     // What cannot be seen is no finding: of a side that shows nothing, only the missing right is told.
-    let chain = if is_seen(observed) { checks::CHAIN.as_slice() } else { checks::BLIND.as_slice() };
-    let found = chain.iter().filter_map(|(name, check)| Some(finding(order, name, check(facts)?)));
-    found.chain(unknown_acknowledgements(order)).chain(home_on_target(order)).collect()
+    let (chain, publishers) = if is_seen(observed) {
+        (checks::CHAIN.as_slice(), external_dns::CHECKS.as_slice())
+    } else {
+        (checks::BLIND.as_slice(), [].as_slice())
+    };
+    let found = chain.iter().chain(publishers).filter_map(|(name, check)| Some(finding(order, name, check(facts)?)));
+    let infos = unknown_acknowledgements(order).chain(home_on_target(order)).chain(external_dns::told(order, observed));
+    found.chain(infos).collect()
 }
 
 fn is_seen(observed: &Observed) -> bool {
@@ -62,7 +68,7 @@ fn finding(order: &Order, name: &str, found: Found) -> Finding {
 
 /// An acknowledgement of a check that does not exist is a typing error that would hide the real one.
 fn unknown_acknowledgements(order: &Order) -> impl Iterator<Item = Finding> {
-    let known = |name: &str| checks::CHAIN.iter().any(|(check, _)| *check == name);
+    let known = |name: &str| checks::CHAIN.iter().chain(&external_dns::CHECKS).any(|(check, _)| *check == name);
     order.acknowledged.keys().filter(move |name| !known(name)).map(|name| Finding {
         check: name.clone(),
         severity: Severity::Info,

@@ -22,6 +22,7 @@ mod dead_target;
 mod deleted_anywhere;
 mod deletion;
 mod drain;
+mod external_dns;
 mod external_dns_down;
 mod foreign_writers;
 mod forged_status;

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use namespace_migration::machine::Side;
 use namespace_migration::machine::observed::IngressFacts;
 use namespace_migration::machine::records::{
-    DnsView, Evidence, ExternalDnsView, HostView, ListedRecord, RecordKind, RecordSet, Routing,
+    DnsView, Evidence, ExternalDnsView, HostView, ListedRecord, Owner, RecordKind, RecordSet, Routing,
 };
 use namespace_migration::machine::traffic::{Weight, target_share};
 
@@ -25,6 +25,8 @@ pub struct Dns {
     pub known: BTreeMap<Side, ExternalDnsView>,
     /// When it was last read, if that was not just now.
     pub read_at: Option<Timestamp>,
+    /// TTLs of each side's records. None: they are aliases.
+    pub ttls: BTreeMap<Side, SignedDuration>,
 }
 
 impl Dns {
@@ -43,7 +45,7 @@ impl Dns {
         let mut wanted: BTreeMap<String, Vec<RecordSet>> = BTreeMap::new();
         for facts in published {
             for host in &facts.hosts {
-                wanted.entry(host.clone()).or_default().push(record(side, facts));
+                wanted.entry(host.clone()).or_default().push(self.record(side, facts));
             }
         }
         let hosts: BTreeSet<_> = wanted.keys().chain(self.records.keys()).cloned().collect();
@@ -59,7 +61,8 @@ impl Dns {
         let new: Vec<_> = wanted.into_iter().map(|set| ListedRecord { since: since(&set), set }).collect();
         let all: Vec<_> = others.into_iter().chain(new).collect();
         let simple = all.iter().filter(|record| record.set.routing == Routing::Simple).count();
-        if simple == 0 || all.len() == 1 {
+        let ttls: BTreeSet<_> = all.iter().filter_map(|record| record.set.ttl).collect();
+        if (simple == 0 && ttls.len() < 2) || all.len() == 1 {
             self.records.insert(host.to_owned(), all);
         }
     }
@@ -77,6 +80,21 @@ impl Dns {
             trouble: trouble.collect(),
             source: self.known.get(&Side::Source).cloned().unwrap_or_default(),
             target: self.known.get(&Side::Target).cloned().unwrap_or_default(),
+        }
+    }
+
+    fn record(&self, side: Side, facts: &IngressFacts) -> RecordSet {
+        let routing = match &facts.identifier {
+            Some(_) => Routing::Weighted(facts.weight().unwrap_or_default()),
+            None => Routing::Simple,
+        };
+        RecordSet {
+            kind: RecordKind::A,
+            identifier: facts.identifier.clone(),
+            routing,
+            ttl: self.ttls.get(&side).copied(),
+            leads_to: facts.addresses.iter().cloned().collect(),
+            owner: owner(side),
         }
     }
 
@@ -118,21 +136,6 @@ fn record_weight(record: &ListedRecord) -> Option<Weight> {
     }
 }
 
-fn owner(side: Side) -> Option<String> {
-    Some(format!("{side}-owner"))
-}
-
-fn record(side: Side, facts: &IngressFacts) -> RecordSet {
-    let routing = match &facts.identifier {
-        Some(_) => Routing::Weighted(facts.weight().unwrap_or_default()),
-        None => Routing::Simple,
-    };
-    RecordSet {
-        kind: RecordKind::A,
-        identifier: facts.identifier.clone(),
-        routing,
-        ttl: None,
-        leads_to: facts.addresses.iter().cloned().collect(),
-        owner: owner(side),
-    }
+fn owner(side: Side) -> Owner {
+    Owner::Named(format!("{side}-owner"))
 }

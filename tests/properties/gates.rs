@@ -5,7 +5,7 @@ use namespace_migration::api::Stage;
 use namespace_migration::api::status::RehearsalPhase;
 use namespace_migration::machine::Side;
 use namespace_migration::machine::health::Verdict;
-use namespace_migration::machine::records::{ListedRecord, RecordKind, RecordSet, Routing};
+use namespace_migration::machine::records::{ListedRecord, Owner, RecordKind, RecordSet, Routing};
 use namespace_migration::machine::traffic::Weight;
 
 use crate::recording::{broken_promise, texts};
@@ -40,7 +40,7 @@ fn third_record(kind: RecordKind, routing: Routing) -> ListedRecord {
         routing,
         ttl: None,
         leads_to: vec!["192.0.2.99".into()],
-        owner: None,
+        owner: Owner::Unread,
     };
     ListedRecord { set, since: World::new().now }
 }

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use namespace_migration::api::Stage;
 use namespace_migration::api::status::StepPhase;
 use namespace_migration::machine::Side;
-use namespace_migration::machine::records::{ListedRecord, Routing};
+use namespace_migration::machine::records::{ListedRecord, Owner, Routing};
 use namespace_migration::machine::traffic::Weight;
 use serde_json::json;
 
@@ -29,7 +29,7 @@ fn edit(world: &mut World, side: Side, routing: &Routing) {
     let now = world.now;
     let dns = world.dns.as_mut().unwrap();
     dns.stopped.insert(side);
-    let owner = Some(format!("{side}-owner"));
+    let owner = Owner::Named(format!("{side}-owner"));
     for record in dns.records.get_mut(HOST).unwrap().iter_mut().filter(|record| record.set.owner == owner) {
         (record.set.routing, record.since) = (routing.clone(), now);
     }
@@ -69,7 +69,7 @@ fn beside_a_source_whose_record_is_simple_again_nothing_is_published() {
 fn what_came_to_the_host_since_the_source_was_weighted_is_named_before_anything_is_published() {
     let mut world = waits_for_a_pipeline(World::with_dns());
     let mut third: ListedRecord = world.dns.as_ref().unwrap().records[HOST][0].clone();
-    (third.set.identifier, third.set.owner) = (Some("somebody".into()), None);
+    (third.set.identifier, third.set.owner) = (Some("somebody".into()), Owner::Unread);
     world.dns.as_mut().unwrap().records.get_mut(HOST).unwrap().push(third);
     world.run_until(Stage::PublishTarget);
     minutes(&mut world, 5);

@@ -287,8 +287,14 @@ impl World {
     }
 
     fn dns_view(&self, needs: &Needs) -> DnsView {
-        let dns = self.dns.as_ref().filter(|_| needs.dns.is_some());
-        dns.map(|dns| dns.view(self.now)).unwrap_or_default()
+        let Some(dns) = &self.dns else { return DnsView::default() };
+        let view = dns.view(self.now);
+        // What Deployments tell is watched as the clusters are, whether or not somebody reads DNS.
+        if needs.dns.is_some() {
+            view
+        } else {
+            DnsView { source: view.source, target: view.target, ..DnsView::default() }
+        }
     }
 
     fn secret_views(&self, names: &[String]) -> BTreeMap<String, SecretView> {

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use crate::dns::book::{Ownership, Reading};
 use crate::dns::external_dns::{self, plain_name};
 use crate::dns::zones::{Zone, decoded};
-use crate::machine::records::{RecordKind, RecordSet, Routing};
+use crate::machine::records::{Owner, RecordKind, RecordSet, Routing};
 use crate::machine::traffic::Weight;
 
 /// Whether a record set is at this name.
@@ -26,9 +26,9 @@ pub(super) fn zone(zone: &HostedZone) -> Zone {
 /// What the record sets at one name say. Kinds that lead no user anywhere are left out.
 pub(super) fn reading(sets: &[ResourceRecordSet]) -> Reading {
     let notes = sets.iter().filter(|set| *set.r#type() == RrType::Txt);
-    let owners = notes.filter_map(|set| {
-        let owner = set.resource_records().iter().find_map(|record| external_dns::owner(record.value()))?;
-        Some(Ownership { identifier: set.set_identifier().map(str::to_owned), owner })
+    let owners = notes.map(|set| {
+        let owner = set.resource_records().iter().find_map(|record| external_dns::owner(record.value()));
+        Ownership { identifier: set.set_identifier().map(str::to_owned), owner }
     });
     Reading::Listed { sets: sets.iter().filter_map(record_set).collect(), owners: owners.collect() }
 }
@@ -50,7 +50,7 @@ fn record_set(set: &ResourceRecordSet) -> Option<RecordSet> {
         routing: routing(set),
         ttl: set.ttl().map(SignedDuration::from_secs),
         leads_to,
-        owner: None,
+        owner: Owner::Unread,
     })
 }
 
@@ -124,9 +124,11 @@ mod tests {
     fn ownership_is_read_by_identifier_and_other_kinds_lead_nowhere() {
         let text = "\"heritage=external-dns,external-dns/owner=live-1\"";
         let note = set(RrType::Txt).set_identifier("web-blue").weight(100).ttl(300).resource_records(record(text));
+        let unreadable = set(RrType::Txt).ttl(300).resource_records(record("\"kWIiQeT6lFOb\""));
         let mail = set(RrType::Mx).ttl(300).resource_records(record("10 mail.example"));
-        let found = reading(&[note.build().unwrap(), mail.build().unwrap()]);
-        let owners = vec![Ownership { identifier: Some("web-blue".into()), owner: "live-1".into() }];
+        let found = reading(&[note, unreadable, mail].map(|set| set.build().unwrap()));
+        let named = Ownership { identifier: Some("web-blue".into()), owner: Some("live-1".into()) };
+        let owners = vec![named, Ownership { identifier: None, owner: None }];
         assert_eq!(found, Reading::Listed { sets: vec![], owners });
     }
 

@@ -50,7 +50,7 @@ pub(super) fn shown(run: &Run<'_>, goal: Goal, place: Place<'_>, since: Timestam
 }
 
 /// What the answers of one server do not show yet, in a sentence.
-fn missing(
+pub(super) fn missing(
     run: &Run<'_>,
     goal: Goal,
     place: Place<'_>,

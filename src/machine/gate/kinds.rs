@@ -18,9 +18,22 @@ pub fn known_kinds(run: &Run<'_>, host: &str, records: &[ListedRecord]) -> BTree
 
 /// A kind in which the host had a record and the source has none, in a sentence with what to do.
 pub(super) fn without_source(run: &Run<'_>, host: &str, records: &[ListedRecord]) -> Option<String> {
+    let known = known_kinds(run, host, records);
+    known.into_iter().find_map(|kind| kind_without_source(run, host, records, kind))
+}
+
+/// The same of one kind.
+pub(super) fn kind_without_source(
+    run: &Run<'_>,
+    host: &str,
+    records: &[ListedRecord],
+    kind: RecordKind,
+) -> Option<String> {
     let of_source = records.iter().filter(|record| is_sources(run, host, record));
     let answered: BTreeSet<_> = of_source.map(|record| record.set.kind).collect();
-    let kind = known_kinds(run, host, records).into_iter().find(|kind| !is_answered(&answered, *kind))?;
+    if is_answered(&answered, kind) {
+        return None;
+    }
     let why = match unaddressed(run, Side::Source, host) {
         Some(name) => {
             format!("Ingress {name} on the source has no load balancer address: look at its ingress controller.")

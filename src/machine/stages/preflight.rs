@@ -8,6 +8,7 @@ use super::super::pins;
 use super::super::reason::Reason;
 use super::super::right::Rights;
 use super::super::run::{Memo, Move, Run, Wait, words};
+use super::super::stuck;
 use super::pending;
 use crate::api::Stage;
 use crate::api::status::{Finding, Plan, PlannedIngress, PlannedStep, Severity};
@@ -38,7 +39,7 @@ pub(in super::super) fn trouble_before_checks(run: &Run<'_>) -> Option<Wait> {
     if preflight::lacks_rights(run.order, run.observed) {
         return None;
     }
-    run.cluster_trouble().or_else(|| rights_not_asked(run))
+    run.cluster_trouble().or_else(|| rights_not_asked(run)).or_else(|| stuck::unread(run))
 }
 
 /// Nobody asks once the move has begun.

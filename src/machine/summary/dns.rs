@@ -1,23 +1,32 @@
 //! What a person reads of DNS: per host and kind what is wanted, written and served, and how that is known.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
 
 use crate::api::Stage;
-use crate::api::status::RecordTraffic;
-use crate::machine::gate::{self, Verification};
+use crate::api::status::{NamespaceMigrationStatus, RecordTraffic};
+use crate::machine::gate::{self, OpenGate, Verification};
 use crate::machine::observed::Side;
-use crate::machine::records::{Evidence, ListedRecord, RecordKind, Routing};
+use crate::machine::records::{Evidence, ListedRecord, RecordKind, Routing, ServerAnswers};
 use crate::machine::run::{Run, seconds, words};
 use crate::machine::stages::is_rollback;
 use crate::machine::traffic::target_share;
 
-/// Writes the rows of each host and kind, and the highest served share.
-pub(super) fn write(run: &mut Run<'_>) {
+/// Writes the rows of each host and kind, each with what the gate waits for there, and the highest served share.
+pub(super) fn write(run: &mut Run<'_>, gate: Option<OpenGate>) {
     means(run.order.dns.verification).clone_into(&mut run.status.dns_verification);
     let hosts: BTreeSet<String> = gate::places(run).into_iter().map(|place| place.host.to_owned()).collect();
-    let rows: Vec<_> = hosts.iter().flat_map(|host| rows(run, host)).collect();
+    let rows: Vec<_> = hosts.iter().flat_map(|host| rows(run, gate, host)).collect();
     run.status.served = rows.iter().filter_map(|row| row.served).max();
     run.status.dns = rows;
+}
+
+/// At an end nothing waits any more. What was last seen to be served stays.
+pub(super) fn open_gates(status: &mut NamespaceMigrationStatus) {
+    for row in &mut status.dns {
+        (row.gate, row.waits_for, row.written_since) = (String::new(), String::new(), None);
+    }
 }
 
 /// What a backend proves and what it does not.
@@ -35,60 +44,120 @@ fn means(verification: Verification) -> &'static str {
     }
 }
 
-fn rows(run: &Run<'_>, host: &str) -> Vec<RecordTraffic> {
-    let listed = match run.observed.dns.hosts.get(host).map(|view| &view.evidence) {
-        Some(Evidence::Listed(records)) => Some(records.as_slice()),
-        Some(Evidence::Answered { .. }) | None => None,
+fn rows(run: &Run<'_>, gate: Option<OpenGate>, host: &str) -> Vec<RecordTraffic> {
+    let rows: Vec<_> = match run.observed.dns.hosts.get(host).map(|view| &view.evidence) {
+        Some(Evidence::Listed(records)) => known(run, host, Some(records)),
+        Some(Evidence::Answered { servers, .. }) => {
+            let answered = servers.iter().filter(|(_, answers)| !answers.seen.is_empty());
+            let kinds: BTreeSet<_> = answered.map(|((_, kind), _)| *kind).collect();
+            kinds.into_iter().map(|kind| (kind, by_answers(run, host, kind, servers))).collect()
+        }
+        None => known(run, host, None),
     };
-    let kinds = gate::known_kinds(run, host, listed.unwrap_or_default());
-    if kinds.is_empty() {
-        return vec![unseen(run, host)];
+    if rows.is_empty() {
+        return vec![unseen(run, gate, host)];
     }
-    let row = |kind| listed.map_or_else(|| remembered(run, host, kind), |records| row(run, host, kind, records));
-    kinds.into_iter().map(row).collect()
+    let at_gate = |(kind, row): (RecordKind, RecordTraffic)| match gate {
+        Some(open) => closed(row, open, gate::waits_for(run, open, host, kind)),
+        None => row,
+    };
+    rows.into_iter().map(at_gate).collect()
+}
+
+/// A row of each kind that the host has or had: what is gone is missed until it is there again.
+fn known(run: &Run<'_>, host: &str, listed: Option<&[ListedRecord]>) -> Vec<(RecordKind, RecordTraffic)> {
+    let kinds = gate::known_kinds(run, host, listed.unwrap_or_default());
+    let row = |kind| listed.map_or_else(|| remembered(run, host, kind), |records| by_list(run, host, kind, records));
+    kinds.into_iter().map(|kind| (kind, row(kind))).collect()
 }
 
 /// As it was last read: nobody has since this process began.
 fn remembered(run: &Run<'_>, host: &str, kind: RecordKind) -> RecordTraffic {
-    let now = unseen(run, host);
+    let now = empty(run, host, kind.name());
     let before = run.status.dns.iter().find(|row| row.host == host && row.kind == kind.name()).cloned();
     let Some(before) = before else { return now };
-    let found = if now.found.is_empty() { before.found.clone() } else { now.found };
-    RecordTraffic { desired: now.desired, written: now.written, found, ..before }
+    let found = run.observed.dns.trouble.get(host).cloned().unwrap_or(before.found);
+    RecordTraffic { served: before.served, ttl: before.ttl, since: before.since, found, ..now }
 }
 
-fn unseen(run: &Run<'_>, host: &str) -> RecordTraffic {
-    let found = run.observed.dns.trouble.get(host).cloned().unwrap_or_default();
+/// A row at which a gate is closed, if something is missing there.
+fn closed(row: RecordTraffic, gate: OpenGate, missing: String) -> RecordTraffic {
+    if missing.is_empty() {
+        return row;
+    }
+    RecordTraffic { gate: gate.goal.words(), waits_for: missing, written_since: Some(seconds(gate.written)), ..row }
+}
+
+/// Nothing is known of the host's records.
+fn unseen(run: &Run<'_>, gate: Option<OpenGate>, host: &str) -> RecordTraffic {
+    let trouble = run.observed.dns.trouble.get(host).cloned();
+    let row = RecordTraffic { found: trouble.clone().unwrap_or_default(), ..empty(run, host, "Any") };
+    let Some(open) = gate else { return row };
+    let by_clock = (!run.order.dns.is_verified())
+        .then(|| open.written.saturating_add(run.order.dns.settle_time()).unwrap_or(Timestamp::MAX))
+        .map(|until| format!("Nobody looks: it counts as served from {} on.", seconds(until).0));
+    let unread = trouble.map(|_| "DNS cannot be read.".to_owned());
+    let missing = by_clock
+        .or(unread)
+        .unwrap_or_else(|| format!("{host} has no record that leads anywhere, or has not been read yet."));
+    closed(row, open, missing)
+}
+
+fn empty(run: &Run<'_>, host: &str, kind: &str) -> RecordTraffic {
     RecordTraffic {
         host: host.to_owned(),
-        kind: "Any".to_owned(),
+        kind: kind.to_owned(),
         desired: desired(run),
         written: written(run, host),
         served: None,
         ttl: String::new(),
         since: None,
-        found,
+        gate: String::new(),
+        waits_for: String::new(),
+        written_since: None,
+        found: String::new(),
     }
 }
 
-fn row(run: &Run<'_>, host: &str, kind: RecordKind, records: &[ListedRecord]) -> RecordTraffic {
+fn by_list(run: &Run<'_>, host: &str, kind: RecordKind, records: &[ListedRecord]) -> RecordTraffic {
     let of_kind: Vec<_> = records.iter().filter(|record| record.set.kind == kind).cloned().collect();
     let ttl = of_kind.iter().map(|record| record.set.ttl.unwrap_or(run.order.dns.follow.record_ttl)).max();
     let since = of_kind.iter().map(|record| record.since).max();
     let found = if of_kind.is_empty() { "no record any more".to_owned() } else { texts(&of_kind) };
-    let trouble = run.observed.dns.trouble.get(host).map(|why| format!(" (as last read: {why})"));
     RecordTraffic {
-        kind: kind.name().to_owned(),
         served: (!of_kind.is_empty()).then(|| gate::share_of(run, host, &of_kind)),
         ttl: ttl.map(words).unwrap_or_default(),
         since: since.map(seconds),
-        found: format!("{found}{}", trouble.unwrap_or_default()),
-        ..unseen(run, host)
+        found: found + &as_last_read(run, host),
+        ..empty(run, host, kind.name())
     }
 }
 
 fn texts(records: &[ListedRecord]) -> String {
     records.iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+/// Name servers show who answers, and no share.
+fn by_answers(
+    run: &Run<'_>,
+    host: &str,
+    kind: RecordKind,
+    servers: &BTreeMap<(String, RecordKind), ServerAnswers>,
+) -> RecordTraffic {
+    let of_kind: Vec<_> = servers.iter().filter(|((_, of), _)| *of == kind).map(|(_, answers)| answers).collect();
+    let last = of_kind.iter().flat_map(|answers| answers.seen.iter().filter(|(_, seen)| seen.answers_since == 0));
+    let addresses: BTreeSet<_> = last.map(|(address, _)| address.as_str()).collect();
+    let ttl = of_kind.iter().filter_map(|answers| answers.ttl).max();
+    let found = format!("last answered: {}", addresses.into_iter().collect::<Vec<_>>().join(", "));
+    RecordTraffic {
+        ttl: ttl.map(words).unwrap_or_default(),
+        found: found + &as_last_read(run, host),
+        ..empty(run, host, kind.name())
+    }
+}
+
+fn as_last_read(run: &Run<'_>, host: &str) -> String {
+    run.observed.dns.trouble.get(host).map(|why| format!(" (as last read: {why})")).unwrap_or_default()
 }
 
 fn text(record: &ListedRecord) -> String {

@@ -7,7 +7,7 @@ use namespace_migration::api::FIELD_MANAGER;
 use namespace_migration::machine::health::{CheckReport, HealthView, Verdict};
 use namespace_migration::machine::observed::{ClusterView, IngressFacts, NamespaceFacts, Reach, ServiceFacts};
 use namespace_migration::machine::records::{
-    DnsView, Evidence, HostView, ListedRecord, RecordKind, RecordSet, Routing,
+    DnsView, Evidence, HostView, ListedRecord, Owner, RecordKind, RecordSet, Routing,
 };
 use namespace_migration::machine::right::Rights;
 use namespace_migration::machine::traffic::Weight;
@@ -87,7 +87,7 @@ impl View {
             Shown::Simple => (None, Routing::Simple),
             Shown::Weighted(weight) => (Some(identifier), Routing::Weighted(Weight::percent(i32::from(weight)))),
         };
-        let (leads_to, owner) = (vec![address(side)], None);
+        let (leads_to, owner) = (vec![address(side)], Owner::Unread);
         let set = RecordSet { kind: RecordKind::A, identifier, routing, ttl: None, leads_to, owner };
         Some(ListedRecord { set, since: ago(age) })
     }

@@ -1,53 +1,89 @@
-//! The watch of one kind in one namespace: what it brings becomes facts, what it is refused is told.
+//! One kind of object watched through a connection, with its own back-off: what it brings goes on a [`Shelf`], what it is refused
+//! is told there. When the connection is made anew, the watch starts again.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
-use kube::api::DynamicObject;
-use kube::{Api, ResourceExt as _};
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube_runtime::utils::Backoff as _;
 use kube_runtime::watcher as watch_objects;
 use kube_runtime::watcher::{self, Event};
 
-use super::{Facts, Kind, Scope, Store};
-use crate::cluster::client::Clients;
-use crate::cluster::connection::Connection;
-use crate::mutex::locked;
-use crate::observe::facts;
+use super::client::Clients;
+use super::connection::Connection;
 
 /// Longest pause between two tries of a watch, in which kube's back-off agrees.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long a refusal stands without another: longer than the longest pause (30 s) and a try (30 s).
 const REFUSAL_STANDS: Duration = Duration::from_secs(90);
 
-/// The watch of one kind.
-pub(super) struct Watch {
-    kind: Kind,
-    scope: Scope,
+/// Which objects are watched.
+#[derive(Clone, Debug)]
+pub(super) struct Selection {
+    /// Their kind.
+    pub(super) resource: ApiResource,
+    /// Their namespace. None: they are in none.
+    pub(super) namespace: Option<String>,
+    /// The only one, by its name.
+    pub(super) name: Option<String>,
+}
+
+/// Where a watch puts what it brings. Each answer says whether something that is known has changed.
+pub(super) trait Shelf: Send + Sync + 'static {
+    /// Takes in what came.
+    fn take(&self, event: Event<DynamicObject>) -> bool;
+    /// The API server refuses to show it, in these words.
+    fn refused(&self, why: String) -> bool;
+    /// Whether the last that is known is a refusal.
+    fn is_refused(&self) -> bool;
+    /// It is shown again, as far as can be told.
+    fn shown_again(&self) -> bool;
+}
+
+/// A watch that is to be run.
+pub(super) struct ObjectWatch<S> {
+    selection: Selection,
     connection: Arc<Connection>,
-    store: Arc<Mutex<Store>>,
+    shelf: S,
     changed: Arc<dyn Fn() + Send + Sync>,
     refusal_stands: Duration,
 }
 
-impl Watch {
+/// A kind of API version `v1`.
+pub(super) fn resource(group: &str, kind: &str, plural: &str) -> ApiResource {
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural)
+}
+
+impl Selection {
+    fn api(&self, clients: &Clients) -> Api<DynamicObject> {
+        match &self.namespace {
+            None => Api::all_with(clients.watches.clone(), &self.resource),
+            Some(namespace) => Api::namespaced_with(clients.watches.clone(), namespace, &self.resource),
+        }
+    }
+
+    /// A list and a watch of one name are authorised like a read of that name: a role may name it.
+    fn config(&self) -> watcher::Config {
+        let all = watcher::Config::default();
+        match &self.name {
+            None => all,
+            Some(name) => all.fields(&format!("metadata.name={name}")),
+        }
+    }
+}
+
+impl<S: Shelf> ObjectWatch<S> {
+    /// A watch that calls `changed` whenever something has changed on the shelf.
     pub(super) fn new(
-        kind: Kind,
-        scope: &Scope,
+        selection: Selection,
         connection: &Arc<Connection>,
-        store: &Arc<Mutex<Store>>,
+        shelf: S,
         changed: &Arc<dyn Fn() + Send + Sync>,
     ) -> Self {
-        Self {
-            kind,
-            scope: scope.clone(),
-            connection: Arc::clone(connection),
-            store: Arc::clone(store),
-            changed: Arc::clone(changed),
-            refusal_stands: REFUSAL_STANDS,
-        }
+        let (connection, changed) = (Arc::clone(connection), Arc::clone(changed));
+        Self { selection, connection, shelf, changed, refusal_stands: REFUSAL_STANDS }
     }
 
     /// Watches through one set of clients until the connection has another.
@@ -70,15 +106,7 @@ impl Watch {
     }
 
     async fn follow(&self, clients: &Clients) {
-        let resource = self.kind.resource();
-        let (api, config) = if self.kind == Kind::Namespace {
-            let one = watcher::Config::default().fields(&format!("metadata.name={}", self.scope.namespace));
-            (Api::<DynamicObject>::all_with(clients.watches.clone(), &resource), one)
-        } else {
-            let api = Api::<DynamicObject>::namespaced_with(clients.watches.clone(), &self.scope.namespace, &resource);
-            (api, watcher::Config::default())
-        };
-        let mut events = watch_objects(api, config).boxed();
+        let mut events = watch_objects(self.selection.api(clients), self.selection.config()).boxed();
         let mut pauses = watcher::DefaultBackoff::default();
         while let Some(event) = self.next(&mut events).await {
             match event {
@@ -93,6 +121,12 @@ impl Watch {
                     self.pause(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
                 }
             }
+        }
+    }
+
+    fn take(&self, event: Event<DynamicObject>) {
+        if self.shelf.take(event) {
+            (self.changed)();
         }
     }
 
@@ -112,87 +146,26 @@ impl Watch {
 
     /// The next event. A refused watch is begun again and again; that it was not refused once more is all that tells of its
     /// success, because a watch without changes is silent.
-    async fn next<S: Stream + Unpin>(&self, events: &mut S) -> Option<S::Item> {
-        while locked(&self.store).refused.contains_key(&self.kind) {
+    async fn next<E: Stream + Unpin>(&self, events: &mut E) -> Option<E::Item> {
+        while self.shelf.is_refused() {
             match tokio::time::timeout(self.refusal_stands, events.next()).await {
                 Ok(event) => return event,
-                Err(_) => drop(self.is_shown_again().then(|| (self.changed)())),
+                Err(_) => drop(self.shelf.shown_again().then(|| (self.changed)())),
             }
         }
         events.next().await
     }
 
-    fn is_shown_again(&self) -> bool {
-        locked(&self.store).refused.remove(&self.kind).is_some()
-    }
-
     fn complain(&self, error: &watcher::Error) {
         tracing::debug!(
-            kind = self.kind.name(),
-            namespace = self.scope.namespace,
+            kind = self.selection.resource.kind,
+            namespace = self.selection.namespace,
             error = crate::causes::causes(error),
             "a watch failed"
         );
-        match refusal(error) {
-            Some(why) if locked(&self.store).refused.insert(self.kind, why.clone()).as_ref() != Some(&why) => {
-                (self.changed)();
-            }
-            Some(_) => {}
-            None => self.connection.doubt(),
-        }
-    }
-
-    fn take(&self, event: Event<DynamicObject>) {
-        let changed = match event {
-            Event::Init => {
-                locked(&self.store).lists.insert(self.kind, BTreeMap::new());
-                false
-            }
-            Event::InitApply(object) => {
-                let (name, facts) = (object.name_any(), self.facts(&object));
-                locked(&self.store).lists.entry(self.kind).or_default().insert(name, facts);
-                false
-            }
-            Event::InitDone => self.finish_list(),
-            Event::Apply(object) => {
-                let (key, facts) = ((self.kind, object.name_any()), self.facts(&object));
-                let old = locked(&self.store).objects.insert(key, facts.clone());
-                self.is_shown_again() | (old.as_ref() != Some(&facts))
-            }
-            Event::Delete(object) => {
-                let old = locked(&self.store).objects.remove(&(self.kind, object.name_any()));
-                self.is_shown_again() | old.is_some()
-            }
-        };
-        if changed {
+        let Some(why) = refusal(error) else { return self.connection.doubt() };
+        if self.shelf.refused(why) {
             (self.changed)();
-        }
-    }
-
-    /// The complete list replaces what was known: an object that is not in it is gone.
-    fn finish_list(&self) -> bool {
-        let mut store = locked(&self.store);
-        let list = store.lists.remove(&self.kind).unwrap_or_default();
-        let is_first = store.listed.insert(self.kind) | store.refused.remove(&self.kind).is_some();
-        let kind = self.kind;
-        let same = store
-            .objects
-            .iter()
-            .filter(|((known, _), _)| *known == kind)
-            .map(|((_, name), facts)| (name, facts))
-            .eq(list.iter());
-        store.objects.retain(|(known, _), _| *known != kind);
-        store.objects.extend(list.into_iter().map(|(name, facts)| ((kind, name), facts)));
-        is_first || !same
-    }
-
-    fn facts(&self, object: &DynamicObject) -> Facts {
-        match self.kind {
-            Kind::Namespace => Facts::Namespace(facts::namespace(object)),
-            Kind::Ingress => Facts::Ingress(Box::new(facts::ingress(object, &self.scope.annotation_prefix))),
-            Kind::Service => Facts::Service(facts::service(object)),
-            Kind::Deployment | Kind::StatefulSet => Facts::Workload(facts::workload(object, false)),
-            Kind::DaemonSet => Facts::Workload(facts::workload(object, true)),
         }
     }
 }
@@ -209,14 +182,19 @@ fn refusal(error: &watcher::Error) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::cluster::client::{HomeSource, connect};
     use crate::cluster::connection::{Address, HomeAccess};
     use crate::machine::Side;
     use crate::metrics::{ClusterSide, Metrics};
+    use crate::mutex::locked;
 
-    fn unconnected() -> Arc<Connection> {
+    /// A connection to nowhere: it never has clients of its own.
+    pub(in crate::cluster) fn unconnected() -> Arc<Connection> {
         let metrics = Metrics::default();
         let nowhere = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
         let home = HomeAccess {
@@ -229,12 +207,34 @@ mod tests {
         Connection::open(Address { pair: "p".into(), side: Side::Target, way, identity: "u".into() }, home, || {})
     }
 
-    fn watch(connection: Arc<Connection>, changed: impl Fn() + Send + Sync + 'static) -> Watch {
-        Watch {
-            kind: Kind::Ingress,
-            scope: Scope { namespace: "shop".into(), annotation_prefix: "dns/".into() },
-            connection,
-            store: Arc::default(),
+    /// Remembers refusals and nothing else.
+    #[derive(Default)]
+    struct Refusals(Mutex<Option<String>>);
+
+    impl Shelf for Refusals {
+        fn take(&self, _: Event<DynamicObject>) -> bool {
+            false
+        }
+
+        fn refused(&self, why: String) -> bool {
+            locked(&self.0).replace(why).is_none()
+        }
+
+        fn is_refused(&self) -> bool {
+            locked(&self.0).is_some()
+        }
+
+        fn shown_again(&self) -> bool {
+            locked(&self.0).take().is_some()
+        }
+    }
+
+    fn watch(changed: impl Fn() + Send + Sync + 'static) -> ObjectWatch<Refusals> {
+        let ingresses = resource("networking.k8s.io", "Ingress", "ingresses");
+        ObjectWatch {
+            selection: Selection { resource: ingresses, namespace: Some("shop".into()), name: None },
+            connection: unconnected(),
+            shelf: Refusals::default(),
             changed: Arc::new(changed),
             refusal_stands: Duration::from_millis(1),
         }
@@ -246,32 +246,32 @@ mod tests {
 
     #[tokio::test]
     async fn a_watch_that_is_refused_asks_less_and_less_often() {
-        let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let asked = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&asked);
         let list = axum::routing::get(move || {
-            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            counted.fetch_add(1, Ordering::SeqCst);
             async { (axum::http::StatusCode::FORBIDDEN, r#"{"kind": "Status", "code": 403, "reason": "Forbidden"}"#) }
         });
         let path = "/apis/networking.k8s.io/v1/namespaces/shop/ingresses";
         let address = crate::cluster::local_api::serve(axum::Router::new().route(path, list)).await;
         let config = kube::Config::new(format!("http://{address}").parse().unwrap());
         let clients = connect(&config, ClusterSide::Target, &Metrics::default()).unwrap();
-        let watching = watch(unconnected(), || ());
+        let watching = watch(|| ());
         // Pauses of 0.8, 1.6 and 3.2 s at least: the fourth try comes no sooner than after 5.6 s.
         let seconds = tokio::time::timeout(Duration::from_secs(5), watching.follow(&clients)).await;
         assert!(seconds.is_err(), "it gave up");
-        assert!((2..=3).contains(&asked.load(std::sync::atomic::Ordering::SeqCst)), "{asked:?} tries");
+        assert!((2..=3).contains(&asked.load(Ordering::SeqCst)), "{asked:?} tries");
     }
 
     #[tokio::test]
     async fn a_watch_that_is_refused_no_more_is_believed_again_though_nothing_changes() {
         let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-        let watch = watch(unconnected(), move || tell.send(()).unwrap());
+        let watch = watch(move || tell.send(()).unwrap());
         watch.complain(&watcher::Error::WatchStartFailed(forbidden()));
         told.recv().await.unwrap();
-        assert!(locked(&watch.store).refused.contains_key(&Kind::Ingress));
+        assert!(watch.shelf.is_refused());
         let mut silence = futures::stream::pending::<()>();
         tokio::select! { _ = watch.next(&mut silence) => panic!("nothing comes"), again = told.recv() => again.unwrap() }
-        assert!(locked(&watch.store).refused.is_empty());
+        assert!(!watch.shelf.is_refused());
     }
 }

@@ -1,0 +1,233 @@
+//! How both external-dns run, by their Deployments where the ClusterPair names them, else as it says: what would hold a move half way,
+//! or take its records away, is refused before.
+
+use jiff::SignedDuration;
+
+use super::{Check, Facts, Found, moving};
+use crate::api::status::{Finding, Severity};
+use crate::machine::external_dns::{self, DeploymentSight, ExternalDnsView};
+use crate::machine::observed::{Observed, Side};
+use crate::machine::order::Order;
+use crate::machine::run::words;
+
+pub(super) const CHECKS: [Check; 6] = [
+    ("ExternalDNSOwner", owner),
+    ("ExternalDNSPolicy", policy),
+    ("ExternalDNSPrefix", prefix),
+    ("ExternalDNSProvider", provider),
+    ("ExternalDNSInterval", interval),
+    ("ExternalDNSFilters", filters),
+];
+
+const SIDES: [Side; 2] = [Side::Source, Side::Target];
+
+fn blocker(message: String, fix: String) -> Option<Found> {
+    Some(Found { message, fix, acceptable: false })
+}
+
+fn view<'a>(facts: Facts<'a>, side: Side) -> &'a ExternalDnsView {
+    facts.observed.dns.external_dns(side)
+}
+
+/// Where both have one owner id, or one keeps no owners at all, each takes the other's records for its own and removes them.
+fn owner(facts: Facts<'_>) -> Option<Found> {
+    if let Some(side) = SIDES.into_iter().find(|side| view(facts, *side).registry.as_deref() == Some("noop")) {
+        return blocker(
+            format!(
+                "The external-dns of the {side} notes no owners (--registry=noop): it takes every record for its own, also the other side's."
+            ),
+            format!("Run the {side}'s external-dns with --registry=txt and a --txt-owner-id of its own."),
+        );
+    }
+    let owner = |side: Side| external_dns::owner(facts.order, view(facts, side), side);
+    let same = owner(Side::Source).filter(|source| owner(Side::Target) == Some(*source))?;
+    let by = |side: Side| if view(facts, side).owner.is_some() { "its Deployment" } else { "the ClusterPair" };
+    let message = format!(
+        "Both external-dns have the owner id {same} (the source's by {}, the target's by {}): each takes the other's records for its own, and \
+         removes them.",
+        by(Side::Source),
+        by(Side::Target)
+    );
+    blocker(message, external_dns::one_owner_fix(&facts.order.pair))
+}
+
+/// Who only creates follows no weight. Who does not delete makes no simple record weighted.
+fn policy(facts: Facts<'_>) -> Option<Found> {
+    SIDES.into_iter().find_map(|side| {
+        let view = view(facts, side);
+        if view.dry_run {
+            let message =
+                format!("The external-dns of the {side} runs with --dry-run: it prints changes instead of making them.");
+            return blocker(message, format!("Run the {side}'s external-dns without --dry-run."));
+        }
+        let why = match external_dns::policy(facts.order, view, side)?.as_str() {
+            "create-only" => "it never changes a record that is there, so no weight would reach DNS",
+            "upsert-only" if side == Side::Source && has_simple_records(facts) => {
+                "it never makes a simple record weighted, so the move would stop at its first step"
+            }
+            _ => return None,
+        };
+        let policy = external_dns::policy(facts.order, view, side)?;
+        let by = if view.policy.is_some() { "by its Deployment" } else { "by the ClusterPair" };
+        let message = format!("The external-dns of the {side} runs with --policy={policy} ({by}): {why}.");
+        let pair = &facts.order.pair;
+        blocker(
+            message,
+            format!(
+                "Run the {side}'s external-dns with --policy=sync, and say so in spec.{side}.externalDNS.policy of ClusterPair {pair}."
+            ),
+        )
+    })
+}
+
+/// An Ingress with identifier and weight has a weighted record already.
+fn has_simple_records(facts: Facts<'_>) -> bool {
+    moving(facts.order, facts.observed).any(|(_, ingress)| ingress.identifier.is_none() || ingress.weight().is_none())
+}
+
+fn prefix(facts: Facts<'_>) -> Option<Found> {
+    let (side, seen) = SIDES.into_iter().find_map(|side| {
+        let seen = view(facts, side).annotation_prefix.as_ref()?;
+        (*seen != facts.order.rules(side).annotation_prefix).then_some((side, seen))
+    })?;
+    let (declared, pair) = (&facts.order.rules(side).annotation_prefix, &facts.order.pair);
+    let message = format!(
+        "The external-dns of the {side} reads annotations that begin with {seen}, by its Deployment; ClusterPair {pair} says {declared}, and \
+         weights that are written under it would never reach DNS."
+    );
+    blocker(
+        message,
+        format!(
+            "Mend spec.{side}.externalDNS.annotationPrefix of ClusterPair {pair}, or --annotation-prefix of the {side}'s external-dns."
+        ),
+    )
+}
+
+fn provider(facts: Facts<'_>) -> Option<Found> {
+    let (side, provider) = SIDES.into_iter().find_map(|side| {
+        let provider = view(facts, side).provider.as_ref().filter(|provider| *provider != "aws")?;
+        Some((side, provider))
+    })?;
+    let message = format!(
+        "The external-dns of the {side} publishes to {provider} (--provider), by its Deployment. Other providers than AWS treat weights by \
+         other rules, and are not supported."
+    );
+    let pair = &facts.order.pair;
+    blocker(
+        message,
+        format!(
+            "Name the Deployment that publishes to Route 53 in spec.{side}.externalDNS.deployment of ClusterPair {pair}."
+        ),
+    )
+}
+
+/// How long a pass may take that has read an older weight is reckoned by the interval.
+fn interval(facts: Facts<'_>) -> Option<Found> {
+    let (side, seen) = SIDES.into_iter().find_map(|side| {
+        let seen = view(facts, side).interval.filter(|seen| *seen > facts.order.dns.follow.interval)?;
+        Some((side, seen))
+    })?;
+    let (pair, declared) = (&facts.order.pair, facts.order.rules(side).interval);
+    let message = format!(
+        "The external-dns of the {side} looks every {} (--interval), by its Deployment; ClusterPair {pair} says {}, which is too short to \
+         wait for DNS by.",
+        words(seen),
+        words(declared)
+    );
+    let fix = format!(
+        "Set spec.{side}.externalDNS.interval of ClusterPair {pair} to {}, or acknowledge ExternalDNSInterval if it looks at events \
+         (--events).",
+        words(seen)
+    );
+    Some(Found { message, fix, acceptable: true })
+}
+
+/// What an external-dns leaves out has no record that a weight could move.
+fn filters(facts: Facts<'_>) -> Option<Found> {
+    let order = facts.order;
+    let (side, name, why) = SIDES.into_iter().find_map(|side| {
+        let filters = &view(facts, side).filters;
+        moving(order, facts.observed).find_map(|(name, source)| {
+            let of_side = facts.observed.side(side).ingresses.get(name);
+            // Of an Ingress that is not on the target yet only the hosts are known.
+            let why = match of_side {
+                Some(ingress) => filters.leave_out(&order.namespace, name, ingress),
+                None => source.hosts.iter().find_map(|host| filters.leave_out_host(host)),
+            };
+            Some((side, name, why?))
+        })
+    })?;
+    let message = format!(
+        "The external-dns of the {side} leaves Ingress {name} out, by its Deployment: {why}. A host that it does not publish cannot be \
+         shifted."
+    );
+    let fix = format!(
+        "Mend the filter of the {side}'s external-dns, or leave the Ingress out (spec.ingresses.exclude). If another external-dns \
+         publishes it, name that one in spec.{side}.externalDNS.deployment of ClusterPair {}; or acknowledge ExternalDNSFilters.",
+        order.pair
+    );
+    Some(Found { message, fix, acceptable: true })
+}
+
+/// What is good to know: where the ClusterPair says otherwise than a Deployment, which then counts, and a Deployment that tells nothing.
+pub(super) fn told(order: &Order, observed: &Observed) -> impl Iterator<Item = Finding> {
+    let infos: Vec<_> = SIDES
+        .into_iter()
+        .flat_map(|side| {
+            let view = observed.dns.external_dns(side);
+            unread(order, side, view).or_else(|| differs(order, side, view))
+        })
+        .collect();
+    let (messages, fixes): (Vec<_>, Vec<_>) = infos.into_iter().unzip();
+    let finding = || Finding {
+        check: "ExternalDNS".to_owned(),
+        severity: Severity::Info,
+        message: messages.join(" "),
+        fix: fixes.join(" "),
+    };
+    (!messages.is_empty()).then(finding).into_iter()
+}
+
+fn unread(order: &Order, side: Side, view: &ExternalDnsView) -> Option<(String, String)> {
+    let pair = &order.pair;
+    match &view.deployment {
+        DeploymentSight::Gone { name } => Some((
+            format!("The Deployment {name} that ClusterPair {pair} names as the {side}'s external-dns is not there."),
+            format!("Mend spec.{side}.externalDNS.deployment of ClusterPair {pair}."),
+        )),
+        DeploymentSight::Refused { name, why } => Some((
+            format!(
+                "The Deployment {name} of the {side}'s external-dns may not be read, so that less can be told if DNS does not follow: {why}."
+            ),
+            format!("Let the operator list and watch the Deployment {name} on the {side}."),
+        )),
+        DeploymentSight::NotNamed | DeploymentSight::Unread | DeploymentSight::Seen { .. } => None,
+    }
+}
+
+fn differs(order: &Order, side: Side, view: &ExternalDnsView) -> Option<(String, String)> {
+    let (rules, pair) = (order.rules(side), &order.pair);
+    let differ = |field: &str, declared: Option<&String>, seen: Option<&String>| {
+        let (declared, seen) = (declared?, seen?);
+        (declared != seen).then(|| format!("{field} is {declared}, by its Deployment {seen}"))
+    };
+    let shorter = |declared: SignedDuration| view.interval.filter(|seen| *seen < declared);
+    let declared = rules.interval;
+    let all = [
+        differ("ownerID", rules.owner_id.as_ref(), view.owner.as_ref()),
+        differ("policy", rules.policy.as_ref(), view.policy.as_ref()),
+        differ("txtPrefix", rules.txt_prefix.as_ref(), view.txt_prefix.as_ref()),
+        differ("txtSuffix", rules.txt_suffix.as_ref(), view.txt_suffix.as_ref()),
+        shorter(declared).map(|seen| format!("interval is {}, by its Deployment {}", words(declared), words(seen))),
+    ];
+    let all: Vec<_> = all.into_iter().flatten().collect();
+    (!all.is_empty()).then(|| {
+        (
+            format!(
+                "ClusterPair {pair} says otherwise of the {side}'s external-dns than its Deployment, which counts: {}.",
+                all.join("; ")
+            ),
+            format!("Mend spec.{side}.externalDNS of ClusterPair {pair}."),
+        )
+    })
+}

@@ -1,0 +1,207 @@
+//! What status says of DNS: per host and kind what is wanted, written and served, and which gate waits for what.
+
+use jiff::SignedDuration;
+use namespace_migration::api::Stage;
+use namespace_migration::api::status::RecordTraffic;
+use namespace_migration::machine::Side;
+use namespace_migration::machine::health::Verdict;
+use namespace_migration::machine::records::{ListedRecord, Owner, RecordKind, RecordSet, Routing};
+use namespace_migration::machine::traffic::Weight;
+use proptest::prelude::*;
+
+use crate::world::World;
+
+const HOST: &str = "shop.example";
+
+fn row<'a>(world: &'a World, host: &str) -> &'a RecordTraffic {
+    let rows = &world.status.dns;
+    rows.iter().find(|row| row.host == host).unwrap_or_else(|| panic!("{host} is not in {rows:?}"))
+}
+
+/// Desired, written and served.
+fn shares(row: &RecordTraffic) -> (i32, i32, Option<i32>) {
+    (row.desired, row.written, row.served)
+}
+
+fn stop(world: &mut World, side: Side) {
+    world.dns.as_mut().unwrap().stopped.insert(side);
+}
+
+#[test]
+fn a_row_says_what_is_wanted_written_and_served_and_which_gate_waits_for_what() {
+    let mut world = World::with_dns();
+    world.run_until(Stage::ShiftTraffic);
+    stop(&mut world, Side::Target);
+    world.run_while(|status| status.weight < 1 || status.reason != "WaitingForDNS");
+    let seen = row(&world, HOST).clone();
+    assert_eq!((seen.kind.as_str(), shares(&seen), seen.ttl.as_str()), ("A", (1, 1, Some(0)), "1m"));
+    assert_eq!(seen.found, "web-shop-blue 100, web-shop-green 0");
+    assert!(seen.since.is_some(), "since when it has been so");
+    assert_eq!(seen.gate, "target raised to 1");
+    assert_eq!(
+        seen.waits_for,
+        "The A record web-shop-green of shop.example has weight 0; weight 1 is written on the target."
+    );
+    let written = world.status.step.as_ref().unwrap().since.0.as_second();
+    assert_eq!(seen.written_since.map(|since| since.0.as_second()), Some(written));
+    assert!(world.status.dns_verification.starts_with("Route53: the list of records is read."));
+
+    world.dns.as_mut().unwrap().stopped.clear();
+    world.follow();
+    world.settle();
+    let listed = row(&world, HOST);
+    assert!(listed.waits_for.starts_with("It is listed as written, and counts as served from "), "{listed:?}");
+    world.run_while(|status| status.reason != "HoldingStep");
+    let held = row(&world, HOST);
+    assert_eq!((shares(held), held.gate.as_str(), held.waits_for.as_str()), ((1, 1, Some(1)), "", ""));
+    assert_eq!((held.written_since.clone(), world.status.served), (None, Some(1)));
+}
+
+#[test]
+fn of_two_hosts_only_the_one_that_lags_has_the_gate() {
+    let mut world = World::with_dns();
+    world.add_ingress(Side::Source, "api", "api.example");
+    world.follow();
+    world.run_until(Stage::PublishTarget);
+    stop(&mut world, Side::Target);
+    world.run_while(|status| status.reason != "WaitingForDNS");
+    let set = RecordSet {
+        kind: RecordKind::A,
+        identifier: Some("web-shop-green".into()),
+        routing: Routing::Weighted(Weight::ZERO),
+        ttl: None,
+        leads_to: vec!["192.0.2.20".into()],
+        owner: Owner::Unread,
+    };
+    let since = world.now;
+    world.dns.as_mut().unwrap().records.get_mut(HOST).unwrap().push(ListedRecord { set, since });
+    world.advance(SignedDuration::from_mins(2));
+    world.settle();
+    assert_eq!(row(&world, HOST).gate, "", "{:?}", row(&world, HOST));
+    let lags = row(&world, "api.example");
+    assert_eq!(lags.gate, "target published at 0");
+    assert_eq!(lags.waits_for, "api.example has no A record api-shop-green, which is the target's.");
+}
+
+#[test]
+fn kinds_of_one_host_are_rows_of_their_own_and_the_highest_share_is_the_one_that_counts() {
+    let mut world = World::with_dns();
+    world.run_while(|status| status.weight < 50 || status.reason != "HoldingStep");
+    stop(&mut world, Side::Source);
+    stop(&mut world, Side::Target);
+    let records = world.dns.as_mut().unwrap().records.get_mut(HOST).unwrap();
+    let twins = records.iter().cloned().map(|mut twin| {
+        twin.set.kind = RecordKind::Aaaa;
+        if twin.set.identifier.as_deref() == Some("web-shop-green") {
+            twin.set.routing = Routing::Weighted(Weight::percent(10));
+        }
+        twin
+    });
+    let twins: Vec<_> = twins.collect();
+    records.extend(twins);
+    world.settle();
+    let seen: Vec<_> = world.status.dns.iter().map(|row| (row.kind.as_str(), row.served)).collect();
+    assert_eq!(seen, [("A", Some(50)), ("AAAA", Some(17))], "10 of 60 is rounded up");
+    assert_eq!(world.status.served, Some(50));
+}
+
+#[test]
+fn where_nobody_looks_the_row_says_until_when_the_clock_runs() {
+    let mut world = World::new();
+    world.run_while(|status| status.reason != "WaitingForDNS");
+    let seen = row(&world, HOST);
+    assert_eq!((seen.kind.as_str(), seen.served, seen.gate.as_str()), ("Any", None, "source weighted at 100"));
+    let until = seen.written_since.as_ref().unwrap().0 + crate::world::SETTLE;
+    assert_eq!(seen.waits_for, format!("Nobody looks: it counts as served from {until} on."));
+    assert!(world.status.dns_verification.starts_with("AnnotationOnly: nobody looks at DNS."));
+    assert_eq!(world.status.served, None);
+}
+
+#[test]
+fn a_rollback_says_at_which_host_users_still_are_and_its_end_leaves_no_gate_closed() {
+    let mut world = World::with_dns();
+    world.run_while(|status| status.weight < 50 || status.served != Some(50));
+    stop(&mut world, Side::Target);
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    world.run_until(Stage::RollingBack);
+    world.settle();
+    world.follow();
+    world.settle();
+    let seen = row(&world, HOST);
+    assert_eq!((seen.desired, seen.written, seen.gate.as_str()), (0, 0, "source serves all"));
+    assert_eq!(seen.waits_for, "shop.example still sends 34 percent of its answers to the target.");
+    world.dns.as_mut().unwrap().stopped.clear();
+    world.run_until(Stage::RolledBack);
+    let ended = row(&world, HOST);
+    assert_eq!((ended.served, ended.gate.as_str(), ended.written_since.clone()), (Some(0), "", None));
+}
+
+#[test]
+fn a_dns_that_cannot_be_read_is_said_in_the_row() {
+    let mut world = World::with_dns();
+    world.run_until(Stage::ShiftTraffic);
+    world.run_while(|status| status.reason != "WaitingForDNS");
+    world.dns.as_mut().unwrap().unreadable = Some("Route 53 throttles the account".into());
+    world.settle();
+    let seen = row(&world, HOST);
+    assert!(seen.found.ends_with(" (as last read: Route 53 throttles the account)"), "{}", seen.found);
+    assert_eq!(seen.waits_for, "DNS cannot be read now; what is shown was read before.");
+    assert_eq!(world.status.reason, "DNSUnreadable");
+    assert_ne!(world.status.health, "Fail", "the application is not blamed");
+}
+
+/// What may happen to DNS between two passes.
+#[derive(Clone, Copy, Debug)]
+enum Happens {
+    Nothing,
+    Stops(Side),
+    Runs(Side),
+    Hides(bool),
+    Fails,
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let side = prop_oneof![Just(Side::Source), Just(Side::Target)];
+    prop_oneof![
+        6 => Just(Happens::Nothing),
+        2 => side.clone().prop_map(Happens::Stops),
+        3 => side.prop_map(Happens::Runs),
+        1 => any::<bool>().prop_map(Happens::Hides),
+        1 => Just(Happens::Fails),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever DNS does: whoever waits at a gate finds a row that says for what, and whoever does not finds none.
+    #[test]
+    fn a_row_has_a_gate_exactly_while_one_is_closed(story in prop::collection::vec(happens(), 1..60)) {
+        const AT_A_GATE: [&str; 4] = ["WaitingForDNS", "DNSLate", "DNSUnreadable", "WaitingForRollbackDNS"];
+        let mut world = World::with_dns();
+        world.run_until(Stage::WeightSource);
+        for event in story {
+            match event {
+                Happens::Nothing => {}
+                Happens::Stops(side) => world.stop_dns(side, true),
+                Happens::Runs(side) => world.stop_dns(side, false),
+                Happens::Hides(hidden) => world.hide_dns(hidden),
+                Happens::Fails => drop(world.verdicts.insert(Side::Target, Verdict::Fail)),
+            }
+            world.step();
+            let status = &world.status;
+            let closed: Vec<_> = status.dns.iter().filter(|row| !row.gate.is_empty()).collect();
+            if AT_A_GATE.contains(&status.reason.as_str()) && !status.message.starts_with("Nothing is written yet") {
+                prop_assert!(!closed.is_empty(), "{} {}: {:?}", status.stage, status.message, status.dns);
+            } else {
+                prop_assert!(closed.is_empty(), "{} {}: {closed:?}", status.reason, status.message);
+            }
+            for row in &status.dns {
+                prop_assert_eq!(row.gate.is_empty(), row.waits_for.is_empty(), "{:?}", row);
+                prop_assert_eq!(row.gate.is_empty(), row.written_since.is_none(), "{:?}", row);
+                prop_assert!((0..=100).contains(&row.desired) && row.served.is_none_or(|served| (0..=100).contains(&served)));
+            }
+            prop_assert_eq!(status.served, status.dns.iter().filter_map(|row| row.served).max());
+        }
+    }
+}
