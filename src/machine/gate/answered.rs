@@ -46,7 +46,7 @@ fn shows_exactly(goal: Goal) -> bool {
 }
 
 /// What the answers of one server do not show yet, in a sentence.
-fn missing(
+pub(super) fn missing(
     run: &Run<'_>,
     goal: Goal,
     place: Place<'_>,

@@ -36,25 +36,15 @@ fn means(verification: Verification) -> &'static str {
 }
 
 fn rows(run: &Run<'_>, host: &str) -> Vec<RecordTraffic> {
-    let listed = match run.observed.dns.hosts.get(host).map(|view| &view.evidence) {
-        Some(Evidence::Listed(records)) => Some(records.as_slice()),
-        Some(Evidence::Answered { .. }) | None => None,
+    let records = match run.observed.dns.hosts.get(host).map(|view| &view.evidence) {
+        Some(Evidence::Listed(records)) => records.as_slice(),
+        Some(Evidence::Answered { .. }) | None => &[],
     };
-    let kinds = gate::known_kinds(run, host, listed.unwrap_or_default());
+    let kinds: BTreeSet<_> = records.iter().map(|record| record.set.kind).collect();
     if kinds.is_empty() {
         return vec![unseen(run, host)];
     }
-    let row = |kind| listed.map_or_else(|| remembered(run, host, kind), |records| row(run, host, kind, records));
-    kinds.into_iter().map(row).collect()
-}
-
-/// As it was last read: nobody has since this process began.
-fn remembered(run: &Run<'_>, host: &str, kind: RecordKind) -> RecordTraffic {
-    let now = unseen(run, host);
-    let before = run.status.dns.iter().find(|row| row.host == host && row.kind == kind.name()).cloned();
-    let Some(before) = before else { return now };
-    let found = if now.found.is_empty() { before.found.clone() } else { now.found };
-    RecordTraffic { desired: now.desired, written: now.written, found, ..before }
+    kinds.into_iter().map(|kind| row(run, host, kind, records)).collect()
 }
 
 fn unseen(run: &Run<'_>, host: &str) -> RecordTraffic {
@@ -75,20 +65,16 @@ fn row(run: &Run<'_>, host: &str, kind: RecordKind, records: &[ListedRecord]) ->
     let of_kind: Vec<_> = records.iter().filter(|record| record.set.kind == kind).cloned().collect();
     let ttl = of_kind.iter().map(|record| record.set.ttl.unwrap_or(run.order.dns.follow.record_ttl)).max();
     let since = of_kind.iter().map(|record| record.since).max();
-    let found = if of_kind.is_empty() { "no record any more".to_owned() } else { texts(&of_kind) };
+    let found = of_kind.iter().map(text).collect::<Vec<_>>().join(", ");
     let trouble = run.observed.dns.trouble.get(host).map(|why| format!(" (as last read: {why})"));
     RecordTraffic {
         kind: kind.name().to_owned(),
-        served: (!of_kind.is_empty()).then(|| gate::share_of(run, host, &of_kind)),
+        served: Some(gate::share_of(run, host, &of_kind)),
         ttl: ttl.map(words).unwrap_or_default(),
         since: since.map(seconds),
         found: format!("{found}{}", trouble.unwrap_or_default()),
         ..unseen(run, host)
     }
-}
-
-fn texts(records: &[ListedRecord]) -> String {
-    records.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
 fn text(record: &ListedRecord) -> String {
