@@ -52,7 +52,8 @@ pub struct NamespaceMigrationStatus {
     /// The target's share in percent, as written on the Ingresses.
     #[serde(default)]
     pub weight: i32,
-    /// The target's share in percent, as DNS was last seen to serve it: the highest of all hosts. Absent where nobody looks.
+    /// The target's share in percent, as DNS was last seen to serve it: the highest of all hosts. What is only listed is not served
+    /// yet. Absent where nobody looks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served: Option<i32>,
     /// The verdict on the target: Pass, Fail or Inconclusive; Unwatched before the first probe. The last one stays at the end.
@@ -100,7 +101,7 @@ pub struct NamespaceMigrationStatus {
     /// The number in the stamps with which a deletion freezes the weights. Absent unless spec.deletionPolicy Freeze was carried out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen_epoch: Option<i64>,
-    /// Share of users, in percent, that may still be sent to the target while a rollback waits for a cluster.
+    /// Share of users, in percent, that may still be sent to the target until DNS has followed a rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exposed_percent: Option<i32>,
     /// The stages of this attempt in their order.
@@ -218,13 +219,13 @@ pub struct IngressTraffic {
 pub struct RecordTraffic {
     /// The host.
     pub host: String,
-    /// A, AAAA or CNAME; Any where nobody looks.
+    /// A, AAAA or CNAME; Any where nobody looks. A kind whose records are gone stays.
     pub kind: String,
     /// What the current step wants.
     pub desired: i32,
     /// By the weights on the Ingresses.
     pub written: i32,
-    /// As DNS was last seen to serve it. Absent where nobody looks, or nobody has yet.
+    /// As DNS was last seen to serve it: listed without a break for the propagation time. Absent where nobody looks, or nobody has yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served: Option<i32>,
     /// How long resolvers keep an answer.

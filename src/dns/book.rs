@@ -104,7 +104,8 @@ impl Book {
                 view.trouble.insert(host.clone(), why.clone());
             }
             if let Some(read_at) = page.read_at {
-                view.hosts.insert(host.clone(), HostView { read_at, evidence: self.evidence(interest, host, page) });
+                let (since, evidence) = (page.history.since().unwrap_or(read_at), self.evidence(interest, host, page));
+                view.hosts.insert(host.clone(), HostView { read_at, since, evidence });
             }
         }
         view

@@ -8,6 +8,8 @@ use crate::machine::records::{ListedRecord, RecordSet};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
     listed: Vec<ListedRecord>,
+    /// When the list was last another one than before.
+    changed_at: Option<Timestamp>,
 }
 
 impl History {
@@ -22,7 +24,13 @@ impl History {
         listed.sort_by(|one, other| key(&one.set).cmp(&key(&other.set)));
         let changed = listed != self.listed;
         self.listed = listed;
+        self.changed_at = self.changed_at.filter(|_| !changed).or(Some(at));
         changed
+    }
+
+    /// Since when exactly this has been listed: no set has changed, come or gone. None before the first listing.
+    pub fn since(&self) -> Option<Timestamp> {
+        self.changed_at
     }
 
     /// What was listed last.
@@ -71,6 +79,19 @@ mod tests {
         assert_eq!(times(&history), [1, 1]);
         assert!(history.read(vec![set("blue", 100), set("green", 10)], at(3)));
         assert_eq!(times(&history), [1, 3]);
+    }
+
+    #[test]
+    fn the_whole_list_begins_anew_when_a_set_changes_comes_or_goes() {
+        let mut history = History::default();
+        assert_eq!(history.since(), None);
+        let both = || vec![set("blue", 100), set("green", 0)];
+        let lists = [both(), both(), vec![set("blue", 100)], vec![set("blue", 100)], both(), vec![], vec![]];
+        let since = lists.into_iter().zip(1..).map(|(sets, second)| {
+            history.read(sets, at(second));
+            history.since().unwrap().as_second()
+        });
+        assert_eq!(since.collect::<Vec<_>>(), [1, 1, 3, 3, 5, 6, 6]);
     }
 
     #[test]

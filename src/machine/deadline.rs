@@ -123,6 +123,8 @@ fn stops_the_clock(run: &Run<'_>, reason: Reason) -> bool {
         | Reason::DnsLate
         | Reason::DnsBlocked
         | Reason::DnsUnreadable
+        | Reason::DnsDiffers
+        | Reason::AddressLost
         | Reason::Held => true,
         // Neither is one that is not late yet: how long it takes is measured, and may be longer than any stage is allowed.
         Reason::WaitingForDns => run.order.dns.is_verified(),
@@ -157,6 +159,8 @@ fn stood_still(reason_before: &str) -> bool {
         Reason::DnsLate,
         Reason::DnsBlocked,
         Reason::DnsUnreadable,
+        Reason::DnsDiffers,
+        Reason::AddressLost,
         Reason::SourceUnhealthyToo,
         Reason::SourceUnhealthy,
         Reason::Held,

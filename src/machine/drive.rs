@@ -8,7 +8,9 @@ use super::claim;
 use super::contest;
 use super::deadline;
 use super::deletion;
+use super::drift;
 use super::effect::Effect;
+use super::exposure;
 use super::health::{HealthView, Verdict};
 use super::observed::{Observed, Side};
 use super::order::Order;
@@ -186,19 +188,21 @@ fn next_move(run: &Run<'_>) -> Move {
 }
 
 /// Neither a contest nor a revoked permission nor an edited pair blocks a rollback for health. Nothing but a contest or an edited pair
-/// blocks the way down: it takes users back to where they were before, and the stage itself moves nobody to a source that fails.
+/// blocks the way down: it takes users back to where they were before, and the stage itself moves nobody to a source that fails. What
+/// gives the target more users than its step, on an Ingress or in DNS, goes before all of them.
 fn overruled(run: &Run<'_>) -> Option<Move> {
-    match contest::respond(run) {
-        Some(rollback @ Move::RollBack { .. }) => Some(rollback),
-        contest if stages::goes_down(run) => {
+    match (contest::respond(run), drift::respond(run)) {
+        (Some(rollback @ Move::RollBack { .. }), _) | (_, Some(rollback @ Move::RollBack { .. })) => Some(rollback),
+        (contest, _) if stages::goes_down(run) => {
             let frozen = || pins::frozen(run).map(Move::from);
             unhealthy(run).or_else(frozen).or(contest).or_else(|| claim::missing(run))
         }
-        contest => {
+        (contest, drift) => {
             let refused = || allowed::refused(run).map(Move::from);
             let broken = || recheck::broken(run).map(Move::from);
             let frozen = || pins::frozen(run).map(Move::from);
-            unhealthy(run).or_else(frozen).or_else(refused).or(contest).or_else(|| claim::missing(run)).or_else(broken)
+            let before_the_stage = contest.or_else(|| claim::missing(run)).or_else(broken).or(drift);
+            unhealthy(run).or_else(frozen).or_else(refused).or(before_the_stage)
         }
     }
 }
@@ -363,6 +367,7 @@ fn roll_back(run: &mut Run<'_>, reason: Reason, message: String) {
         run.status.plan = Some(stages::plan(run));
     }
     run.status.epoch = highest_epoch(run) + 1;
+    run.status.exposed_percent = Some(exposure::begin(run));
     enter(run, Stage::RollingBack);
 }
 

@@ -2,11 +2,13 @@
 //! the same questions, as strongly as it can.
 
 mod answered;
+mod held;
 mod kinds;
 mod listed;
 mod now;
 mod patience;
 mod row;
+mod settled;
 
 use std::collections::BTreeSet;
 
@@ -19,11 +21,13 @@ use super::run::{Run, Wait};
 use super::traffic::Weight;
 use crate::api::status::PlannedIngress;
 
-pub(super) use kinds::known_kinds;
+pub(super) use held::{Amiss, amiss, stale};
+pub(super) use kinds::unaddressed;
 pub(super) use listed::{served_share, share_of};
 pub(super) use now::{serves, shows};
-pub(super) use patience::longest;
+pub(super) use patience::{longest, patience};
 pub(super) use row::waits_for;
+pub(super) use settled::{is_forgotten, is_served, is_served_at};
 
 /// How it is known that a weight is served, and how long everything takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +174,11 @@ fn by_list(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) -> Result<
         };
         let shown = listed::shown(run, goal, place, records)
             .map_err(|missing| patience::waits_for(run, goal, written, what, &missing))?;
-        let since = followed(run, &shown, written);
+        let mut since = followed(run, &shown, written);
+        if goal == Goal::SourceServesAll {
+            // A record of the target that is gone was there until then, and is not on the list to tell.
+            since = since.max(view.since);
+        }
         first_listed = first_listed.max(shown.since);
         let served = since.saturating_add(run.order.dns.follow.propagation).unwrap_or(Timestamp::MAX);
         if view.read_at < served {

@@ -12,8 +12,8 @@
 //! | What does each stage do and wait for? | [`stages`] |
 //! | What changes the world, and what takes it back? | [`effect`] |
 //! | May this weight be written now? | [`permit`], [`stamp`] |
-//! | Is it served? | [`gate`]; if not, why? `stuck`, by what is known of [`external_dns`] |
-//! | Does what was checked before still hold? | `recheck` |
+//! | Is it served? | [`gate`]; if not, why? `stuck`, by what is known of [`external_dns`]; while everything goes back, who is not back yet, `exposure` |
+//! | Does what was checked before still hold? | `recheck`; is what is held still served, `drift` |
 //! | Who else writes our weights? | [`contest`]; what stays is replaced once by `replace`, what they give back is taken up by `claim` |
 //! | What does deleting the object in mid-way do? | [`deletion`]; what it leaves over at its deadline, `overdue`, what is left to a person, `by_hand`, and how that is paid, [`debt`] |
 //! | What does a person stop, send back or try again? | [`pause`], [`requests`] |
@@ -36,9 +36,11 @@ pub mod controls;
 pub mod deadline;
 pub mod debt;
 pub mod deletion;
+mod drift;
 pub mod drive;
 pub mod edits;
 pub mod effect;
+mod exposure;
 pub mod external_dns;
 pub mod failure;
 pub mod gate;

@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::debt::Debts;
 use super::effect::{Removal, WeightWrite};
+use super::exposure;
 use super::gate;
 use super::observed::Side;
 use super::pause;
@@ -57,7 +58,7 @@ pub(super) fn left_over(run: &Run<'_>) -> (String, Debts) {
 fn dns_as_last_seen(run: &Run<'_>) -> String {
     let Some(wait) = stages::rollback_waits_for_dns(run) else { return String::new() };
     let sent = match gate::served_shares(run).max() {
-        Some(percent) => format!("DNS was last seen to send {percent} percent to the target"),
+        Some(_) => format!("DNS was last seen to send {} percent to the target", exposure::percent(run)),
         None => "It is not known what DNS sends to the target".to_owned(),
     };
     let waited = wait.message.trim_end_matches('.');

@@ -43,6 +43,8 @@ reasons! {
     DnsLate "DNSLate" "DNS does not follow in twice the usual time; what it shows and why that may be is in the message.";
     DnsBlocked "DNSBlocked" "A record at a host cannot be shifted as it is; nobody is moved before it is mended.";
     DnsUnreadable "DNSUnreadable" "DNS cannot be read, so that nothing is known of what users get; weights stay.";
+    DnsDiffers "DNSDiffers" "In a hold DNS serves other records or weights than the step says; the clock stands still.";
+    AddressLost "AddressLost" "An Ingress has lost its load balancer address, and with it its DNS record; weights stay, the clock stands still.";
     WaitingForNamespace "WaitingForNamespace" "The namespace is not on the target yet.";
     WaitingForServices "WaitingForServices" "A Service that an Ingress needs is not on the target yet.";
     WaitingForSecrets "WaitingForSecrets" "Secrets are being read, copied or compared.";

@@ -137,6 +137,8 @@ pub enum Evidence {
 pub struct HostView {
     /// When the last reading that succeeded began.
     pub read_at: Timestamp,
+    /// Since when every reading has shown the very same record sets: none has changed, come or gone. It means nothing of answers.
+    pub since: Timestamp,
     /// What it showed.
     pub evidence: Evidence,
 }

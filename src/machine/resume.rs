@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::deletion;
+use super::exposure;
 use super::observed::{IngressFacts, Reach, Side};
 use super::reason::Reason;
 use super::run::{Event, Run, micro, seconds};
@@ -109,7 +110,11 @@ fn adopt_lost_status(run: &mut Run<'_>, newest: &Stamp) {
         return;
     }
     match newest.direction {
-        Direction::RollingBack => adopt_rollback(run, newest),
+        Direction::RollingBack => {
+            adopt_rollback(run, newest);
+            // What was served when it began is not known any more.
+            run.status.exposed_percent = Some(100);
+        }
         // A request may have begun a higher attempt than the spec asks for.
         Direction::RolledBack if newest.attempt >= run.status.attempt => enter_adopted(run, Stage::RollingBack, newest),
         Direction::RolledBack => {}
@@ -221,6 +226,7 @@ fn progress(run: &Run<'_>, index: i32, phase: StepPhase) -> StepProgress {
 
 fn adopt_rollback(run: &mut Run<'_>, newest: &Stamp) {
     run.status.epoch = newest.epoch;
+    run.status.exposed_percent = Some(exposure::begin(run));
     enter_adopted(run, Stage::RollingBack, newest);
     let message = "A rollback had begun: its stamp is on an Ingress.".to_owned();
     let reason = Reason::RollingBack.as_str().to_owned();

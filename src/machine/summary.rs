@@ -2,12 +2,14 @@
 
 mod conditions;
 mod dns;
+mod served;
 
 pub use conditions::CONDITIONS;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use super::exposure;
 use super::health::Verdict;
 use super::observed::{SecretPresence, Side};
 use super::reason::Reason;
@@ -27,11 +29,15 @@ pub fn write(run: &mut Run<'_>, wait: &Wait) {
     run.status.step_text = step_text(run);
     run.status.weight = run.status.traffic.iter().filter_map(|traffic| traffic.target_weight).max().unwrap_or(0);
     run.status.exposed_percent =
-        is_rollback(run.status.stage).then(|| stages::exposed_percent(run)).filter(|percent| *percent > 0);
+        is_rollback(run.status.stage).then(|| exposure::percent(run)).filter(|percent| *percent > 0);
+    // Once it has ended nobody reads DNS: what was read for its end stays.
+    if !is_terminal(run.status.stage) || !run.observed.dns.hosts.is_empty() {
+        let before = run.status.dns.clone();
+        dns::write(run, wait.gate);
+        served::settle(run, wait.gate, &before);
+    }
     if is_terminal(run.status.stage) {
         dns::open_gates(&mut run.status);
-    } else {
-        dns::write(run, wait.gate);
     }
     write_health(run);
     write_findings(run);

@@ -27,6 +27,8 @@ pub struct Dns {
     pub read_at: Option<Timestamp>,
     /// TTLs of each side's records. None: they are aliases.
     pub ttls: BTreeMap<Side, SignedDuration>,
+    /// When the records of a host were last changed, as the whole of them.
+    pub changed_at: BTreeMap<String, Timestamp>,
 }
 
 impl Dns {
@@ -59,24 +61,44 @@ impl Dns {
         let (mine, others): (Vec<_>, Vec<_>) = old.into_iter().partition(|record| record.set.owner == owner(side));
         let since = |set: &RecordSet| mine.iter().find(|old| old.set == *set).map_or(now, |old| old.since);
         let new: Vec<_> = wanted.into_iter().map(|set| ListedRecord { since: since(&set), set }).collect();
-        let all: Vec<_> = others.into_iter().chain(new).collect();
+        let mut all: Vec<_> = others.into_iter().chain(new).collect();
+        all.sort_by(|one, other| (&one.set.owner, &one.set.identifier).cmp(&(&other.set.owner, &other.set.identifier)));
         let simple = all.iter().filter(|record| record.set.routing == Routing::Simple).count();
         let ttls: BTreeSet<_> = all.iter().filter_map(|record| record.set.ttl).collect();
         if (simple == 0 && ttls.len() < 2) || all.len() == 1 {
-            self.records.insert(host.to_owned(), all);
+            let before = self.records.insert(host.to_owned(), all);
+            if before.as_ref() != self.records.get(host) {
+                self.changed_at.insert(host.to_owned(), now);
+            }
         }
+    }
+
+    /// Somebody gives a side's record another weight in the zone, or deletes it.
+    pub fn edit(&mut self, side: Side, host: &str, weight: Option<i32>, now: Timestamp) {
+        let Some(records) = self.records.get_mut(host) else { return };
+        let is_meant = |record: &ListedRecord| record.set.owner == owner(side) && record.set.identifier.is_some();
+        match weight {
+            None => records.retain(|record| !is_meant(record)),
+            Some(weight) => {
+                for record in records.iter_mut().filter(|record| is_meant(record)) {
+                    (record.set.routing, record.since) = (Routing::Weighted(Weight::percent(weight)), now);
+                }
+            }
+        }
+        self.changed_at.insert(host.to_owned(), now);
     }
 
     /// What a reading shows.
     pub fn view(&self, now: Timestamp) -> DnsView {
         let trouble =
             self.unreadable.iter().flat_map(|why| self.records.keys().map(|host| (host.clone(), why.clone())));
-        let seen = |records: &Vec<ListedRecord>| HostView {
+        let seen = |host: &String, records: &Vec<ListedRecord>| HostView {
             read_at: self.read_at.unwrap_or(now),
+            since: self.changed_at.get(host).copied().unwrap_or(Timestamp::MIN),
             evidence: Evidence::Listed(records.clone()),
         };
         DnsView {
-            hosts: self.records.iter().map(|(host, records)| (host.clone(), seen(records))).collect(),
+            hosts: self.records.iter().map(|(host, records)| (host.clone(), seen(host, records))).collect(),
             trouble: trouble.collect(),
             source: self.known.get(&Side::Source).cloned().unwrap_or_default(),
             target: self.known.get(&Side::Target).cloned().unwrap_or_default(),
@@ -105,6 +127,11 @@ impl Dns {
             .iter()
             .find(|record| record.set.owner == owner(side) && record.set.identifier.as_ref() == identifier)?;
         record_weight(found)
+    }
+
+    /// Whether a side has a record at a host.
+    pub fn has_record(&self, host: &str, side: Side) -> bool {
+        self.records.get(host).is_some_and(|records| records.iter().any(|record| record.set.owner == owner(side)))
     }
 
     /// Whether a host has weighted records, and all are 0.

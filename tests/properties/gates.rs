@@ -192,20 +192,12 @@ fn a_rollback_is_not_over_while_a_pass_that_read_the_older_weight_may_still_appl
     assert!(world.now >= written + SignedDuration::from_mins(3), "after {}", world.now.duration_since(written));
 }
 
-/// A load balancer's address is lost, or is there again, and external-dns follows.
-fn address(world: &mut World, side: Side, is_there: bool) {
-    world.load_balancer = is_there;
-    let address = if side == Side::Source { "192.0.2.10" } else { "192.0.2.20" };
-    let addresses = is_there.then(|| address.to_owned());
-    world.ingress_mut(side, "web").addresses = addresses.into_iter().collect();
-}
-
 #[test]
 fn where_nobody_answers_any_more_a_rollback_is_not_over() {
     for lost_before in [false, true] {
         let mut world = World::with_dns();
         world.run_while(|status| status.weight < 50 || status.served != Some(50));
-        let lose = |world: &mut World| [Side::Source, Side::Target].map(|side| address(world, side, false));
+        let lose = |world: &mut World| [Side::Source, Side::Target].map(|side| world.lose_address(side, "web", true));
         if lost_before {
             lose(&mut world);
         }
@@ -217,7 +209,7 @@ fn where_nobody_answers_any_more_a_rollback_is_not_over() {
         let said = "shop.example has no A record of the source any more, so that who asks for one is not led there. Ingress web on \
                     the source has no load balancer address: look at its ingress controller.";
         assert!(world.status.message.contains(said), "{}", world.status.message);
-        address(&mut world, Side::Source, true);
+        world.lose_address(Side::Source, "web", false);
         world.run_until(Stage::RolledBack);
         assert_eq!(served(&world), 0);
     }

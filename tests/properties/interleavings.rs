@@ -42,6 +42,10 @@ pub enum Happening {
     Lag(Side),
     /// DNS cannot be read, or can be again.
     Unreadable(bool),
+    /// A load balancer loses its address, or has it again.
+    Address(Side, bool),
+    /// Somebody edits a side's record in the zone, or deletes it.
+    EditRecord(Side, Option<i32>),
     Terminating(Side, bool),
     LoseStatus,
     RaiseAttempt,
@@ -104,6 +108,9 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => (side(), prop::bool::weighted(0.6)).prop_map(|(side, stopped)| Happening::StopDns(side, stopped)),
         2 => side().prop_map(Happening::Lag),
         1 => prop::bool::weighted(0.4).prop_map(Happening::Unreadable),
+        1 => (side(), prop::bool::weighted(0.4)).prop_map(|(side, is_there)| Happening::Address(side, is_there)),
+        1 => (side(), prop_oneof![Just(None), Just(Some(0)), Just(Some(5)), Just(Some(100))])
+            .prop_map(|(side, weight)| Happening::EditRecord(side, weight)),
         1 => (side(), prop::bool::weighted(0.3)).prop_map(|(side, dying)| Happening::Terminating(side, dying)),
         1 => Just(Happening::LoseStatus),
         1 => Just(Happening::RaiseAttempt),
@@ -191,6 +198,8 @@ pub fn happen(world: &mut World, happening: &Happening) -> Option<String> {
         Happening::StopDns(side, stopped) => world.stop_dns(*side, *stopped),
         Happening::Lag(side) => world.follow_once(*side),
         Happening::Unreadable(unreadable) => world.hide_dns(*unreadable),
+        Happening::Address(side, is_there) => world.lose_address(*side, "web", !is_there),
+        Happening::EditRecord(side, weight) => world.edit_record("shop.example", *side, *weight),
         Happening::Terminating(side, terminating) => {
             let uid = world.side(*side).identity.clone();
             world.side_mut(*side).namespace = Some(NamespaceFacts { uid, terminating: *terminating });
@@ -268,6 +277,7 @@ fn paid(world: &World) -> Result<(), String> {
 fn mend(world: &mut World) {
     world.hide_dns(false);
     for side in [Side::Source, Side::Target] {
+        world.lose_address(side, "web", false);
         world.stop_dns(side, false);
         world.reachable(side);
         let uid = world.side(side).identity.clone();
@@ -412,7 +422,16 @@ fn goes_well(world: &mut World) -> Result<(), String> {
             world.obey();
         }
     }
-    let stuck = ["WeightContested", "WritingWeights", "WaitingForDNS", "DNSLate", "WriteRefused", "SourceUnhealthy"];
+    let stuck = [
+        "WeightContested",
+        "WritingWeights",
+        "WaitingForDNS",
+        "DNSLate",
+        "WriteRefused",
+        "SourceUnhealthy",
+        "DNSDiffers",
+        "AddressLost",
+    ];
     let status = &world.status;
     if !stuck.contains(&status.reason.as_str()) {
         return Ok(());

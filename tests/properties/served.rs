@@ -15,6 +15,8 @@ use crate::world::{Cluster, World};
 pub struct Served {
     /// The highest share of a step that was entered, in percent.
     pub entered: i32,
+    /// Whether somebody edited the zone, or a load balancer lost its address: what is served then is not blamed on us.
+    pub meddled: bool,
     /// The promises that were broken, in words.
     pub broken: Vec<String>,
 }
@@ -54,6 +56,14 @@ impl World {
         }
     }
 
+    /// Somebody edits the record of a side in the zone, or takes it away.
+    pub fn edit_record(&mut self, host: &str, side: Side, weight: Option<i32>) {
+        if let Some(dns) = &mut self.dns {
+            self.served.meddled = true;
+            dns.edit(side, host, weight, self.now);
+        }
+    }
+
     /// DNS cannot be read, or can be again.
     pub fn hide_dns(&mut self, hidden: bool) {
         if let Some(dns) = &mut self.dns {
@@ -77,7 +87,7 @@ impl World {
     fn broken_by(&self, host: &str, before: &Dns, after: &Dns) -> Option<String> {
         let foreign = self.writes.iter().any(|write| !write.ours);
         let (was, is) = (before.share(host), after.share(host));
-        if foreign || is <= was {
+        if foreign || self.served.meddled || is <= was {
             return None;
         }
         let status = &self.status;
@@ -102,7 +112,11 @@ impl World {
         }
         let exposed = dns.records.keys().map(|host| (host, dns.share(host))).find(|(_, share)| *share > 0);
         let said = exposed.map(|(host, share)| format!("RolledBack, and DNS serves {share} percent at {host}"));
-        self.served.broken.extend(said);
+        // Where the operator has seen a record, somebody must be answered.
+        let seen = |host: &&String| after.dns.iter().any(|row| row.host == **host && row.kind == "A");
+        let silent = dns.records.keys().filter(seen).find(|host| !dns.has_record(host, Side::Source));
+        let unanswered = silent.map(|host| format!("RolledBack, and the source has no record at {host}"));
+        self.served.broken.extend(said.into_iter().chain(unanswered));
     }
 
     /// Whether DNS shows what receives users as it is written, so that the other side may give. Where nothing receives, or nobody

@@ -206,6 +206,18 @@ impl World {
         self.side_mut(side).ingresses.insert(name.to_owned(), facts);
     }
 
+    /// The load balancer of an Ingress loses its address, or has it again, and external-dns follows. Nothing happens where the
+    /// Ingress is not there.
+    pub fn lose_address(&mut self, side: Side, name: &str, lost: bool) {
+        self.load_balancer &= side == Side::Source || !lost;
+        self.load_balancer |= side == Side::Target && !lost;
+        if let Some(facts) = self.side_mut(side).ingresses.get_mut(name) {
+            facts.addresses = (!lost).then(|| address(side)).into_iter().collect();
+        }
+        self.served.meddled |= lost;
+        self.follow();
+    }
+
     /// A number that was never used before, behind a word.
     pub fn next(&mut self, word: &str) -> String {
         self.serial += 1;

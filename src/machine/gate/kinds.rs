@@ -10,7 +10,7 @@ use crate::machine::records::{ListedRecord, RecordKind, Routing};
 use crate::machine::run::Run;
 
 /// The kinds that are listed at a host, or were in this attempt.
-pub fn known_kinds(run: &Run<'_>, host: &str, records: &[ListedRecord]) -> BTreeSet<RecordKind> {
+pub(super) fn known_kinds(run: &Run<'_>, host: &str, records: &[ListedRecord]) -> BTreeSet<RecordKind> {
     let rows = run.status.dns.iter().filter(|row| row.host == host);
     let remembered = rows.filter_map(|row| RecordKind::parse(&row.kind));
     records.iter().map(|record| record.set.kind).chain(remembered).collect()
@@ -58,6 +58,12 @@ pub fn unaddressed<'a>(run: &'a Run<'_>, side: Side, host: &str) -> Option<&'a s
 fn is_answered(answered: &BTreeSet<RecordKind>, kind: RecordKind) -> bool {
     let by_name = answered.contains(&RecordKind::Cname);
     answered.contains(&kind) || by_name || (kind == RecordKind::Cname && !answered.is_empty())
+}
+
+/// Whether a kind of which nothing is listed is answered by records of another one.
+pub(super) fn is_answered_otherwise(records: &[ListedRecord], kind: RecordKind) -> bool {
+    let listed: BTreeSet<_> = records.iter().map(|record| record.set.kind).collect();
+    !listed.contains(&kind) && is_answered(&listed, kind)
 }
 
 /// Weighted with an identifier of the source's, or simple and not the target's.

@@ -82,12 +82,21 @@ fn weighted<'a>(
     }
 }
 
-fn routing(routing: &Routing) -> String {
+pub(super) fn routing(routing: &Routing) -> String {
     match routing {
         Routing::Simple => "no weight".to_owned(),
         Routing::Weighted(weight) => format!("weight {weight}"),
         Routing::Other(other) => format!("{other} routing"),
     }
+}
+
+/// Identifiers and weights, for a sentence.
+pub(super) fn texts(records: &[ListedRecord]) -> String {
+    let text = |record: &ListedRecord| {
+        let name = record.set.identifier.as_deref().unwrap_or("a simple record");
+        format!("{name} with {}", routing(&record.set.routing))
+    };
+    records.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
 /// In each kind that is there or was, none of the target's records has a share and the source has a record. Where nobody answers,
@@ -100,7 +109,7 @@ fn source_serves_all<'a>(run: &Run<'_>, place: Place<'_>, records: &'a [ListedRe
     kinds::without_source(run, place.host, records).map_or(Ok(records.iter().collect()), Err)
 }
 
-fn is_of(record: &ListedRecord, place: Place<'_>, side: Side) -> bool {
+pub(super) fn is_of(record: &ListedRecord, place: Place<'_>, side: Side) -> bool {
     record.set.identifier.as_ref() == Some(place.planned.identifier(side))
 }
 

@@ -26,7 +26,7 @@ fn late_at(run: &Run<'_>, written: Timestamp) -> Timestamp {
 }
 
 /// How long a gate may stay closed before it is late.
-fn patience(run: &Run<'_>) -> SignedDuration {
+pub(in super::super) fn patience(run: &Run<'_>) -> SignedDuration {
     let pair = run.order.dns.follow.interval.saturating_add(run.order.dns.follow.propagation);
     expected(run).max(pair).saturating_mul(2).saturating_add(SignedDuration::from_secs(5))
 }

@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 
+use super::super::gate;
 use super::super::observed::Side;
 use super::super::reason::Reason;
 use super::super::run::{Memo, Move, Run, Wait, micro, words};
@@ -55,7 +56,7 @@ fn finish(run: &Run<'_>) -> Move {
     if effects.is_empty() {
         return Move::Advance { message: "The service has moved. That the source is silent is not proved.".to_owned() };
     }
-    if let Some(wait) = run.cluster_trouble() {
+    if let Some(wait) = run.cluster_trouble().or_else(|| gate::unread(run)) {
         return wait.into();
     }
     let message = "The Ingresses are marked as completed; their weights stay.";

@@ -21,7 +21,7 @@ pub(super) use copy_secrets::{statuses as secret_statuses, still_wanted};
 pub(super) use ended::{failed, is_not_all_back};
 pub(super) use preflight::{blocked, findings, plan, trouble_before_checks};
 pub(super) use rolling_back::{
-    exposed_percent, gone_from_source, is_written as rollback_is_written, leftovers as rollback_removals,
+    gone_from_source, is_known_absent, is_taken, is_written as rollback_is_written, leftovers as rollback_removals,
     owes as rollback_owes, waits_for_dns as rollback_waits_for_dns,
 };
 pub use shift_traffic::held;

@@ -8,12 +8,13 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::super::contest;
 use super::super::effect::{Effect, RemovableKind, Removal, WeightWrite};
+use super::super::exposure;
 use super::super::gate::{self, Goal};
 use super::super::observed::{SecretPresence, Side};
 use super::super::reason::Reason;
 use super::super::run::{Memo, Move, Run, Wait};
 use super::super::stamp::Direction;
-use super::super::traffic::{Weight, target_share};
+use super::super::traffic::Weight;
 use crate::api::namespace_migration::RemovalPolicy;
 use crate::api::status::{PlannedIngress, StepPhase};
 
@@ -82,7 +83,8 @@ fn taken(run: &Run<'_>) -> Option<String> {
     })
 }
 
-fn is_taken(run: &Run<'_>, planned: &PlannedIngress) -> bool {
+/// Whether another migration moves it by now: it is not given back from here.
+pub(in super::super) fn is_taken(run: &Run<'_>, planned: &PlannedIngress) -> bool {
     [Side::Source, Side::Target].into_iter().any(|side| run.taken_by(side, planned).is_some())
 }
 
@@ -153,7 +155,8 @@ fn is_fenced(run: &Run<'_>, write: &WeightWrite) -> bool {
     run.is_seen(write) || run.is_seen(&ended)
 }
 
-fn is_known_absent(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> bool {
+/// Whether it is known not to be there.
+pub(in super::super) fn is_known_absent(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> bool {
     let view = run.view(side);
     view.synced && view.reach.is_reachable() && !view.ingresses.contains_key(&planned.name)
 }
@@ -186,7 +189,7 @@ fn in_order(run: &Run<'_>, source: Vec<WeightWrite>, target: Vec<WeightWrite>) -
 }
 
 fn waits_for_fences(run: &Run<'_>, source: &[WeightWrite], target: &[WeightWrite]) -> Wait {
-    let percent = exposed_percent(run);
+    let percent = exposure::percent(run);
     let trouble = |side: Side| run.view(side).reach.trouble();
     if !source.is_empty() && !run.view(Side::Source).reach.is_reachable() {
         let frozen = if source_may_be_zero(run) {
@@ -235,40 +238,6 @@ fn bring_back(run: &Run<'_>, side: Side) -> String {
         Some(repointed) => repointed.way_back(side),
         None => format!("Bring the {side}'s API server back; the write is tried again by itself."),
     }
-}
-
-/// The share of users, in percent, that the weights as last seen still send to the target: the worst of all Ingresses.
-pub(in super::super) fn exposed_percent(run: &Run<'_>) -> i32 {
-    let ours = run.ingresses().iter().filter(|planned| !is_taken(run, planned));
-    let written = ours.map(|planned| exposed(run, planned));
-    let served = gate::places(run)
-        .into_iter()
-        .filter_map(|place| gate::served_share(run, place.host).filter(|_| !is_taken(run, place.planned)));
-    written.chain(served).max().unwrap_or(0)
-}
-
-fn exposed(run: &Run<'_>, planned: &PlannedIngress) -> i32 {
-    let target: Vec<_> = weight(run, Side::Target, planned).into_iter().collect();
-    let source: Vec<_> = weight(run, Side::Source, planned).into_iter().collect();
-    // Beside a simple record of the source, DNS refuses a weighted one.
-    let is_simple = source.is_empty() && !is_known_absent(run, Side::Source, planned);
-    if is_simple && target.iter().all(|weight| *weight == Weight::ZERO) {
-        return 0;
-    }
-    target_share(&source, &target)
-}
-
-/// The weight as seen, or as remembered while it cannot be seen.
-fn weight(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<Weight> {
-    if let Some(facts) = run.ingress(side, planned) {
-        return facts.weight();
-    }
-    if is_known_absent(run, side, planned) {
-        return None;
-    }
-    let traffic = run.status.traffic.iter().find(|traffic| traffic.ingress == planned.name)?;
-    let weight = side.pick(traffic.source_weight, traffic.target_weight);
-    weight.map(Weight::percent)
 }
 
 /// Whether both sides carry the rollback's weights: users are back, or DNS brings them back.

@@ -46,38 +46,28 @@ fn means(verification: Verification) -> &'static str {
 
 fn rows(run: &Run<'_>, gate: Option<OpenGate>, host: &str) -> Vec<RecordTraffic> {
     let rows: Vec<_> = match run.observed.dns.hosts.get(host).map(|view| &view.evidence) {
-        Some(Evidence::Listed(records)) => known(run, host, Some(records)),
+        Some(Evidence::Listed(records)) => {
+            let kinds: BTreeSet<_> = records.iter().map(|record| record.set.kind).collect();
+            kinds.into_iter().map(|kind| (kind, by_list(run, host, kind, records))).collect()
+        }
         Some(Evidence::Answered { servers, .. }) => {
             let answered = servers.iter().filter(|(_, answers)| !answers.seen.is_empty());
             let kinds: BTreeSet<_> = answered.map(|((_, kind), _)| *kind).collect();
             kinds.into_iter().map(|kind| (kind, by_answers(run, host, kind, servers))).collect()
         }
-        None => known(run, host, None),
+        None => vec![],
     };
     if rows.is_empty() {
         return vec![unseen(run, gate, host)];
     }
-    let at_gate = |(kind, row): (RecordKind, RecordTraffic)| match gate {
-        Some(open) => closed(row, open, gate::waits_for(run, open, host, kind)),
-        None => row,
-    };
-    rows.into_iter().map(at_gate).collect()
+    rows.into_iter().map(|(kind, row)| at_gate(run, gate, kind, row)).collect()
 }
 
-/// A row of each kind that the host has or had: what is gone is missed until it is there again.
-fn known(run: &Run<'_>, host: &str, listed: Option<&[ListedRecord]>) -> Vec<(RecordKind, RecordTraffic)> {
-    let kinds = gate::known_kinds(run, host, listed.unwrap_or_default());
-    let row = |kind| listed.map_or_else(|| remembered(run, host, kind), |records| by_list(run, host, kind, records));
-    kinds.into_iter().map(|kind| (kind, row(kind))).collect()
-}
-
-/// As it was last read: nobody has since this process began.
-fn remembered(run: &Run<'_>, host: &str, kind: RecordKind) -> RecordTraffic {
-    let now = empty(run, host, kind.name());
-    let before = run.status.dns.iter().find(|row| row.host == host && row.kind == kind.name()).cloned();
-    let Some(before) = before else { return now };
-    let found = run.observed.dns.trouble.get(host).cloned().unwrap_or(before.found);
-    RecordTraffic { served: before.served, ttl: before.ttl, since: before.since, found, ..now }
+/// A row with what the gate waits for there.
+pub(super) fn at_gate(run: &Run<'_>, gate: Option<OpenGate>, kind: RecordKind, row: RecordTraffic) -> RecordTraffic {
+    let Some(open) = gate else { return row };
+    let missing = gate::waits_for(run, open, &row.host, kind);
+    closed(row, open, missing)
 }
 
 /// A row at which a gate is closed, if something is missing there.
@@ -123,18 +113,14 @@ fn by_list(run: &Run<'_>, host: &str, kind: RecordKind, records: &[ListedRecord]
     let of_kind: Vec<_> = records.iter().filter(|record| record.set.kind == kind).cloned().collect();
     let ttl = of_kind.iter().map(|record| record.set.ttl.unwrap_or(run.order.dns.follow.record_ttl)).max();
     let since = of_kind.iter().map(|record| record.since).max();
-    let found = if of_kind.is_empty() { "no record any more".to_owned() } else { texts(&of_kind) };
+    let found = of_kind.iter().map(text).collect::<Vec<_>>().join(", ");
     RecordTraffic {
-        served: (!of_kind.is_empty()).then(|| gate::share_of(run, host, &of_kind)),
+        served: Some(gate::share_of(run, host, &of_kind)),
         ttl: ttl.map(words).unwrap_or_default(),
         since: since.map(seconds),
         found: found + &as_last_read(run, host),
         ..empty(run, host, kind.name())
     }
-}
-
-fn texts(records: &[ListedRecord]) -> String {
-    records.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
 /// Name servers show who answers, and no share.

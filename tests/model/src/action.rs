@@ -7,7 +7,7 @@ use namespace_migration::machine::Side;
 use crate::known::Known;
 use crate::process::Step;
 use crate::setup::Trouble;
-use crate::state::{Ingress, NAMES, Past, Process, SIDES, State, at};
+use crate::state::{Ingress, NAMES, Process, SIDES, State, Unaware, at};
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,7 @@ pub enum Action {
     Save(usize),
     Crash,
     Fork,
+    CatchUp,
     Watch(Side),
     Reload,
     Land(usize),
@@ -33,6 +34,8 @@ pub enum Action {
     Die(Side),
     Revive(Side),
     Foreign(Side, usize, Option<u8>),
+    Lose(Side),
+    Regain(Side),
 }
 
 impl fmt::Display for Action {
@@ -46,6 +49,7 @@ impl fmt::Display for Action {
             Self::Save(it) => write!(f, "{} saves the status", who(it)),
             Self::Crash => f.write_str("the operator dies and begins anew"),
             Self::Fork => f.write_str("a second operator begins"),
+            Self::CatchUp => f.write_str("the second operator comes to know what is live"),
             Self::Watch(side) => write!(f, "the watch brings what is on the {side}"),
             Self::Reload => f.write_str("the watch brings the saved status"),
             Self::Land(_) => f.write_str("a write that nobody waits for arrives"),
@@ -59,6 +63,8 @@ impl fmt::Display for Action {
             Self::Heal => f.write_str("the target is healthy again"),
             Self::Die(side) => write!(f, "the {side} is out of reach"),
             Self::Revive(side) => write!(f, "the {side} is back"),
+            Self::Lose(side) => write!(f, "the load balancer of the {side} loses its address"),
+            Self::Regain(side) => write!(f, "the load balancer of the {side} has its address again"),
             Self::Foreign(side, host, Some(weight)) => {
                 write!(f, "somebody writes {weight} on {} of the {side}", NAMES[*host])
             }
@@ -77,11 +83,11 @@ pub fn all(known: &Known) -> Vec<Action> {
         let steps = [Action::Begin, Action::Send, Action::Arrive, Action::GiveUp, Action::Save];
         all.extend(steps.map(|step| step(who)));
     }
-    let hosts = || 0..setup.ingresses;
+    let ingresses = || 0..setup.ingresses;
     for side in SIDES {
         if setup.may(Trouble::Batches) {
             all.extend([Action::Read(side), Action::Forget(side)]);
-            all.extend(hosts().map(|host| Action::Apply(side, host)));
+            all.extend(setup.hosts().map(|host| Action::Apply(side, host.start)));
         } else {
             all.push(Action::Sync(side));
         }
@@ -90,10 +96,13 @@ pub fn all(known: &Known) -> Vec<Action> {
         match *trouble {
             Trouble::Crash => all.push(Action::Crash),
             Trouble::Delay => all.extend([0, 1].map(Action::Land)),
-            Trouble::Second => all.push(Action::Fork),
+            Trouble::Second => all.extend([Action::Fork, Action::CatchUp]),
             Trouble::Dead(side) => all.extend([Action::Die(side), Action::Revive(side)]),
-            Trouble::Foreign(side, weight) => all.extend(hosts().map(|host| Action::Foreign(side, host, weight))),
+            Trouble::Foreign(side, weight) => {
+                all.extend(ingresses().map(|ingress| Action::Foreign(side, ingress, weight)));
+            }
             Trouble::Lag => all.extend([Action::Watch(Side::Source), Action::Watch(Side::Target), Action::Reload]),
+            Trouble::Address(side) => all.extend([Action::Lose(side), Action::Regain(side)]),
             Trouble::Sick => all.extend([Action::Sicken, Action::Heal]),
             Trouble::Batches => {}
         }
@@ -127,7 +136,8 @@ impl State {
     fn of_the_world(&self, known: &mut Known, action: Action) -> Option<Self> {
         let mut next = *self;
         match action {
-            Action::Fork => next.fork()?,
+            Action::Fork => next.fork(known.setup.passes())?,
+            Action::CatchUp => next.catch_up()?,
             Action::Watch(side) if next.reach[at(side)] => {
                 next.processes[0].as_mut()?.seen[at(side)] = Some(self.live[at(side)]);
             }
@@ -136,20 +146,28 @@ impl State {
                 (process.status, process.current) = (self.home, true);
             }
             Action::Read(side) => next.read(side).then_some(())?,
-            Action::Apply(side, host) => next.apply(side, host).then_some(())?,
+            Action::Apply(side, first) => {
+                let host = known.setup.hosts().find(|host| host.start == first)?;
+                next.apply(side, host).then_some(())?;
+            }
             Action::Sync(side) => {
                 next.read(side).then_some(())?;
-                for host in 0..known.setup.ingresses {
+                for host in known.setup.hosts() {
                     next.apply(side, host);
                 }
             }
             Action::Tick => next.tick(known).then_some(())?,
             Action::Forget(side) => drop(next.readings[at(side)].take()?),
             Action::Ask => next.asked = next.asked.max(1),
-            Action::Sicken => next.sick = true,
+            Action::Sicken => (next.sick, next.past.excused) = (true, true),
             Action::Heal => next.sick = false,
             Action::Die(side) => next.reach[at(side)] = false,
             Action::Revive(side) => next.reach[at(side)] = true,
+            Action::Lose(side) if next.addressed[at(side)] => {
+                next.addressed[at(side)] = false;
+                next.disturb(Unaware { since_decided: true, since_sent: false });
+            }
+            Action::Regain(side) => next.addressed[at(side)] = true,
             Action::Foreign(side, host, weight) => next.foreign(known, side, host, weight)?,
             _ => return None,
         }
@@ -157,10 +175,21 @@ impl State {
     }
 
     /// It knows what the first one knows.
-    fn fork(&mut self) -> Option<()> {
+    fn fork(&mut self, passes: u8) -> Option<()> {
         let process = self.processes[0].filter(|_| self.processes[1].is_none())?;
         self.left.seconds = self.left.seconds.checked_sub(1)?;
-        self.processes[1] = Some(Process { work: None, ..process });
+        self.processes[1] = Some(Process { work: None, passes, ..process });
+        Some(())
+    }
+
+    /// Between two of its passes the second operator comes to know what is live.
+    fn catch_up(&mut self) -> Option<()> {
+        let (live, reach, home) = (self.live, self.reach, self.home);
+        let process = self.processes[1].as_mut().filter(|process| process.work.is_none())?;
+        (process.status, process.current) = (home, true);
+        for side in SIDES.map(at).into_iter().filter(|side| reach[*side]) {
+            process.seen[side] = Some(live[side]);
+        }
         Some(())
     }
 
@@ -188,10 +217,20 @@ impl State {
         };
         (old.there && old.identified && old != new).then_some(())?;
         self.live[at(side)][host] = new;
-        let is_sent = |process: &Process| process.work.is_some_and(|work| work.sent);
-        let on_the_way = self.processes.iter().flatten().any(is_sent) || self.flights != [None; 2];
-        self.past = Past { disturbed: true, crossed: self.past.crossed || on_the_way, ..self.past };
+        self.disturb(Unaware { since_decided: true, since_sent: true });
         self.outdate(known, side, host, true);
         Some(())
+    }
+
+    /// What happens that is not ours: whoever has decided or sent something does not know of it.
+    fn disturb(&mut self, what: Unaware) {
+        (self.past.disturbed, self.past.excused) = (true, true);
+        let works = self.processes.iter_mut().flatten().filter_map(|process| process.work.as_mut());
+        let flights = self.flights.iter_mut().flatten().map(|flight| &mut flight.unaware);
+        for unaware in works.map(|work| &mut work.unaware).chain(flights) {
+            unaware.since_decided |= what.since_decided;
+            unaware.since_sent |= what.since_sent;
+        }
+        self.flights.sort_unstable();
     }
 }

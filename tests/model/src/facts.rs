@@ -1,6 +1,7 @@
 //! What the shipped code is shown of a state: its own facts, made of the few that differ.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::ops::Range;
 
 use jiff::Timestamp;
 use namespace_migration::api::FIELD_MANAGER;
@@ -13,7 +14,7 @@ use namespace_migration::machine::right::Rights;
 use namespace_migration::machine::traffic::Weight;
 use namespace_migration::machine::{Needs, Observed, Order, Side};
 
-use crate::setup::{TICK, now};
+use crate::setup::{Setup, TICK, now};
 use crate::state::{Ingress, NAMES, OLD, Record, SIDES, Seen, Shown, at};
 
 /// What a process sees. Where it is equal, it decides alike.
@@ -22,6 +23,7 @@ pub struct View {
     pub token: u8,
     pub sick: bool,
     pub reach: [bool; 2],
+    pub addressed: [bool; 2],
     pub seen: [Seen; 2],
     /// What is listed and for how many ticks. Nothing where nobody needs it.
     pub listed: [[(Shown, u8); 2]; 2],
@@ -33,18 +35,18 @@ pub fn listed(records: &[[Record; 2]; 2]) -> [[(Shown, u8); 2]; 2] {
 }
 
 impl View {
-    pub fn observed(&self, order: &Order, needs: &Needs, ingresses: usize) -> Observed {
+    pub fn observed(&self, order: &Order, needs: &Needs, setup: &Setup) -> Observed {
         if !needs.clusters {
             return Observed::default();
         }
-        let [source, target] = SIDES.map(|side| self.cluster(order, needs, side));
-        let dns = if needs.dns.is_some() { self.dns(order, ingresses) } else { DnsView::default() };
+        let [source, target] = SIDES.map(|side| self.cluster(order, needs, setup, side));
+        let dns = if needs.dns.is_some() { self.dns(order, setup) } else { DnsView::default() };
         let health = if needs.probes { self.health() } else { HealthView::default() };
         let home_rights = rights(needs);
         Observed { source, target, health, dns, home_rights, ..Observed::default() }
     }
 
-    fn cluster(&self, order: &Order, needs: &Needs, side: Side) -> ClusterView {
+    fn cluster(&self, order: &Order, needs: &Needs, setup: &Setup, side: Side) -> ClusterView {
         let unreachable = || Reach::Unreachable { since: now(), why: "connection refused".into() };
         let view = ClusterView {
             reach: if self.reach[at(side)] { Reach::Reachable } else { unreachable() },
@@ -53,10 +55,15 @@ impl View {
         };
         let Some(seen) = self.seen[at(side)] else { return view };
         let there = seen.iter().enumerate().filter(|(_, ingress)| ingress.there);
+        let addresses: BTreeSet<_> = self.addressed[at(side)].then(|| address(side)).into_iter().collect();
+        let facts = |(number, it): (usize, &Ingress)| {
+            let facts = IngressFacts { addresses: addresses.clone(), ..ingress(order, setup, side, number, *it) };
+            (NAMES[number].to_owned(), facts)
+        };
         ClusterView {
             synced: true,
             namespace: Some(namespace()),
-            ingresses: there.map(|(host, it)| (NAMES[host].to_owned(), ingress(order, side, host, *it))).collect(),
+            ingresses: there.map(facts).collect(),
             services: [("web".to_owned(), ServiceFacts::default())].into(),
             ..view
         }
@@ -69,19 +76,22 @@ impl View {
         HealthView { watched_since: Some(ago(OLD)), last_round: Some(now()), checks, ..HealthView::default() }
     }
 
-    fn dns(&self, order: &Order, ingresses: usize) -> DnsView {
-        let view = |host: usize| {
-            let sides = SIDES.into_iter().filter_map(|side| self.record(order, side, host));
-            let evidence = Evidence::Listed(sides.collect());
-            (host_name(host), HostView { read_at: now(), evidence })
+    fn dns(&self, order: &Order, setup: &Setup) -> DnsView {
+        let view = |host: Range<usize>| {
+            let places = SIDES.into_iter().flat_map(|side| host.clone().map(move |ingress| (side, ingress)));
+            let changed = places.clone().map(|(side, ingress)| self.listed[at(side)][ingress].1).min().unwrap();
+            let mut records: Vec<_> = places.filter_map(|(side, ingress)| self.record(order, side, ingress)).collect();
+            // Two Ingresses of one cluster at one host have one simple record.
+            records.dedup_by(|one, other| one.set.identifier.is_none() && one.set == other.set);
+            let evidence = Evidence::Listed(records);
+            (host_name(setup, host.start), HostView { read_at: now(), since: ago(changed), evidence })
         };
-        let hosts: BTreeMap<_, _> = (0..ingresses).map(view).collect();
-        DnsView { hosts, ..DnsView::default() }
+        DnsView { hosts: setup.hosts().map(view).collect(), ..DnsView::default() }
     }
 
-    fn record(&self, order: &Order, side: Side, host: usize) -> Option<ListedRecord> {
-        let (shown, age) = self.listed[at(side)][host];
-        let identifier = order.identifier(side, NAMES[host]);
+    fn record(&self, order: &Order, side: Side, ingress: usize) -> Option<ListedRecord> {
+        let (shown, age) = self.listed[at(side)][ingress];
+        let identifier = order.identifier(side, NAMES[ingress]);
         let (identifier, routing) = match shown {
             Shown::Nothing => return None,
             Shown::Simple => (None, Routing::Simple),
@@ -107,15 +117,15 @@ pub fn namespace() -> NamespaceFacts {
     NamespaceFacts { uid: "namespace".into(), terminating: false }
 }
 
-pub fn ingress(order: &Order, side: Side, host: usize, it: Ingress) -> IngressFacts {
+pub fn ingress(order: &Order, setup: &Setup, side: Side, number: usize, it: Ingress) -> IngressFacts {
     let manager = if it.ours { FIELD_MANAGER } else { "helm" };
     IngressFacts {
-        uid: format!("{side}-{host}"),
+        uid: format!("{side}-{number}"),
         resource_version: "1".into(),
-        hosts: [host_name(host)].into(),
+        hosts: [host_name(setup, number)].into(),
         services: ["web".to_owned()].into(),
         addresses: [address(side)].into(),
-        identifier: it.identified.then(|| order.identifier(side, NAMES[host])),
+        identifier: it.identified.then(|| order.identifier(side, NAMES[number])),
         weight_text: it.weight.map(|weight| weight.to_string()),
         stamp: it.stamp.map(|mark| order.stamp(1, i64::from(mark.epoch), mark.direction())),
         weight_managers: it.weight.iter().map(|_| manager.to_owned()).collect(),
@@ -123,8 +133,9 @@ pub fn ingress(order: &Order, side: Side, host: usize, it: Ingress) -> IngressFa
     }
 }
 
-fn host_name(host: usize) -> String {
-    format!("{}.example", NAMES[host])
+fn host_name(setup: &Setup, ingress: usize) -> String {
+    let name = if setup.one_host { NAMES[0] } else { NAMES[ingress] };
+    format!("{name}.example")
 }
 
 fn address(side: Side) -> String {

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use namespace_migration::api::Stage;
-use namespace_migration::api::status::{NamespaceMigrationStatus, RequestStatus, StepProgress, Undone};
+use namespace_migration::api::foreign::{ForeignWeight, PutBack};
+use namespace_migration::api::status::{NamespaceMigrationStatus, RecordTraffic, RequestStatus, StepProgress, Undone};
 use namespace_migration::machine::permit::{Live, Permit, permit, permit_creation};
 use namespace_migration::machine::stages::is_terminal;
 use namespace_migration::machine::{Decision, Effect, Order, Side, decide, needs};
@@ -133,17 +134,18 @@ impl Known {
         }
         view.sick &= needs.probes;
         if !needs.clusters {
-            view.seen = [None; 2];
+            (view.seen, view.addressed) = ([None; 2], [true; 2]);
         }
         if let Some(known) = self.asked.get(&(status, view)) {
             return *known;
         }
-        let observed = view.observed(order, &needs, self.setup.ingresses);
+        let observed = view.observed(order, &needs, &self.setup);
         let decision = decide(order, self.status(status), &observed, now());
         if self.asked.len().is_multiple_of(16)
             && let Some(whole) = self.whole.get(&status)
         {
             let same = decide(order, whole, &observed, now());
+            let reduced = |status| reduced(&self.setup, status);
             assert_eq!((&same.effects, reduced(&same.status)), (&decision.effects, reduced(&decision.status)));
         }
         let number = self.remember(decision);
@@ -191,7 +193,7 @@ impl Known {
 
     fn look(&self, write: &Write, own: Ingress, other: Ingress) -> Answer {
         let order = &self.orders[0];
-        let facts = |side, it: Ingress| it.there.then(|| ingress(order, side, write.host, it));
+        let facts = |side, it: Ingress| it.there.then(|| ingress(order, &self.setup, side, write.host, it));
         match &write.effect {
             Effect::CreateIngress(_) if own.there => Answer::Refused,
             Effect::CreateIngress(creation) => {
@@ -219,7 +221,7 @@ impl Known {
 
     /// The number of what is left of a status without what people read.
     fn number(&mut self, status: &NamespaceMigrationStatus) -> u32 {
-        let reduced = reduced(status);
+        let reduced = reduced(&self.setup, status);
         let text = serde_json::to_string(&reduced).unwrap();
         let next = u32::try_from(self.statuses.len()).unwrap();
         let number = *self.numbers.entry(text).or_insert(next);
@@ -260,7 +262,7 @@ pub fn approved(status: &NamespaceMigrationStatus) -> u8 {
 }
 
 /// What decisions rest on. The rest is written for people; `decide` checks that it makes no difference.
-fn reduced(status: &NamespaceMigrationStatus) -> NamespaceMigrationStatus {
+fn reduced(setup: &Setup, status: &NamespaceMigrationStatus) -> NamespaceMigrationStatus {
     let requests =
         status.requests.iter().map(|it| RequestStatus { message: String::new(), by: String::new(), ..it.clone() });
     let reduced = NamespaceMigrationStatus {
@@ -274,13 +276,36 @@ fn reduced(status: &NamespaceMigrationStatus) -> NamespaceMigrationStatus {
         step: status.step.clone(),
         rehearsal: status.rehearsal.clone(),
         written_since: status.written_since.clone(),
+        foreign_weights: status.foreign_weights.clone(),
+        put_back: status.put_back.clone(),
         undone: status.undone.clone(),
         frozen_epoch: status.frozen_epoch,
         traffic: status.traffic.clone(),
         created: status.created.clone(),
+        dns: status.dns.iter().map(|row| known_kind(setup, row)).collect(),
+        served: status.served.filter(|_| setup.tells),
+        exposed_percent: status.exposed_percent.filter(|_| setup.tells),
         ..NamespaceMigrationStatus::default()
     };
     with_times(reduced, capped)
+}
+
+/// That there was a record of this kind, and, where that is looked at, what it was told to serve.
+fn known_kind(setup: &Setup, row: &RecordTraffic) -> RecordTraffic {
+    let text = String::new;
+    RecordTraffic {
+        host: row.host.clone(),
+        kind: row.kind.clone(),
+        desired: 0,
+        written: 0,
+        served: row.served.filter(|_| setup.tells),
+        ttl: text(),
+        since: None,
+        found: text(),
+        gate: text(),
+        waits_for: text(),
+        written_since: None,
+    }
 }
 
 /// The last whole tick at or before a time, unless it is old.
@@ -303,6 +328,9 @@ fn with_times(mut status: NamespaceMigrationStatus, time: impl Fn(Timestamp) -> 
         ..step
     });
     status.undone = status.undone.map(|it| Undone { times: it.times.min(UNDONE_AT_MOST), last: micro(&it.last) });
+    status.foreign_weights =
+        status.foreign_weights.into_iter().map(|it| ForeignWeight { since: micro(&it.since), ..it }).collect();
+    status.put_back = status.put_back.map(|it| PutBack { since: micro(&it.since), ..it });
     if let Some(rehearsal) = &mut status.rehearsal {
         (rehearsal.since, rehearsal.lag_millis) = (micro(&rehearsal.since), 0);
     }

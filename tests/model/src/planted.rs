@@ -44,7 +44,7 @@ pub fn misread(setup: &Setup, state: &State, view: &mut View) {
         return;
     }
     for (listed, live) in view.listed.iter_mut().flatten().zip(state.live.iter().flatten()) {
-        *listed = (wanted(*live), OLD);
+        *listed = (wanted(*live, true), OLD);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::known::{Answer, Known};
 use crate::planted;
 use crate::promises;
 use crate::setup::Trouble;
-use crate::state::{Ingress, Mark, Process, SIDES, State, Work, at};
+use crate::state::{Flight, Ingress, Mark, Process, SIDES, State, Unaware, Work, at};
 
 /// What a step broke, if anything. None in the place of the state: the step cannot be done.
 pub type Step = Option<Result<State, String>>;
@@ -20,6 +20,7 @@ impl State {
             token: self.asked,
             sick: self.sick,
             reach: self.reach,
+            addressed: self.addressed,
             seen: process.seen,
             listed: listed(&self.records),
         };
@@ -37,7 +38,8 @@ impl State {
         }
         let approved = crate::known::approved(known.status(decided.status));
         self.past.approved = self.past.approved.max(approved);
-        let work = Work { decision, next: 0, sent: false, failed: false, source_failed: false, age: 0 };
+        let unaware = Unaware::default();
+        let work = Work { decision, next: 0, sent: false, failed: false, source_failed: false, age: 0, unaware };
         self.processes[who] = Some(Process { work: Some(work), ..process });
         if decided.writes.is_empty() {
             return self.save(known, who);
@@ -58,7 +60,10 @@ impl State {
             return Some(Ok(self));
         }
         match known.permit(number, self.live[own][write.host], self.live[other][write.host]) {
-            Answer::Send => self.work_mut(who).sent = true,
+            Answer::Send => {
+                let work = self.work_mut(who);
+                (work.sent, work.unaware.since_sent) = (true, false);
+            }
             Answer::Done => self.go_on(known, who, true),
             Answer::Refused => self.go_on(known, who, false),
         }
@@ -73,7 +78,7 @@ impl State {
             return None;
         }
         self.work_mut(who).sent = false;
-        let landed = self.land(known, number);
+        let landed = self.land(known, Flight { write: number, unaware: work.unaware });
         self.go_on(known, who, landed.is_ok());
         Some(landed.map(|()| self))
     }
@@ -83,7 +88,7 @@ impl State {
         let work = self.processes[who]?.work.filter(|work| work.sent)?;
         let number = known.decided(work.decision).writes[usize::from(work.next)];
         let dead = !self.reach[at(known.write(number).side)];
-        if !self.take_off(number) && !dead {
+        if !self.take_off(Flight { write: number, unaware: work.unaware }) && !dead {
             return None;
         }
         self.go_on(known, who, false);
@@ -92,12 +97,12 @@ impl State {
 
     /// A write that nobody waits for arrives.
     pub fn land_late(mut self, known: &Known, index: usize) -> Step {
-        let number = self.flights[index].take()?;
+        let flight = self.flights[index].take()?;
         self.flights.sort_unstable();
-        Some(self.land(known, number).map(|()| self))
+        Some(self.land(known, flight).map(|()| self))
     }
 
-    /// What was decided is saved, if nobody has saved anything since. The second process ends with its pass.
+    /// What was decided is saved, if nobody has saved anything since. The second process ends with its last pass.
     pub fn save(mut self, known: &mut Known, who: usize) -> Step {
         let process = self.processes[who]?;
         let work = process.work.filter(|work| !work.sent)?;
@@ -115,11 +120,10 @@ impl State {
                 other.current = false;
             }
         }
-        self.processes[who] = Some(Process { status: self.home, current: true, work: None, ..process });
-        if who == 1 {
-            self.processes[1] = None;
-        }
-        Some(promises::of_saved(known, &self).map_or(Ok(self), Err))
+        let passes = process.passes.saturating_sub(u8::from(who == 1));
+        let idle = Process { status: self.home, current: true, work: None, passes, ..process };
+        self.processes[who] = Some(idle).filter(|idle| who == 0 || idle.passes > 0);
+        Some(promises::of_saved(known, &self, work.unaware).map_or(Ok(self), Err))
     }
 
     /// It dies. A new one knows what was saved, and lists what it reaches.
@@ -127,10 +131,11 @@ impl State {
         let process = self.processes[0]?;
         self.left.crashes = self.left.crashes.checked_sub(1)?;
         if let Some(work) = process.work.filter(|work| work.sent) {
-            self.take_off(known.decided(work.decision).writes[usize::from(work.next)]);
+            let write = known.decided(work.decision).writes[usize::from(work.next)];
+            self.take_off(Flight { write, unaware: work.unaware });
         }
         let seen = [0, 1].map(|side| self.reach[side].then_some(self.live[side]));
-        self.processes[0] = Some(Process { status: self.home, current: true, seen, work: None });
+        self.processes[0] = Some(Process { status: self.home, current: true, seen, work: None, passes: 0 });
         Some(Ok(self))
     }
 
@@ -139,10 +144,10 @@ impl State {
     }
 
     /// A write stays on its way. False when no more may, so that it never arrives.
-    fn take_off(&mut self, number: u32) -> bool {
+    fn take_off(&mut self, flight: Flight) -> bool {
         let free = self.flights.iter_mut().find(|flight| flight.is_none());
         let (Some(free), Some(left)) = (free, self.left.delays.checked_sub(1)) else { return false };
-        (*free, self.left.delays) = (Some(number), left);
+        (*free, self.left.delays) = (Some(flight), left);
         self.flights.sort_unstable();
         true
     }
@@ -177,8 +182,8 @@ impl State {
     }
 
     /// A write arrives that fits: uid and resourceVersion are what they were when it was read for.
-    fn land(&mut self, known: &Known, number: u32) -> Result<(), String> {
-        let (before, write) = (*self, known.write(number));
+    fn land(&mut self, known: &Known, flight: Flight) -> Result<(), String> {
+        let (before, write) = (*self, known.write(flight.write));
         let (side, host) = (at(write.side), write.host);
         let old = self.live[side][host];
         let (weight, stamp) = match &write.effect {
@@ -194,7 +199,7 @@ impl State {
         self.live[side][host] = new;
         self.past.fenced[side][host] |= write.is_back();
         self.outdate(known, write.side, host, old.weight != new.weight);
-        promises::of_write(known, &before, self, number).map_or(Ok(()), Err)
+        promises::of_write(known, &before, self, flight).map_or(Ok(()), Err)
     }
 
     /// The object has changed: what was read before does not fit any more, and fails where it arrives.
@@ -207,7 +212,7 @@ impl State {
             write.side == side && write.host == host
         };
         for flight in &mut self.flights {
-            *flight = flight.filter(|number| !is_old(*number));
+            *flight = flight.filter(|flight| !is_old(flight.write));
         }
         self.flights.sort_unstable();
         for who in 0..2 {
@@ -220,8 +225,9 @@ impl State {
         }
     }
 
-    /// What watches have brought meanwhile. The second process sees what it saw in the beginning.
+    /// What watches have brought meanwhile. The second process sees what it saw in the beginning, until it catches up.
     pub fn look(&mut self, known: &Known) {
+        self.past.disturbed &= !promises::is_quiet(known, self);
         let (live, reach, home) = (self.live, self.reach, self.home);
         let Some(process) = self.processes[0].as_mut().filter(|_| !known.setup.may(Trouble::Lag)) else { return };
         if process.work.is_none() {

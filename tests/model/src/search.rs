@@ -191,13 +191,14 @@ fn untouched(setup: &Setup) -> State {
     for host in 0..setup.ingresses {
         live[0][host].there = true;
         live[1][host].there = setup.target_is_there;
-        let simple = wanted(live[0][host]);
+        let simple = wanted(live[0][host], true);
         records[0][host] = Record { listed: simple, served: simple, age: setup.old() };
     }
-    let process = Process { status: 0, current: true, seen: live.map(Some), work: None };
+    let process = Process { status: 0, current: true, seen: live.map(Some), work: None, passes: 0 };
     State {
         live,
         reach: [true; 2],
+        addressed: [true; 2],
         records,
         readings: [None; 2],
         home: 0,
@@ -215,6 +216,6 @@ pub fn goes_well(setup: Setup) -> bool {
     let mut known = Known::new(Setup { from: Stage::Completed, ..setup });
     promises::of_state(&known, &untouched(&setup)).is_none() && {
         let end = beginning(&mut known);
-        known.stage(end.home) == Stage::Completed && end.served_share(0) == 100
+        known.stage(end.home) == Stage::Completed && setup.hosts().all(|host| end.served_share(host) == 100)
     }
 }

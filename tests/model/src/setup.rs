@@ -1,6 +1,7 @@
 //! What may happen in a configuration, and what is asked for.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use jiff::{SignedDuration, Timestamp};
 use namespace_migration::api::{ClusterPair, NamespaceMigration, ROLLBACK_ANNOTATION, Stage};
@@ -23,12 +24,15 @@ pub enum Trouble {
     Crash,
     /// A write stays on its way, and arrives whenever it likes, or never.
     Delay,
-    /// A second process begins with what the first one knows then, and acts on it once, as late as it likes.
+    /// A second process begins with what the first one knows then, and acts on it as late as it likes. It makes one pass for each
+    /// time that it is listed; between them it may come to know what is live.
     Second,
     /// A side's API server is out of reach, and comes back.
     Dead(Side),
-    /// Somebody else writes this weight, or removes all annotations.
+    /// Somebody else writes this weight, or removes all annotations: one of those that are listed, and as often as the setup says.
     Foreign(Side, Option<u8>),
+    /// A side's load balancer loses its address, and has it again.
+    Address(Side),
     /// The watches of a process bring changes late.
     Lag,
     /// An external-dns reads its cluster at one moment and applies it later, host by host.
@@ -61,6 +65,8 @@ pub struct Setup {
     pub name: &'static str,
     /// How many Ingresses move, one or two.
     pub ingresses: usize,
+    /// Whether they are at one host.
+    pub one_host: bool,
     /// The weights of `spec.traffic.steps`.
     pub steps: &'static [i32],
     /// Whether the target's Ingresses are there from the beginning, without annotations.
@@ -69,6 +75,10 @@ pub struct Setup {
     pub from: Stage,
     /// What may go wrong from there on, once for each time that it is listed where it says so.
     pub troubles: &'static [Trouble],
+    /// How often somebody else writes.
+    pub foreign: u8,
+    /// Whether what status tells of who is exposed is looked at too.
+    pub tells: bool,
     /// The mistake that is planted.
     pub plant: Option<Plant>,
 }
@@ -77,10 +87,13 @@ pub struct Setup {
 pub const PLAIN: Setup = Setup {
     name: "nothing but the order of things",
     ingresses: 1,
+    one_host: false,
     steps: &[50, 100],
     target_is_there: false,
     from: Stage::Pending,
     troubles: &[],
+    foreign: 1,
+    tells: false,
     plant: None,
 };
 
@@ -99,9 +112,20 @@ impl Setup {
         Left {
             crashes: often(Trouble::Crash),
             delays: often(Trouble::Delay),
-            seconds: often(Trouble::Second),
-            foreign: u8::from(self.troubles.iter().any(|trouble| matches!(trouble, Trouble::Foreign(..)))),
+            seconds: u8::from(self.may(Trouble::Second)),
+            foreign: self.foreign,
         }
+    }
+
+    /// How many passes the second operator makes.
+    pub(crate) fn passes(&self) -> u8 {
+        u8::try_from(self.troubles.iter().filter(|known| **known == Trouble::Second).count()).unwrap()
+    }
+
+    /// The Ingresses of each host.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (ingresses, size) = (self.ingresses, if self.one_host { self.ingresses } else { 1 });
+        (0..ingresses / size).map(move |host| host * size..(host + 1) * size)
     }
 
     /// The age of what no gate waits for any more.

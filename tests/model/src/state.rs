@@ -7,7 +7,7 @@ use namespace_migration::machine::stamp::Direction;
 
 /// The sides in the order of every pair below.
 pub const SIDES: [Side; 2] = [Side::Source, Side::Target];
-/// The Ingresses, each with a host of its own.
+/// The Ingresses, each with a host of its own, or both at one.
 pub const NAMES: [&str; 2] = ["web", "api"];
 
 /// A side's place in a pair.
@@ -92,6 +92,24 @@ pub struct Process {
     pub current: bool,
     pub seen: [Seen; 2],
     pub work: Option<Work>,
+    /// How many passes it still makes. The first operator makes as many as it likes.
+    pub passes: u8,
+}
+
+/// A write that nobody waits for any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Flight {
+    pub write: u32,
+    pub unaware: Unaware,
+}
+
+/// What a process could not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Unaware {
+    /// Somebody else has written, or an address was lost, since it decided.
+    pub since_decided: bool,
+    /// Somebody else has written since it read live for the write that it sent.
+    pub since_sent: bool,
 }
 
 /// A pass that has been decided and is being carried out.
@@ -107,6 +125,7 @@ pub struct Work {
     pub source_failed: bool,
     /// How many ticks have passed since it was decided.
     pub age: u8,
+    pub unaware: Unaware,
 }
 
 /// Everything.
@@ -116,6 +135,8 @@ pub struct State {
     pub live: [[Ingress; 2]; 2],
     /// Whether the operator reaches a side's API server.
     pub reach: [bool; 2],
+    /// Whether a side's load balancer has an address: without one its external-dns publishes nothing.
+    pub addressed: [bool; 2],
     pub records: [[Record; 2]; 2],
     /// None between two passes.
     pub readings: [Option<Reading>; 2],
@@ -124,7 +145,7 @@ pub struct State {
     /// The operator, and a second one that does not know of it.
     pub processes: [Option<Process>; 2],
     /// Writes that nobody waits for any more and that may still arrive.
-    pub flights: [Option<u32>; 2],
+    pub flights: [Option<Flight>; 2],
     /// The token of the rollback that was asked for. 0: none was.
     pub asked: u8,
     /// Whether the target fails.
@@ -150,10 +171,10 @@ pub struct Past {
     pub fenced: [[bool; 2]; 2],
     /// The highest share of the target that was ever approved, in percent.
     pub approved: u8,
-    /// Somebody else has written.
+    /// Somebody else has written, or an address was lost, and what DNS serves may still be of that.
     pub disturbed: bool,
-    /// Somebody else has written while a write of ours was on its way: nobody could know.
-    pub crossed: bool,
+    /// The target has failed, somebody else has written, or an address was lost: a rollback may have begun.
+    pub excused: bool,
 }
 
 impl Past {

@@ -37,6 +37,7 @@ impl WaysBack {
 fn begin(state: &State, target_lives: bool) -> State {
     let mut state = *state;
     state.reach = [true, target_lives];
+    state.addressed = [true; 2];
     state.processes[1] = None;
     state.flights = [None; 2];
     state.asked += 1;
@@ -44,7 +45,8 @@ fn begin(state: &State, target_lives: bool) -> State {
         state.readings[1] = None;
     }
     if let Some(process) = &mut state.processes[0] {
-        let work = process.work.map(|work| crate::state::Work { sent: false, ..work });
+        let unaware = crate::state::Unaware::default();
+        let work = process.work.map(|work| crate::state::Work { sent: false, unaware, ..work });
         *process = Process { work, ..*process };
     }
     state

@@ -1,0 +1,117 @@
+//! Until DNS has followed a rollback, status says how many users may still be sent to the target; and what is only listed does not count
+//! as served, neither forward nor back.
+
+use jiff::SignedDuration;
+use namespace_migration::api::Stage;
+use namespace_migration::api::status::{NamespaceMigrationStatus, StepPhase};
+use namespace_migration::machine::Side;
+use namespace_migration::machine::health::Verdict;
+
+use crate::planted::{at, stands};
+use crate::world::World;
+
+/// Half of the users are on the target, which fails now.
+fn failing(mut world: World) -> World {
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    world.settle();
+    assert_eq!((world.source.weight("web"), world.target.weight("web")), (Some(100), Some(0)));
+    world
+}
+
+/// What status says of who is exposed, every half a minute, until it has ended.
+fn told(world: &mut World) -> Vec<Option<i32>> {
+    let mut told = vec![];
+    while world.status.stage != Stage::RolledBack {
+        told.push(world.status.exposed_percent);
+        world.advance(SignedDuration::from_secs(30));
+        world.settle();
+        assert!(told.len() < 100, "{}", world.status.message);
+    }
+    told
+}
+
+#[test]
+fn a_rollback_that_is_listed_is_not_served_yet_and_says_who_may_still_be_exposed() {
+    let mut world = failing(stands(World::with_dns(), 2, StepPhase::Holding));
+    world.follow();
+    world.settle();
+    assert_eq!((world.dns.as_ref().unwrap().share("shop.example"), world.status.served), (0, Some(50)));
+    // A minute to be served, another in which resolvers keep the answer of before.
+    assert_eq!(told(&mut world), [Some(50); 4]);
+    assert_eq!((world.status.served, world.status.exposed_percent), (Some(0), None));
+}
+
+#[test]
+fn where_nobody_looks_users_are_exposed_for_the_time_that_dns_may_take() {
+    let mut world = failing(at(2, StepPhase::Holding));
+    assert_eq!(told(&mut world), [Some(50); 6]);
+}
+
+#[test]
+fn a_source_that_is_dead_keeps_nobody_exposed_once_the_targets_zero_has_been_followed() {
+    for world in [at(2, StepPhase::Holding), stands(World::with_dns(), 2, StepPhase::Holding)] {
+        let mut world = world;
+        world.unreachable(Side::Source);
+        world.verdicts.insert(Side::Target, Verdict::Fail);
+        world.pass();
+        assert_eq!((world.target.weight("web"), world.status.exposed_percent), (Some(0), Some(50)));
+        for _ in 0..3 {
+            world.pass();
+            world.advance(SignedDuration::from_secs(80));
+        }
+        world.pass();
+        let told = (world.status.reason.as_str(), world.status.exposed_percent);
+        assert_eq!(told, ("RollbackWaitsForSource", None), "{}", world.status.message);
+    }
+}
+
+#[test]
+fn a_rollback_that_another_process_has_written_is_told_with_what_was_served_before() {
+    let mut world = stands(World::with_dns(), 2, StepPhase::Holding);
+    let known = world.status.clone();
+    let mut world = failing(std::mem::replace(&mut world, World::new()));
+    world.follow();
+    world.status = known;
+    world.pass();
+    assert_eq!((world.status.stage, world.status.exposed_percent), (Stage::RollingBack, Some(50)));
+    world.status = NamespaceMigrationStatus::default();
+    world.pass();
+    assert_eq!((world.status.stage, world.status.exposed_percent), (Stage::RollingBack, Some(100)), "nobody knows");
+    world.run_until(Stage::RolledBack);
+    assert_eq!(world.status.exposed_percent, None);
+}
+
+#[test]
+fn the_answer_of_a_step_that_is_being_left_may_still_be_remembered() {
+    let mut world = stands(World::with_dns(), 2, StepPhase::Holding);
+    world.edit_traffic("upTo", 10.into());
+    let mut world = stands(world, 2, StepPhase::TargetLowered);
+    world.advance(SignedDuration::from_secs(70));
+    let mut world = failing(world);
+    assert_eq!(world.status.exposed_percent, Some(50));
+    world.run_until(Stage::RolledBack);
+}
+
+#[test]
+fn a_raise_that_is_only_listed_is_not_told_as_served() {
+    let mut world = World::with_dns();
+    world.run_while(|status| status.weight < 1);
+    world.follow();
+    world.pass();
+    let (dns, row) = (world.dns.as_ref().unwrap().share("shop.example"), world.status.dns[0].served);
+    assert_eq!((dns, world.status.served, row), (1, Some(0), Some(0)));
+    world.advance(SignedDuration::from_mins(1));
+    world.pass();
+    assert_eq!(world.status.served, Some(1));
+}
+
+#[test]
+fn a_new_process_remembers_what_was_served_until_it_knows_better() {
+    let mut world = stands(World::with_dns(), 2, StepPhase::Holding);
+    world.advance(SignedDuration::from_mins(5));
+    world.restart();
+    let dns = world.dns.as_mut().unwrap();
+    (dns.changed_at, dns.read_at) = ([("shop.example".to_owned(), world.now)].into(), Some(world.now));
+    world.pass();
+    assert_eq!((world.status.served, world.status.dns[0].served), (Some(50), Some(50)));
+}
