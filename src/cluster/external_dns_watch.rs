@@ -65,7 +65,10 @@ impl ExternalDnsWatches {
             known.insert(key, Arc::downgrade(&watch));
             watch
         });
-        locked(&watch.interested).push(Arc::downgrade(wake));
+        let mut interested = locked(&watch.interested);
+        interested.retain(|known| known.strong_count() > 0);
+        interested.push(Arc::downgrade(wake));
+        drop(interested);
         watch
     }
 }

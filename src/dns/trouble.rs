@@ -46,8 +46,8 @@ pub enum ReadError {
     },
     /// No zone of the account fits the host.
     #[error(
-        "none of the account's {known} hosted zones has a name that {host} ends in; check the account, or set \
-         spec.dns.route53.hostedZoneID of the ClusterPair"
+        "none of the account's {known} hosted zones has a name that {host} ends in, so that its record cannot be shifted; check the account, \
+         set spec.dns.route53.hostedZoneID of the ClusterPair, or leave its Ingress out (spec.ingresses.exclude)"
     )]
     NoZone {
         /// The host.

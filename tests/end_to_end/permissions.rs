@@ -12,7 +12,7 @@ use namespace_migration::api::{NamespaceMigration, Stage};
 use rig::control_plane::ControlPlane;
 use rig::deploy::{OPERATOR_NAMESPACE, put_kubeconfig};
 use rig::sample_namespace::SECRET;
-use rig::setup::{Home, Options};
+use rig::setup::{Dns, Home, Options, Verification};
 use serde_json::{Value, json};
 
 use crate::scene::{Migration, Scene, quick, reason_of};
@@ -50,14 +50,14 @@ async fn a_right_that_is_missing_is_told_before_anything_is_written_and_once_giv
         case("limited-list", "target", "list", "networking.k8s.io", "ingresses"),
         case("limited-create", "target", "create", "", "secrets"),
     ];
-    let scene = scene_with_own_identities("limited").await?;
+    let scene = scene_with_own_identities(quick("limited")).await?;
     futures::future::try_join_all(cases.iter().map(|case| lacks(&scene, case))).await?;
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_may_be_granted_by_their_names_alone() -> Result<()> {
-    let scene = scene_with_own_identities("named").await?;
+    let scene = scene_with_own_identities(quick("named")).await?;
     let shop = scene.migration("named-shop").deploy().await?;
     bind(&scene.target(), shop.name(), "namespace-migration-target").await?;
     let reading = Case { name: "named-shop", side: "source", verb: "get", group: "", resource: "secrets" };
@@ -68,6 +68,38 @@ async fn secrets_may_be_granted_by_their_names_alone() -> Result<()> {
     shop.begin().await?;
     shop.ends(Stage::Completed).await?;
     shop.keeps_its_promises().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_of_external_dns_that_may_not_be_read_stops_nobody_and_may_be_granted_by_its_name_alone()
+-> Result<()> {
+    let options = Options { own_dns: Dns::own(), verification: Verification::Route53, ..quick("unread") };
+    let scene = scene_with_own_identities(Options { dns: ["2s", "300ms", "1s"], ..options }).await?;
+    let shop = scene.migration("unread-shop").spec("/traffic/upTo", json!(0)).deploy().await?;
+    let clusters = [("source", scene.source()), ("target", scene.target())];
+    for (side, client) in &clusters {
+        bind(client, shop.name(), &shipped(side)).await?;
+    }
+    shop.begin().await?;
+    let told = |found: &NamespaceMigration| {
+        let findings = found.status.iter().flat_map(|status| &status.preflight);
+        findings.filter(|finding| finding.check == "ExternalDNS").map(|finding| finding.message.clone()).next()
+    };
+    let said =
+        |side: &str| format!("The Deployment external-dns/unread-{side} of the {side}'s external-dns may not be read");
+    let is_told = |found: &NamespaceMigration| {
+        told(found).is_some_and(|message| clusters.iter().all(|(side, _)| message.contains(&said(side))))
+    };
+    shop.until("being told that both may not be read", is_told).await?;
+    shop.until("the ceiling", |found| reason_of(found) == "AtCeiling").await?;
+    for (side, client) in &clusters {
+        let deployment = format!("unread-{side}");
+        let by_name = json!({"apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": [deployment], "verbs": ["list", "watch"]});
+        put_role(client, &deployment, serde_json::from_value(json!([by_name]))?).await?;
+        bind(client, "external-dns", &deployment).await?;
+    }
+    shop.until("both being read", |found| told(found).is_none()).await?;
+    scene.setup.own_dns().context("a zone of its own")?.external_dns().kill().await
 }
 
 async fn lacks(scene: &Scene, case: &Case) -> Result<()> {
@@ -95,11 +127,11 @@ async fn lacks(scene: &Scene, case: &Case) -> Result<()> {
 }
 
 /// An operator on a third cluster whose kubeconfigs are of accounts that may look at namespaces and no more.
-async fn scene_with_own_identities(name: &str) -> Result<Scene> {
-    let scene = Scene::open(Options { home: Home::Third, ..quick(name) }).await?;
+async fn scene_with_own_identities(options: Options) -> Result<Scene> {
+    let scene = Scene::open(Options { home: Home::Third, ..options }).await?;
     for cluster in [scene.world.source(), scene.world.target()] {
         let account = account(cluster).await?;
-        put_kubeconfig(scene.home().await?, &format!("{name}-{}", cluster.name()), &account).await?;
+        put_kubeconfig(scene.home().await?, &format!("{}-{}", scene.setup.name(), cluster.name()), &account).await?;
     }
     Ok(scene)
 }

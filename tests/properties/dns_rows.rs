@@ -3,10 +3,13 @@
 use jiff::SignedDuration;
 use namespace_migration::api::Stage;
 use namespace_migration::api::status::RecordTraffic;
-use namespace_migration::machine::Side;
+use namespace_migration::machine::gate::Verification;
 use namespace_migration::machine::health::Verdict;
-use namespace_migration::machine::records::{ListedRecord, Owner, RecordKind, RecordSet, Routing};
+use namespace_migration::machine::records::{
+    Evidence, HostView, ListedRecord, Owner, RecordKind, RecordSet, Routing, Seen, ServerAnswers,
+};
 use namespace_migration::machine::traffic::Weight;
+use namespace_migration::machine::{Side, decide, needs};
 use proptest::prelude::*;
 
 use crate::world::World;
@@ -115,6 +118,32 @@ fn where_nobody_looks_the_row_says_until_when_the_clock_runs() {
     assert_eq!(seen.waits_for, format!("Nobody looks: it counts as served from {until} on."));
     assert!(world.status.dns_verification.starts_with("AnnotationOnly: nobody looks at DNS."));
     assert_eq!(world.status.served, None);
+}
+
+#[test]
+fn where_name_servers_answer_the_row_says_who_does_and_what_is_missing() {
+    let mut world = World::with_dns();
+    world.run_until(Stage::ShiftTraffic);
+    stop(&mut world, Side::Target);
+    world.run_while(|status| status.weight < 1 || status.reason != "WaitingForDNS");
+    world.order.dns.verification = Verification::AuthoritativeDns;
+    let seen = Seen { last: world.now, answers_since: 0 };
+    let answers = ServerAnswers {
+        answers: 9,
+        seen: [("192.0.2.10".to_owned(), seen)].into(),
+        ttl: Some(SignedDuration::from_secs(30)),
+        ..ServerAnswers::default()
+    };
+    let servers = [(("192.0.2.53:53".to_owned(), RecordKind::A), answers)].into();
+    let evidence = Evidence::Answered { servers, balancers: [].into() };
+    let mut observed = world.observe(&needs(&world.order, &world.status), 0);
+    observed.dns.hosts = [(HOST.to_owned(), HostView { read_at: world.now, evidence })].into();
+    let status = decide(&world.order, &world.status, &observed, world.now).status;
+    let [row] = status.dns.as_slice() else { panic!("{:?}", status.dns) };
+    assert_eq!((row.kind.as_str(), row.ttl.as_str(), row.served), ("A", "30s", None), "a share is never seen");
+    assert_eq!((row.found.as_str(), row.gate.as_str()), ("last answered: 192.0.2.10", "target raised to 1"));
+    assert_eq!(row.waits_for, "Name server 192.0.2.53:53: the target has not answered for shop.example yet.");
+    assert!(status.dns_verification.starts_with("AuthoritativeDNS: the zone's name servers are asked."));
 }
 
 #[test]

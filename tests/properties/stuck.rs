@@ -2,10 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 use namespace_migration::api::Stage;
-use namespace_migration::machine::Side;
+use namespace_migration::dns::trouble::ReadError;
 use namespace_migration::machine::external_dns::{Count, DeploymentSight, ExternalDnsView, Filters, PassErrors};
 use namespace_migration::machine::records::{ListedRecord, Owner, RecordKind, RecordSet, Routing};
 use namespace_migration::machine::traffic::Weight;
+use namespace_migration::machine::{Side, decide, needs};
 
 use crate::recording::texts;
 use crate::world::World;
@@ -183,6 +184,20 @@ fn a_policy_is_blamed_only_for_what_it_prevents() {
     }
 }
 
+/// The source's record is weighted already: what the rehearsal writes is another weight.
+#[test]
+fn a_rehearsal_that_does_not_follow_is_not_blamed_on_a_policy_that_changes_weights() {
+    let mut world = World::with_dns();
+    world.run_while(|status| status.rehearsal.is_none());
+    world.dns.as_mut().unwrap().stopped.insert(Side::Source);
+    let facts = ExternalDnsView { policy: Some("upsert-only".into()), ..known() };
+    world.dns.as_mut().unwrap().known.insert(Side::Source, facts);
+    late(&mut world);
+    let message = &world.status.message;
+    assert!(message.contains("has weight 100; weight 99 is written on the source"), "{message}");
+    assert!(message.contains("Likely causes (inferred") && !message.contains("upsert-only"), "{message}");
+}
+
 /// The owners of both records are told to be one, by the pair's owner id of the target alone.
 #[test]
 fn one_owner_id_on_both_sides_that_only_an_ownership_record_shows_holds_before_anything_is_written() {
@@ -345,6 +360,23 @@ fn a_target_that_lacks_a_kind_of_the_source_or_stands_beside_a_cname_is_told() {
         assert!(world.status.message.contains(found), "{}", world.status.message);
         assert!(!texts(&world).contains(&"target web 1".to_owned()));
     }
+}
+
+#[test]
+fn a_host_without_a_zone_holds_before_anything_is_written_and_says_what_to_do() {
+    let mut world = World::with_dns();
+    world.run_until(Stage::WeightSource);
+    assert_eq!(texts(&world), Vec::<String>::new());
+    let mut observed = world.observe(&needs(&world.order, &world.status), 0);
+    observed.dns.hosts.clear();
+    let missing = ReadError::NoZone { host: HOST.into(), known: 3 };
+    observed.dns.trouble.insert(HOST.into(), missing.to_string());
+    let decision = decide(&world.order, &world.status, &observed, world.now);
+    assert_eq!((decision.effects.len(), decision.status.reason.as_str()), (0, "DNSUnreadable"));
+    let message = &decision.status.message;
+    let said = "Nothing is written yet, but DNS cannot be read at shop.example: none of the account's 3 hosted zones has a name that \
+                shop.example ends in";
+    assert!(message.starts_with(said) && message.contains("spec.ingresses.exclude"), "{message}");
 }
 
 #[test]
