@@ -57,6 +57,16 @@ async fn writes_after_a_mark_are_read_and_reads_are_counted_apart() {
 }
 
 #[tokio::test]
+async fn writes_that_mention_something_are_read_alone() {
+    let log = Log::new("about");
+    let recorder = Recorder::open("source", &log.0);
+    log.append(&(event("patch", "books", 1) + &event("patch", "news", 2)));
+    let books = recorder.about(Mark::default(), "books").await.unwrap();
+    let names: Vec<_> = books.into_iter().map(|write| write.name).collect();
+    assert_eq!(names, ["books"]);
+}
+
+#[tokio::test]
 async fn a_created_object_is_named_by_the_answer() {
     let log = Log::new("created");
     log.append(&event("create", "", 1));

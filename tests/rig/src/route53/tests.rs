@@ -193,6 +193,18 @@ async fn the_sixth_request_of_a_second_is_throttled() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn another_account_has_its_own_quota_and_zones_and_the_same_load_balancers() -> Result<()> {
+    let route53 = Route53::start(roomy()).await?;
+    let other = route53.start_another(Options { requests_per_second: Some(0), ..roomy() }).await?;
+    route53.surroundings().name_balancer("lb.elb.eu-west-2.amazonaws.com", ["192.0.2.1".parse()?]);
+    other.create_zone("example.com");
+    ensure!(route53.zones().is_empty() && get(&route53, "hostedzone").await?.status == 200);
+    ensure!(get(&other, "hostedzone").await?.code() == "Throttling");
+    ensure!(other.surroundings().addresses("lb.elb.eu-west-2.amazonaws.com.").is_some(), "they are not shared");
+    Ok(())
+}
+
 /// The same page: "If Route 53 can't process a request before the next request arrives, it will reject subsequent requests for
 /// the same hosted zone and return an HTTP 400 error ... PriorRequestNotComplete".
 #[tokio::test]
