@@ -6,6 +6,7 @@ mod ingress_status;
 mod routes;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -68,6 +69,10 @@ struct Shared {
     application: Application,
     routes: RwLock<Arc<Routes>>,
     https_port: u16,
+    /// Whether the status of the Ingresses names it.
+    is_hidden: AtomicBool,
+    /// Routes or statuses may be other ones.
+    changed: Notify,
 }
 
 /// The objects that decide the routes, kept current by watches.
@@ -92,6 +97,8 @@ impl LoadBalancer {
             application,
             routes: RwLock::default(),
             https_port: encrypted.local_addr()?.port(),
+            is_hidden: AtomicBool::new(false),
+            changed: Notify::new(),
         });
         let certificates = Certificates::new(Arc::clone(&shared), authority)?;
         let watches = watch_routes(&options, client, &shared).await?;
@@ -108,6 +115,12 @@ impl LoadBalancer {
     /// Address and port for HTTPS.
     pub fn https(&self) -> SocketAddr {
         self.https.address()
+    }
+
+    /// Takes its address out of the status of its Ingresses, or writes it again. It answers all the time.
+    pub fn hide(&self, is_hidden: bool) {
+        self.shared.is_hidden.store(is_hidden, Ordering::Release);
+        self.shared.changed.notify_one();
     }
 
     /// What becomes of a request now.
@@ -169,33 +182,32 @@ fn serve(
 
 async fn watch_routes(options: &Options, client: Client, shared: &Arc<Shared>) -> anyhow::Result<JoinSet<()>> {
     let mut tasks = JoinSet::new();
-    let changed = Arc::new(Notify::new());
     let objects = Objects {
-        ingresses: follow(client.clone(), &changed, &mut tasks),
-        services: follow(client.clone(), &changed, &mut tasks),
-        slices: follow(client.clone(), &changed, &mut tasks),
+        ingresses: follow(client.clone(), shared, &mut tasks),
+        services: follow(client.clone(), shared, &mut tasks),
+        slices: follow(client.clone(), shared, &mut tasks),
     };
     tokio::time::timeout(FIRST_LIST_TIMEOUT, objects.listed())
         .await
         .with_context(|| format!("load balancer of {}: its first lists took too long", options.cluster))??;
     shared.replace_routes(objects.routes(&options.class));
-    tasks.spawn(keep_current(objects, options.clone(), client, Arc::clone(shared), changed));
+    tasks.spawn(keep_current(objects, options.clone(), client, Arc::clone(shared)));
     Ok(tasks)
 }
 
-/// Starts to watch all objects of one kind in all namespaces; `changed` is notified of each event.
-fn follow<K>(client: Client, changed: &Arc<Notify>, tasks: &mut JoinSet<()>) -> Store<K>
+/// Starts to watch all objects of one kind in all namespaces; each event is told.
+fn follow<K>(client: Client, shared: &Arc<Shared>, tasks: &mut JoinSet<()>) -> Store<K>
 where
     K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
     let events = watcher(Api::<K>::all(client), watcher::Config::default()).default_backoff();
     let mut events = reflector::reflector(writer, events).boxed();
-    let changed = Arc::clone(changed);
+    let shared = Arc::clone(shared);
     tasks.spawn(async move {
         while let Some(event) = events.next().await {
             match event {
-                Ok(_) => changed.notify_one(),
+                Ok(_) => shared.changed.notify_one(),
                 Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "load balancer: watch interrupted"),
             }
         }
@@ -222,17 +234,18 @@ impl Objects {
     }
 }
 
-async fn keep_current(objects: Objects, options: Options, client: Client, shared: Arc<Shared>, changed: Arc<Notify>) {
+async fn keep_current(objects: Objects, options: Options, client: Client, shared: Arc<Shared>) {
     loop {
         shared.replace_routes(objects.routes(&options.class));
-        let written = ingress_status::write(&client, &objects.ingresses.state(), &options).await;
+        let is_hidden = shared.is_hidden.load(Ordering::Acquire);
+        let written = ingress_status::write(&client, &objects.ingresses.state(), &options, is_hidden).await;
         if written.is_ok() {
-            changed.notified().await;
+            shared.changed.notified().await;
             continue;
         }
         // A cluster that refuses writes still has routes; the status is tried again when it is likely to work.
         tokio::select! {
-            () = changed.notified() => {}
+            () = shared.changed.notified() => {}
             () = tokio::time::sleep(STATUS_RETRY) => {}
         }
     }

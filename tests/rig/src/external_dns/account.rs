@@ -27,10 +27,11 @@ pub(super) async fn create(cluster: &ControlPlane, name: &str) -> Result<Access>
 }
 
 /// <https://github.com/kubernetes-sigs/external-dns/blob/v0.22.0/charts/external-dns/templates/clusterrole.yaml>, for
-/// Ingresses.
+/// Ingresses, and for events (`--events-emit`).
 fn role() -> Value {
     json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "rules": [
         {"apiGroups": ["networking.k8s.io"], "resources": ["ingresses"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
     ]})
 }
 

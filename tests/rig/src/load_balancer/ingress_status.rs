@@ -16,12 +16,17 @@ const FIELD_MANAGER: &str = "load-balancer";
 const WRITES_AT_ONCE: usize = 8;
 
 /// Writes the status where it is not right yet; fails if any write failed for another reason than a deleted Ingress.
-pub(super) async fn write(client: &Client, ingresses: &[Arc<Ingress>], options: &Options) -> anyhow::Result<()> {
-    let point = point(options);
+pub(super) async fn write(
+    client: &Client,
+    ingresses: &[Arc<Ingress>],
+    options: &Options,
+    is_hidden: bool,
+) -> anyhow::Result<()> {
+    let points = if is_hidden { vec![] } else { vec![point(options)] };
     let mut writes = Vec::new();
     for ingress in ingresses {
-        if is_of_class(ingress, &options.class) && !says(ingress, &point) {
-            writes.push(write_one(client, ingress, &point));
+        if is_of_class(ingress, &options.class) && !says(ingress, &points) {
+            writes.push(write_one(client, ingress, &points));
         }
     }
     let results: Vec<kube::Result<()>> = stream::iter(writes).buffer_unordered(WRITES_AT_ONCE).collect().await;
@@ -38,18 +43,21 @@ fn point(options: &Options) -> IngressLoadBalancerIngress {
     IngressLoadBalancerIngress { hostname: options.name.clone(), ip, ports: None }
 }
 
-fn says(ingress: &Ingress, point: &IngressLoadBalancerIngress) -> bool {
+fn says(ingress: &Ingress, points: &[IngressLoadBalancerIngress]) -> bool {
     let balancer = ingress.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-    let points = balancer.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default();
-    matches!(points, [said] if said.ip == point.ip && said.hostname == point.hostname)
+    let said = balancer.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default();
+    let is_said = |said: &IngressLoadBalancerIngress, point: &IngressLoadBalancerIngress| {
+        said.ip == point.ip && said.hostname == point.hostname
+    };
+    said.len() == points.len() && said.iter().zip(points).all(|(said, point)| is_said(said, point))
 }
 
-async fn write_one(client: &Client, ingress: &Ingress, point: &IngressLoadBalancerIngress) -> kube::Result<()> {
+async fn write_one(client: &Client, ingress: &Ingress, points: &[IngressLoadBalancerIngress]) -> kube::Result<()> {
     let namespace = ingress.namespace().unwrap_or_default();
     let name = ingress.name_any();
     let api: Api<Ingress> = Api::namespaced(client.clone(), &namespace);
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    match api.patch_status(&name, &params, &Patch::Apply(&status(&namespace, &name, point))).await {
+    match api.patch_status(&name, &params, &Patch::Apply(&status(&namespace, &name, points))).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(refusal)) if refusal.is_not_found() => Ok(()),
         Err(error) => {
@@ -59,12 +67,12 @@ async fn write_one(client: &Client, ingress: &Ingress, point: &IngressLoadBalanc
     }
 }
 
-fn status(namespace: &str, name: &str, point: &IngressLoadBalancerIngress) -> Value {
+fn status(namespace: &str, name: &str, points: &[IngressLoadBalancerIngress]) -> Value {
     json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
         "metadata": {"name": name, "namespace": namespace},
-        "status": {"loadBalancer": {"ingress": [point]}},
+        "status": {"loadBalancer": {"ingress": points}},
     })
 }
 
@@ -79,12 +87,13 @@ mod tests {
         };
         let address =
             |ip: &str| IngressLoadBalancerIngress { ip: Some(ip.to_owned()), ..IngressLoadBalancerIngress::default() };
-        let wanted = address("127.0.0.7");
+        let wanted = [address("127.0.0.7")];
         assert!(says(&ingress(json!([{"ip": "127.0.0.7"}])), &wanted));
         assert!(!says(&ingress(json!([{"ip": "127.0.0.8"}])), &wanted));
         assert!(!says(&ingress(json!([{"ip": "127.0.0.7"}, {"ip": "127.0.0.8"}])), &wanted));
         assert!(!says(&ingress(json!([{"hostname": "a1.elb.eu-west-2.amazonaws.com"}])), &wanted));
         assert!(!says(&ingress(json!([])), &wanted));
         assert!(!says(&Ingress::default(), &wanted));
+        assert!(says(&Ingress::default(), &[]) && !says(&ingress(json!([{"ip": "127.0.0.7"}])), &[]));
     }
 }

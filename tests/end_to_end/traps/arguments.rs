@@ -1,0 +1,199 @@
+//! An external-dns that does not run as the move needs it.
+
+use anyhow::{Result, ensure};
+use namespace_migration::api::Stage;
+use rig::external_dns::{ExternalDns, Options};
+use rig::route53::record::Kind;
+use rig::setup::{self, ANNOTATION_PREFIX};
+use serde_json::json;
+
+use super::{Held, Trap, mend_pair, own, own_dns};
+use crate::controls::held::dns_takes;
+use crate::scene::Scene;
+
+/// What external-dns reads from 0.22 on unless it is told otherwise.
+const NEW_PREFIX: &str = "external-dns.kubernetes.io/";
+
+/// Starts an external-dns as it should have been started.
+async fn mend(external_dns: &ExternalDns, change: impl FnOnce(Options) -> Options) -> Result<()> {
+    let options = change(external_dns.options().await);
+    external_dns.restart(options).await
+}
+
+fn and(mut options: Options, argument: &str) -> Options {
+    options.arguments.push(argument.to_owned());
+    options
+}
+
+fn without(mut options: Options, argument: &str) -> Options {
+    options.arguments.retain(|known| known != argument);
+    options
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_external_dns_of_the_source_that_reads_other_annotations_is_held_before_anybody_moves() -> Result<()> {
+    let trap = Trap::new(
+        "annotations that external-dns does not read",
+        "the source's external-dns runs with the prefix of 0.22, the pair says the older one",
+    );
+    let scene = Scene::open(own("prefix-source", |[source, target]| {
+        [Options { annotation_prefix: NEW_PREFIX.to_owned(), ..source }, target]
+    }))
+    .await?;
+    let shop = scene.migration("prefix-shop").begin().await?;
+    let words = ["is still a simple one", "external-dns of the source"];
+    trap.holds(&shop, Held::BeforeTheShift, &["DNSLate", "PreflightBlocked"], &words).await?;
+    mend(&own_dns(&scene)?.external_dns().source, |options| Options {
+        annotation_prefix: ANNOTATION_PREFIX.to_owned(),
+        ..options
+    })
+    .await?;
+    shop.ends(Stage::Completed).await?;
+    shop.keeps_its_promises().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_external_dns_of_the_target_that_reads_other_annotations_is_held_before_anybody_moves() -> Result<()> {
+    let trap = Trap::new(
+        "annotations that external-dns does not read",
+        "the target's external-dns runs with the prefix of 0.22, the pair says the older one",
+    );
+    let scene = Scene::open(own("prefix-target", |[source, target]| {
+        [source, Options { annotation_prefix: NEW_PREFIX.to_owned(), ..target }]
+    }))
+    .await?;
+    let shop = scene.migration("prefix-blog").begin().await?;
+    let words = ["which is the target's", "external-dns of the target"];
+    trap.holds(&shop, Held::BeforeTheShift, &["DNSLate", "PreflightBlocked"], &words).await?;
+    mend(&own_dns(&scene)?.external_dns().target, |options| Options {
+        annotation_prefix: ANNOTATION_PREFIX.to_owned(),
+        ..options
+    })
+    .await?;
+    shop.ends(Stage::Completed).await?;
+    shop.keeps_its_promises().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_external_dns_that_never_deletes_is_held_before_anybody_moves() -> Result<()> {
+    let trap = Trap::new(
+        "a policy under which a simple record never becomes a weighted one",
+        "the source's external-dns runs with --policy=upsert-only",
+    );
+    let scene =
+        Scene::open(own("upsert", |[source, target]| [Options { policy: "upsert-only".to_owned(), ..source }, target]))
+            .await?;
+    let shop = scene.migration("upsert-shop").begin().await?;
+    let words = ["--policy=upsert-only", "external-dns of the source with --policy=sync"];
+    trap.holds(&shop, Held::BeforeTheShift, &["DNSLate", "PreflightBlocked"], &words).await?;
+    mend(&own_dns(&scene)?.external_dns().source, |options| Options { policy: "sync".to_owned(), ..options }).await?;
+    mend_pair(&scene, json!({"source": {"externalDNS": {"policy": "sync"}}})).await?;
+    shop.ends(Stage::Completed).await?;
+    shop.keeps_its_promises().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_external_dns_with_one_owner_id_are_held_before_anybody_moves() -> Result<()> {
+    let trap = Trap::new(
+        "two external-dns that take each other's records for their own",
+        "both run with one --txt-owner-id, so that the target's removes what the source's publishes",
+    );
+    // Long enough that what comes and goes is never taken for served.
+    let options = setup::Options {
+        dns: ["1s", "8s", "1s"],
+        ..own("owner", |options| options.map(|side| Options { owner: "shared".to_owned(), ..side }))
+    };
+    let scene = Scene::open(options).await?;
+    let shop = scene.migration("owner-shop").begin().await?;
+    let words = ["Both external-dns have the owner id shared", "--txt-owner-id"];
+    trap.holds(&shop, Held::BeforeTheShift, &["DNSLate", "PreflightBlocked"], &words).await?;
+    let own_dns = own_dns(&scene)?;
+    mend(&own_dns.external_dns().target, |options| Options { owner: "target".to_owned(), ..options }).await?;
+    mend_pair(&scene, json!({"target": {"externalDNS": {"ownerID": "target"}}})).await?;
+    dns_takes(&scene, &scene.setup, "300ms").await?;
+    shop.ends(Stage::Completed).await?;
+    shop.keeps_its_promises().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_external_dns_whose_filter_leaves_the_ingress_out_is_held_before_anybody_moves() -> Result<()> {
+    let filter = "--label-filter=team=other";
+    let trap = Trap::new(
+        "a filter that leaves an Ingress out without an error",
+        "the target's external-dns runs with --label-filter=team=other",
+    );
+    let scene =
+        Scene::open(own("filter", |[source, target]| [source, and(target, "--label-filter=team=other")])).await?;
+    let shop = scene.migration("filter-shop").begin().await?;
+    let words = ["which is the target's", "external-dns of the target", "left this Ingress out", "--label-filter"];
+    trap.holds(&shop, Held::BeforeTheShift, &["DNSLate", "PreflightBlocked"], &words).await?;
+    mend(&own_dns(&scene)?.external_dns().target, |options| without(options, filter)).await?;
+    shop.ends(Stage::Completed).await?;
+    shop.keeps_its_promises().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_whose_ttl_differs_are_held_before_anybody_moves() -> Result<()> {
+    let trap = Trap::new(
+        "records of one set with two TTLs, which Route 53 refuses",
+        "the target's external-dns runs with --min-ttl=120s, the source's with --min-ttl=1s",
+    );
+    let scene = Scene::open(own("ttl", |[source, target]| {
+        [source, Options { arguments: vec!["--min-ttl=120s".to_owned()], ..target }]
+    }))
+    .await?;
+    let mark = own_dns(&scene)?.zone().mark();
+    let shop = scene.migration("ttl-shop").begin().await?;
+    let words = ["which is the target's", "external-dns of the target"];
+    trap.holds(&shop, Held::BeforeTheShift, &["DNSLate", "DNSBlocked", "PreflightBlocked"], &words).await?;
+    let zone = own_dns(&scene)?.zone();
+    let refused = |entry: &rig::route53::journal::Entry| {
+        entry.caller == "ttl-target" && entry.refusal().is_some_and(|refusal| refusal.contains("TTL"))
+    };
+    zone.wait_for("a refusal of the other TTL", mark, crate::scene::LIMIT, refused).await?;
+    mend(&own_dns(&scene)?.external_dns().target, |options| Options {
+        arguments: vec!["--min-ttl=1s".to_owned()],
+        ..options
+    })
+    .await?;
+    shop.ends(Stage::Completed).await?;
+    shop.keeps_its_promises().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_of_record_that_only_the_target_has_is_held_before_anybody_moves() -> Result<()> {
+    let without_ipv6 = "--exclude-record-types=AAAA";
+    let trap = Trap::new(
+        "a kind of record that only one side has: alone in its kind it gets every answer, also with weight 0",
+        "the source's external-dns runs with --exclude-record-types=AAAA, the target's without",
+    );
+    let options = own("aaaa", |[source, target]| [and(source, "--exclude-record-types=AAAA"), target]);
+    let scene = Scene::open(setup::Options { named_balancers: true, ..options }).await?;
+    let shop = scene.migration("aaaa-shop").begin().await?;
+    let words = ["Only the target has records of kind AAAA", "--exclude-record-types=AAAA on the target's"];
+    trap.holds(&shop, Held::BeforeTheShift, &["DNSBlocked", "PreflightBlocked"], &words).await?;
+    mend(&own_dns(&scene)?.external_dns().source, |options| without(options, without_ipv6)).await?;
+    shop.ends(Stage::Completed).await?;
+    let zone = own_dns(&scene)?.zone();
+    for kind in [Kind::A, Kind::Aaaa] {
+        ensure!(zone.group(shop.host(), kind).len() == 2, "{kind}: {:?}", zone.group(shop.host(), kind));
+    }
+    shop.keeps_its_promises().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alias_beside_a_name_is_held_before_anybody_moves() -> Result<()> {
+    let prefer = "--aws-prefer-cname";
+    let trap = Trap::new(
+        "an alias on one side and a CNAME on the other, which Route 53 refuses",
+        "the source's external-dns runs with --aws-prefer-cname, the target's without",
+    );
+    let options = own("cname", |[source, target]| [and(source, "--aws-prefer-cname"), target]);
+    let scene = Scene::open(setup::Options { named_balancers: true, ..options }).await?;
+    let shop = scene.migration("cname-shop").begin().await?;
+    let words = ["no CNAME record", "external-dns of the target"];
+    trap.holds(&shop, Held::BeforeTheShift, &["DNSLate", "DNSBlocked", "PreflightBlocked"], &words).await?;
+    mend(&own_dns(&scene)?.external_dns().target, |options| and(options, prefer)).await?;
+    shop.ends(Stage::Completed).await?;
+    shop.keeps_its_promises().await
+}

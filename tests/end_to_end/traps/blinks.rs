@@ -1,0 +1,34 @@
+//! A load balancer whose address is gone from the status of its Ingress for a while: external-dns takes its record away.
+
+use anyhow::{Result, ensure};
+use namespace_migration::api::Stage;
+use rig::route53::record::Kind;
+use rig::route53::zone::Zone;
+use serde_json::json;
+
+use super::{Held, Trap};
+use crate::scene::{LIMIT, Scene, quick, reason_of};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_balancer_status_that_blinks_stops_the_shift_and_is_no_failure_of_the_application() -> Result<()> {
+    let trap = Trap::new(
+        "a load balancer whose address is gone from the status for a while, and its record with it",
+        "the target's Ingress has no address while the second step is raised; the application answers all the time",
+    );
+    let scene = Scene::open(quick("blinks")).await?;
+    let shop = scene.migration("blinks-shop").spec("/traffic/upTo", json!(10)).begin().await?;
+    shop.until("10 percent", |found| reason_of(found) == "AtCeiling").await?;
+    let balancer = scene.setup.target_balancer();
+    balancer.hide(true);
+    let zone = scene.world.zone();
+    let green = "blinks-shop-blinks-shop-green";
+    let is_gone = |zone: &Zone| zone.get(shop.host(), Kind::A, Some(green)).is_none().then_some(());
+    zone.wait("the target's record going away", LIMIT, is_gone).await?;
+    shop.change(json!({"traffic": {"upTo": 100}})).await?;
+    let words = [&*format!("has no A record {green}, which is the target's"), "external-dns of the target"];
+    trap.holds(&shop, Held::InTheShift, &["DNSLate"], &words).await?;
+    ensure!(shop.weights().await?[0] == Some(90), "the source was lowered: {:?}", shop.weights().await?);
+    balancer.hide(false);
+    shop.ends(Stage::Completed).await?;
+    shop.keeps_its_promises().await
+}
