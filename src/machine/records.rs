@@ -65,7 +65,7 @@ pub struct RecordSet {
 }
 
 /// Whose a record set is, by external-dns's ownership records.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Owner {
     /// Nobody has looked since it is listed, or what was found cannot be read: an encrypted note.
     #[default]

@@ -9,7 +9,7 @@ use rig::dns_server::Outcome;
 use rig::population::{Family, Habit, Population, Sickness, Side};
 use rig::route53::record::{Kind, Target};
 use rig::sample_app::Fault;
-use rig::weights::{share_never_above, share_rose_then_fell, somebody_always_answered};
+use rig::weights::{Approval, share_never_above_approved, share_rose_then_fell, somebody_always_answered};
 use serde_json::json;
 
 use crate::scene::{LIMIT, Migration, Scene, cause_of, holds_step, quick};
@@ -58,7 +58,7 @@ fn were_answered(shop: &Migration<'_>, most: i32) -> Result<()> {
     for kind in [Kind::A, Kind::Aaaa] {
         let history = world.zone().weights(host, kind);
         let kept = somebody_always_answered(&history)
-            .and_then(|()| share_never_above(&history, most))
+            .and_then(|()| share_never_above_approved(&history, &[Approval::from_the_start(most)]))
             .and_then(|()| share_rose_then_fell(&history));
         kept.map_err(|broken| Error::msg(format!("served of {kind}: {broken}")))?;
         let sets = world.zone().group(host, kind);

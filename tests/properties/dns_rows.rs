@@ -137,7 +137,7 @@ fn where_name_servers_answer_the_row_says_who_does_and_what_is_missing() {
     let servers = [(("192.0.2.53:53".to_owned(), RecordKind::A), answers)].into();
     let evidence = Evidence::Answered { servers, balancers: [].into() };
     let mut observed = world.observe(&needs(&world.order, &world.status), 0);
-    observed.dns.hosts = [(HOST.to_owned(), HostView { read_at: world.now, evidence })].into();
+    observed.dns.hosts = [(HOST.to_owned(), HostView { read_at: world.now, since: world.now, evidence })].into();
     let status = decide(&world.order, &world.status, &observed, world.now).status;
     let [row] = status.dns.as_slice() else { panic!("{:?}", status.dns) };
     assert_eq!((row.kind.as_str(), row.ttl.as_str(), row.served), ("A", "30s", None), "a share is never seen");

@@ -6,7 +6,7 @@ use namespace_migration::api::Stage;
 use namespace_migration::api::status::StepPhase;
 use namespace_migration::machine::Side;
 use namespace_migration::machine::health::Verdict;
-use namespace_migration::machine::records::Routing;
+use namespace_migration::machine::records::{Owner, Routing};
 use namespace_migration::machine::traffic::Weight;
 
 use crate::executor::Faults;
@@ -255,7 +255,7 @@ fn a_third_record_in_a_hold_stops_the_clock() {
     let records = world.dns.as_mut().unwrap().records.get_mut(HOST).unwrap();
     let mut third = records[0].clone();
     (third.set.identifier, third.set.routing) = (Some("somebody".into()), Routing::Weighted(Weight::percent(50)));
-    (third.set.owner, third.set.leads_to) = (Some("somebody".into()), vec!["192.0.2.99".into()]);
+    (third.set.owner, third.set.leads_to) = (Owner::Named("somebody".into()), vec!["192.0.2.99".into()]);
     records.push(third);
     minutes(&mut world, 60);
     assert_eq!(

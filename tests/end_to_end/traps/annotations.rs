@@ -6,7 +6,7 @@ use namespace_migration::api::{NamespaceMigration, Stage};
 use rig::route53::record::{Kind, Target};
 use rig::setup::ANNOTATION_PREFIX;
 use rig::weight_history::target_never_raised_after_rollback;
-use rig::weights::share_never_above;
+use rig::weights::{Approval, share_never_above_approved};
 use serde_json::json;
 
 use super::{Held, Trap, annotate, is_published};
@@ -167,7 +167,8 @@ async fn source_is_cleaned(scene: &Scene) -> Result<()> {
     let ended = shop.ends(Stage::RolledBack).await?;
     is_taken_back(&trap, &shop, &ended, &["every user would go to the target"]).await?;
     let history = scene.world.zone().weights(shop.host(), Kind::A);
-    share_never_above(&history, 10).map_err(|broken| anyhow::anyhow!("served: {broken}"))
+    share_never_above_approved(&history, &[Approval::from_the_start(10)])
+        .map_err(|broken| anyhow::anyhow!("served: {broken}"))
 }
 
 /// The target's record goes; its users are at the source until somebody gives it back.

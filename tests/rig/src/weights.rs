@@ -101,6 +101,13 @@ pub struct Approval {
     pub percent: i32,
 }
 
+impl Approval {
+    /// A share that the target may have all the time.
+    pub fn from_the_start(percent: i32) -> Self {
+        Self { since: SystemTime::UNIX_EPOCH, percent }
+    }
+}
+
 /// Fails with the first moment in which the target's share of the answers was above the highest one that was approved by then; before
 /// the first approval it may have none.
 pub fn share_never_above_approved(history: &[Served], approved: &[Approval]) -> Result<(), String> {
