@@ -26,6 +26,8 @@ pub(super) fn visit(run: &Run<'_>) -> Option<Move> {
     let rehearsal = run.status.rehearsal.as_ref()?;
     Some(match rehearsal.phase {
         RehearsalPhase::Lower => write(run, rehearsal, LOWERED, RehearsalPhase::Lowered),
+        // The next part's write was done, but the status that would say so was not saved.
+        RehearsalPhase::Lowered if is_raised(run) => enter(run, RehearsalPhase::Raise, lag(rehearsal)),
         RehearsalPhase::Lowered => follow(run, rehearsal, LOWERED, RehearsalPhase::Raise),
         RehearsalPhase::Raise => write(run, rehearsal, Weight::FULL, RehearsalPhase::Raised),
         RehearsalPhase::Raised => follow(run, rehearsal, Weight::FULL, RehearsalPhase::Done),
@@ -44,8 +46,7 @@ pub(super) fn weights(run: &Run<'_>) -> (Weight, Option<Weight>) {
     match run.status.rehearsal.as_ref().map(|rehearsal| rehearsal.phase).filter(|_| is_going_on(run)) {
         None | Some(RehearsalPhase::Done | RehearsalPhase::Raised) => (Weight::FULL, None),
         Some(RehearsalPhase::Lower) => (Weight::FULL, Some(LOWERED)),
-        Some(RehearsalPhase::Lowered) => (LOWERED, None),
-        Some(RehearsalPhase::Raise) => (LOWERED, Some(Weight::FULL)),
+        Some(RehearsalPhase::Lowered | RehearsalPhase::Raise) => (LOWERED, Some(Weight::FULL)),
     }
 }
 
@@ -73,6 +74,11 @@ fn write(run: &Run<'_>, rehearsal: &Rehearsal, weight: Weight, next: RehearsalPh
     }
     let message = format!("Rehearsal: the source gets weight {weight}; it is alone, so users do not notice.");
     Move::Act { effects, wait: Wait::new(Reason::WritingWeights, message) }
+}
+
+fn is_raised(run: &Run<'_>) -> bool {
+    let weights = run.weights(Side::Source);
+    !weights.is_empty() && weights.iter().all(|weight| *weight == Weight::FULL)
 }
 
 fn follow(run: &Run<'_>, rehearsal: &Rehearsal, weight: Weight, next: RehearsalPhase) -> Move {

@@ -64,7 +64,7 @@ const fn control_of(kind: RequestKind) -> &'static str {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_control_does_what_it_says_in_every_stage() -> Result<()> {
     // In the second pair DNS takes so long that WeightSource can be met.
-    let slow = Options { dns: ["0s", "0s", "10m"], ..quick("controls-dns") };
+    let slow = Options { dns: ["1s", "10m", "1s"], ..quick("controls-dns") };
     let (scene, second) = Scene::open_with_second_pair(quick("controls"), slow).await?;
     let sick = Scene::open(proxied("controls-back")).await?;
     let forward = held::HELD.iter().map(|held| Box::pin(held::through_all_controls(&scene, &second, held)));

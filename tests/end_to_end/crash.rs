@@ -10,7 +10,6 @@ use anyhow::{Context as _, Result, ensure};
 use namespace_migration::api::{NamespaceMigration, Stage};
 use rig::proxy::Phase::{AfterCommit, BeforeForward};
 use rig::sample_app::Fault;
-use rig::setup::Options;
 use rig::weight_history::Stamp;
 use serde_json::json;
 
@@ -30,7 +29,7 @@ struct Row {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_whose_operator_is_killed_at_any_write_ends_as_if_nothing_had_happened() -> Result<()> {
-    let source = (1..=4).map(Point::SourceIngress);
+    let source = (1..=6).map(Point::SourceIngress);
     let target = [Point::TargetSecret(1)].into_iter().chain((1..=4).map(Point::TargetIngress));
     let stages = [Stage::WeightSource, Stage::SmokeTest, Stage::ShiftTraffic, Stage::Bake, Stage::Completed];
     let points = source.chain(target).chain(stages.map(Point::Status));
@@ -70,7 +69,7 @@ async fn killed_at(
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let rows = Mutex::new(vec![]);
     let lane = async |lane: usize| {
-        let scene = Scene::open(Options { dns: ["50ms"; 3], ..proxied(&format!("{name}-lane-{lane}")) }).await?;
+        let scene = Scene::open(proxied(&format!("{name}-lane-{lane}"))).await?;
         while let Some((number, moment)) = next() {
             let row = run(&scene, &format!("{name}-{number}"), moment).await.with_context(|| moment.to_string())?;
             rows.lock().unwrap_or_else(PoisonError::into_inner).push((number, row));

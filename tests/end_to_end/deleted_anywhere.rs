@@ -145,7 +145,7 @@ async fn holding<'a>(scene: &'a Scene, slow: &'a Setup, name: &str) -> Result<Mi
 
 /// One that nobody has unblocked for longer than a preflight may take.
 async fn failed<'a>(scene: &'a Scene, name: &str) -> Result<Migration<'a>> {
-    let shop = scene.migration(name).spec("/preflight", json!({"acknowledge": []})).begin().await?;
+    let shop = scene.migration(name).blocked().begin().await?;
     shop.waits("PreflightBlocked").await?;
     passes(scene, &shop, SignedDuration::from_hours(25)).await?;
     shop.stage(Stage::Failed).await?;

@@ -6,7 +6,7 @@ use namespace_migration::api::{NamespaceMigration, Stage};
 use rig::setup::ANNOTATION_PREFIX;
 use rig::weight_history::TARGET;
 
-use crate::scene::{Migration, Scene, annotation, condition, quick};
+use crate::scene::{Migration, Scene, annotation, condition, quick, unverified};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_moves_in_weighted_steps_to_the_target_and_is_served_by_both_sides() -> Result<()> {
@@ -14,15 +14,34 @@ async fn a_namespace_moves_in_weighted_steps_to_the_target_and_is_served_by_both
     let shop = scene.migration("moves-shop").begin().await?;
     let ended = shop.ends(Stage::Completed).await?;
 
-    let first = [[None, None], [Some(100), None], [Some(100), Some(0)]];
-    let steps = [(100, 10), (90, 10), (90, 50), (50, 50), (50, 100), (0, 100)];
-    let steps = steps.map(|(source, target)| [Some(source), Some(target)]);
-    let found = shop.sequence().await?;
-    ensure!(found == [&first[..], &steps[..]].concat(), "{found:?}");
+    // Alone, the source is lowered once to see how long DNS takes.
+    let rehearsal = [(Some(100), None), (Some(99), None), (Some(100), None)];
+    ensure!(shop.sequence().await? == moved_after(&rehearsal), "{:?}", shop.sequence().await?);
     ended_well(&ended)?;
     people_can_read_it(&shop).await?;
     shop.both_sides_answer().await?;
     shop.keeps_its_promises().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_reads_dns_a_namespace_moves_by_the_clock_and_nothing_is_rehearsed() -> Result<()> {
+    let scene = Scene::open(unverified("believes")).await?;
+    let shop = scene.migration("believes-shop").begin().await?;
+    let ended = shop.ends(Stage::Completed).await?;
+    ensure!(shop.sequence().await? == moved_after(&[(Some(100), None)]), "{:?}", shop.sequence().await?);
+    let status = ended.status.context("a status")?;
+    let accepted = status.preflight.iter().find(|finding| finding.check == "AnnotationOnly");
+    ensure!(accepted.is_some_and(|finding| finding.message.contains("it is assumed")), "{:?}", status.preflight);
+    ensure!(!scene.metrics().await?.contains("nsmig_dns_requests_total{"), "DNS was asked");
+    shop.keeps_its_promises().await
+}
+
+/// The weights of a migration by 10, 50 and 100 percent, from the source's first ones on: source, target.
+fn moved_after(first: &[(Option<i32>, Option<i32>)]) -> Vec<[Option<i32>; 2]> {
+    let steps = [(100, 0), (100, 10), (90, 10), (90, 50), (50, 50), (50, 100), (0, 100)];
+    let steps = steps.map(|(source, target)| (Some(source), Some(target)));
+    let all = [(None, None)].into_iter().chain(first.iter().copied()).chain(steps);
+    all.map(|(source, target)| [source, target]).collect()
 }
 
 /// Conditions, plan and pipeline of a completed migration.

@@ -11,7 +11,7 @@ use rig::deploy::{KUBECONFIG_KEY, OPERATOR_NAMESPACE, put_kubeconfig};
 use rig::setup::{Home, Options};
 use serde_json::{Value, json};
 
-use crate::scene::{Scene, proxied, quick, reason_of};
+use crate::scene::{Scene, proxied, quick, reason_of, unverified};
 
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
@@ -76,7 +76,7 @@ async fn a_namespace_that_is_not_on_the_source_or_belongs_to_the_cluster_is_refu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_without_a_host_or_an_acknowledgement_waits_until_it_has_one() -> Result<()> {
-    let scene = Scene::open(quick("blocked")).await?;
+    let scene = Scene::open(unverified("blocked")).await?;
     let shop = scene.migration("blocked-shop").service(rig::sample_namespace::SampleNamespace::without_ingress);
     let shop = shop.spec("/preflight", json!({})).begin().await?;
     shop.is_told("PreflightBlocked", "NoIngressWithHost: There is no Ingress in namespace").await?;

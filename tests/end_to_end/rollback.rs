@@ -11,7 +11,7 @@ use rig::sample_namespace::SECRET;
 use rig::weight_history::Direction;
 use serde_json::json;
 
-use crate::scene::{Migration, Scene, cause_of, condition, holds_step, quick, reason_of, stage_of};
+use crate::scene::{Migration, Scene, cause_of, condition, holds_step, quick, reason_of, stage_of, unverified};
 
 /// Where in a migration the target breaks.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +52,13 @@ async fn a_target_that_breaks_gives_its_users_back_and_status_says_what_was_foun
     let runs = cases.iter().map(|case| breaks(&scene, case));
     futures::future::try_join_all(runs).await?;
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_breaks_gives_its_users_back_also_where_nobody_reads_dns() -> Result<()> {
+    let scene = Scene::open(unverified("back-believes")).await?;
+    let told = &["answers 503", "the source answers 200"];
+    breaks(&scene, &case("back-believes", Fault::Status(503), Moment::SecondStep, told)).await
 }
 
 async fn breaks(scene: &Scene, case: &Case) -> Result<()> {

@@ -8,6 +8,7 @@ use namespace_migration::machine::health::Verdict;
 use namespace_migration::machine::records::{ListedRecord, Owner, RecordKind, RecordSet, Routing};
 use namespace_migration::machine::traffic::Weight;
 
+use crate::executor::Faults;
 use crate::recording::{broken_promise, texts};
 use crate::world::World;
 
@@ -175,6 +176,24 @@ fn a_status_that_is_lost_in_the_rehearsal_is_not_taken_for_a_shift() {
     world.run_until(Stage::PublishTarget);
     assert_eq!(world.side(Side::Source).weight("web"), Some(100));
     assert_eq!(broken_promise(&world.writes), None);
+}
+
+#[test]
+fn a_status_that_is_not_saved_after_any_one_pass_changes_nothing_of_the_end() {
+    let mut passes = 0;
+    loop {
+        let mut world = World::with_dns();
+        (0..passes).for_each(|_| world.step());
+        if world.status.stage == Stage::Completed {
+            break;
+        }
+        let (stage, faults) = (world.status.stage, Faults { crash_before_save: true, ..Faults::default() });
+        world.pass_with(&faults);
+        world.run_until(Stage::Completed);
+        assert_eq!(broken_promise(&world.writes), None, "lost after pass {passes}, in {stage}");
+        passes += 1;
+    }
+    assert!(passes > 20, "only {passes} passes were tried");
 }
 
 #[test]

@@ -37,7 +37,7 @@ async fn publish(server: &DnsServer, names: &[(&str, &str)]) -> Route53 {
         let zone = route53.create_zone(origin);
         server.serve(Arc::new(zone.clone()));
         for (name, value) in names.iter().filter(|(name, _)| name.ends_with(origin)) {
-            zone.create("somebody", RecordSet::simple(*name, Kind::Cname, 60, [*value])).unwrap();
+            zone.create("somebody", RecordSet::simple(name, Kind::Cname, 60, [*value])).unwrap();
             let served = |zone: &Zone| zone.served().group(name, Kind::Cname).next().map(drop);
             zone.wait("the name", super::LIMIT, served).await.unwrap();
         }

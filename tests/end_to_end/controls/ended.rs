@@ -62,7 +62,7 @@ async fn comes_to<'a>(scene: &'a Scene, name: &str, stage: Stage) -> Result<Migr
         shop.ends(stage).await?;
         return Ok(shop);
     }
-    let shop = draft.spec("/preflight", json!({"acknowledge": []})).begin().await?;
+    let shop = draft.blocked().begin().await?;
     shop.waits("PreflightBlocked").await?;
     let home = scene.home().await?.admin_client()?;
     past::stage_began_earlier(home, name, name, SignedDuration::from_hours(25)).await?;

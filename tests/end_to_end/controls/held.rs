@@ -38,11 +38,7 @@ impl Held {
 
 pub const HELD: [Held; 10] = [
     Held { stage: Stage::Pending, reason: "OwnedByAnother", draft: |draft| draft.service(owned_by_another) },
-    Held {
-        stage: Stage::Preflight,
-        reason: "PreflightBlocked",
-        draft: |draft| draft.spec("/preflight", json!({"acknowledge": []})),
-    },
+    Held { stage: Stage::Preflight, reason: "PreflightBlocked", draft: |draft| draft.blocked() },
     Held { stage: Stage::WeightSource, reason: "WaitingForDNS", draft: |draft| draft },
     Held { stage: Stage::PrepareTarget, reason: "WaitingForServices", draft: |draft| draft },
     Held {
@@ -159,10 +155,10 @@ fn history(found: &NamespaceMigration) -> Option<(i32, Stage, String)> {
     Some((entry.attempt, entry.stage, entry.message.clone()))
 }
 
-/// From now on records live so long in the caches of a pair's users (a Go duration).
-pub async fn dns_takes(scene: &Scene, setup: &Setup, ttl: &str) -> Result<()> {
+/// From now on a change takes so long to be served everywhere, as a pair says it (a Go duration).
+pub async fn dns_takes(scene: &Scene, setup: &Setup, propagation: &str) -> Result<()> {
     let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
-    let patch = Patch::Merge(json!({"spec": {"dns": {"recordTTL": ttl}}}));
+    let patch = Patch::Merge(json!({"spec": {"dns": {"propagation": propagation}}}));
     pairs.patch(setup.name(), &PatchParams::default(), &patch).await?;
     Ok(())
 }

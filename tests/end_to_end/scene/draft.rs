@@ -59,6 +59,14 @@ impl<'a> Draft<'a> {
         self
     }
 
+    /// Its Ingress has a protection that is not copied to the target, which a person would have to accept: the preflight is blocked.
+    #[must_use]
+    pub fn blocked(self) -> Self {
+        self.service(|sample| {
+            sample.with_annotation("nginx.ingress.kubernetes.io/auth-url", "https://login.example.com/")
+        })
+    }
+
     /// CI has deployed the Ingress to the target as well.
     #[must_use]
     pub fn with_ingress_on_target(mut self) -> Self {
@@ -135,7 +143,7 @@ impl Migration<'_> {
 fn quick_spec(pair: &str) -> Value {
     json!({
         "clusterPair": pair,
-        "preflight": {"acknowledge": [{"check": "AnnotationOnly", "reason": "the rig has no DNS"}]},
+        "preflight": {"acknowledge": [{"check": "AnnotationOnly", "reason": "the test waits"}]},
         "secrets": {"include": [SECRET]},
         "probes": {"interval": "200ms", "timeout": "2s", "successThreshold": 2, "failureThreshold": 2},
         "traffic": {"steps": [

@@ -48,9 +48,9 @@ fn third(shop: &Migration<'_>) -> RecordSet {
     RecordSet::simple(shop.host(), Kind::A, 1, ["127.0.9.9"]).weighted("somebodys", 50)
 }
 
-async fn remove_third(shop: &Migration<'_>) -> Result<()> {
+fn remove_third(shop: &Migration<'_>) -> Result<()> {
     let removed = Change { action: Action::Delete, set: third(shop) };
-    shop.scene.world.zone().change("somebody", vec![removed]).map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
+    shop.scene.world.zone().change("somebody", vec![removed]).map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
     Ok(())
 }
 
@@ -75,10 +75,10 @@ async fn is_there_before(scene: &Scene) -> Result<()> {
     });
     let shop = draft.deploy().await?;
     is_published(scene.world.zone(), &shop, Kind::A).await?;
-    scene.world.zone().create("somebody", third(&shop)).map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
+    scene.world.zone().create("somebody", third(&shop)).map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
     shop.begin().await?;
     trap.holds(&shop, Held::Untouched, &["DNSBlocked", "PreflightBlocked"], &WORDS).await?;
-    remove_third(&shop).await?;
+    remove_third(&shop)?;
     shop.ends(Stage::Completed).await?;
     shop.keeps_its_promises().await
 }
@@ -90,10 +90,10 @@ async fn comes_in_the_shift(scene: &Scene) -> Result<()> {
     );
     let shop = scene.migration("third-later").spec("/traffic/upTo", json!(10)).begin().await?;
     shop.until("10 percent", |found| reason_of(found) == "AtCeiling").await?;
-    scene.world.zone().create("somebody", third(&shop)).map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
+    scene.world.zone().create("somebody", third(&shop)).map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
     shop.change(json!({"traffic": {"upTo": 100}})).await?;
     trap.holds(&shop, Held::InTheShift, &["DNSBlocked"], &WORDS).await?;
-    remove_third(&shop).await?;
+    remove_third(&shop)?;
     shop.ends(Stage::Completed).await?;
     shop.keeps_its_promises().await
 }
