@@ -109,6 +109,27 @@ fn kinds_of_one_host_are_rows_of_their_own_and_the_highest_share_is_the_one_that
 }
 
 #[test]
+fn a_kind_that_is_missing_holds_its_own_row_and_not_that_of_another_kind() {
+    let mut world = World::with_dns();
+    world.run_until(Stage::PublishTarget);
+    world.run_while(|status| status.reason != "WaitingForDNS");
+    world.follow();
+    stop(&mut world, Side::Source);
+    stop(&mut world, Side::Target);
+    let records = world.dns.as_mut().unwrap().records.get_mut(HOST).unwrap();
+    let mut twin =
+        records.iter().find(|record| record.set.identifier.as_deref() == Some("web-shop-blue")).unwrap().clone();
+    twin.set.kind = RecordKind::Aaaa;
+    records.push(twin);
+    world.advance(SignedDuration::from_mins(5));
+    world.settle();
+    let seen: Vec<_> = world.status.dns.iter().map(|row| (row.kind.as_str(), row.gate.as_str())).collect();
+    assert_eq!(seen, [("A", ""), ("AAAA", "target published at 0")]);
+    let missing = &world.status.dns[1].waits_for;
+    assert_eq!(missing, "shop.example has no AAAA record web-shop-green, which is the target's.");
+}
+
+#[test]
 fn where_nobody_looks_the_row_says_until_when_the_clock_runs() {
     let mut world = World::new();
     world.run_while(|status| status.reason != "WaitingForDNS");

@@ -1,7 +1,6 @@
 //! How a side's external-dns runs, by its Deployment, or as the ClusterPair says it.
 
 use super::{Cause, listed};
-use crate::api::Stage;
 use crate::machine::external_dns::{self, DeploymentSight, ExternalDnsView};
 use crate::machine::gate::{self, Goal};
 use crate::machine::observed::Side;
@@ -9,12 +8,10 @@ use crate::machine::reason::Reason;
 use crate::machine::records::Routing;
 use crate::machine::run::{Run, Wait};
 
-/// A wait until the Deployments have been read that the ClusterPair names: what they say may forbid the beginning. Afterwards nothing
-/// waits for them.
+/// A wait until the Deployments have been read that the ClusterPair names: what they say may forbid the beginning.
 pub(in crate::machine) fn unread(run: &Run<'_>) -> Option<Wait> {
     let is_unread = |side: &Side| run.observed.dns.external_dns(*side).deployment == DeploymentSight::Unread;
-    let side =
-        [Side::Source, Side::Target].into_iter().find(is_unread).filter(|_| run.status.stage <= Stage::Preflight)?;
+    let side = [Side::Source, Side::Target].into_iter().find(is_unread)?;
     let message = format!("The Deployment of external-dns on the {side} is being read.");
     Some(Wait::new(Reason::ConnectingToClusters, message))
 }
