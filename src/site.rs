@@ -2,6 +2,7 @@
 //! have none.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -15,6 +16,7 @@ use crate::machine::order::Order;
 use crate::machine::records::DnsView;
 use crate::metrics::Metrics;
 use crate::mutex::locked;
+use crate::probe::failing::Failing;
 use crate::probe::plan::ProbePlan;
 use crate::probe::prober::{Prober, Surroundings};
 
@@ -34,6 +36,7 @@ pub struct Site {
     watched_before: Option<Timestamp>,
     prober: Mutex<Option<Prober>>,
     dns: Mutex<Option<Asking>>,
+    failing: Arc<Failing>,
     wake: Wake,
     metrics: Metrics,
 }
@@ -56,7 +59,8 @@ impl Site {
         };
         let (source, target) = (watch(Side::Source, source), watch(Side::Target, target));
         let (rights, prober, dns) = (LastAnswer::default(), Mutex::default(), Mutex::default());
-        Self { uid, source, target, rights, watched_before, prober, dns, wake, metrics }
+        let failing = Arc::default();
+        Self { uid, source, target, rights, watched_before, prober, dns, failing, wake, metrics }
     }
 
     /// Whether it is the site of this migration, watched through these connections and by these rules. The rules of a pair may
@@ -100,6 +104,18 @@ impl Site {
         }
     }
 
+    /// The target fails, and nothing goes back because of that.
+    pub fn overlook_failure(&self) {
+        self.failing.overlook();
+    }
+
+    /// The source has weight 100 again. Returns how long that took since the verdict; None when no verdict was the cause.
+    pub fn note_source_is_back(&self) -> Option<Duration> {
+        let took = self.failing.answered()?.elapsed();
+        self.metrics.rollback_write.observe(took.as_secs_f64());
+        Some(took)
+    }
+
     /// What DNS was last seen to serve. Nothing, while nobody asks.
     pub fn dns(&self) -> DnsView {
         locked(&self.dns).as_ref().map(Asking::view).unwrap_or_default()
@@ -120,6 +136,7 @@ impl Site {
             source: Arc::clone(&self.source),
             target: Arc::clone(&self.target),
             metrics: self.metrics.clone(),
+            failing: Arc::clone(&self.failing),
         };
         let wake = Arc::clone(&self.wake);
         Prober::start(plan, surroundings, move || wake())

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::asker::Asker;
+use super::failing::Failing;
 use super::http::Answer;
 use super::judge::{Expectation, Opinion, Question, Tally, judge};
 use super::plan::{ProbePlan, ProbeTarget};
@@ -45,6 +46,8 @@ pub struct Surroundings {
     pub target: Arc<NamespaceWatch>,
     /// Where probes are counted.
     pub metrics: Metrics,
+    /// Where it is noted since when the target fails.
+    pub failing: Arc<Failing>,
 }
 
 impl Prober {
@@ -206,6 +209,7 @@ impl Task {
             let changed = health.checks != reports;
             health.checks = reports;
             health.last_round = Some(crate::cluster::now());
+            self.surroundings.failing.note(health.verdict(Side::Target), tokio::time::Instant::now());
             changed
         };
         if std::mem::take(&mut *locked(&self.shared.announce)) || changed {
