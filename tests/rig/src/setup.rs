@@ -175,7 +175,8 @@ impl Setup {
     pub fn operator_options(&self, selector: Option<String>) -> operator::Options {
         let lease = self.options.lease.map(|duration| Lease { name: self.options.name.clone(), duration });
         let (name, home) = (self.options.name.clone(), self.home_access.clone());
-        operator::Options { name, selector, home, lease, environment: self.environment.clone() }
+        let (environment, route53_gap) = (self.environment.clone(), Some(operator::QUICK_GAP));
+        operator::Options { name, selector, home, lease, environment, route53_gap }
     }
 
     /// The setup's name, which is also that of its `ClusterPair` and ingress class, and the value of its label.
