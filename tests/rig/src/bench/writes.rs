@@ -114,7 +114,8 @@ async fn idle_statuses(world: &World, name: &str) -> Result<usize> {
 
 /// What a status is written for.
 fn what_people_wait_for(status: &Value) -> Vec<Value> {
-    let served = status["dns"].as_array().into_iter().flatten().map(|record| record["served"].clone());
+    let records = status["dns"].as_array().into_iter().flatten();
+    let served = records.flat_map(|record| ["served", "found"].map(|field| record[field].clone()));
     let fields = ["stage", "reason", "health", "weight"].map(|field| status[field].clone());
     let step = ["index", "phase"].map(|field| status["step"][field].clone());
     fields.into_iter().chain(step).chain(served).collect()
