@@ -34,6 +34,8 @@ pub struct Metrics {
     pub exposed_percent: Family<MigrationLabels, Gauge>,
     /// Rollbacks begun.
     pub rollbacks: Family<RollbackLabels, Counter>,
+    /// Time from the verdict that began a rollback to the answer to the source's write, in seconds.
+    pub rollback_write: Histogram,
     /// Requests to API servers.
     pub remote_calls: Family<CallLabels, Counter>,
     /// 1 while the cluster answers, 0 while it does not.
@@ -67,6 +69,8 @@ impl Default for Metrics {
             weight: Family::default(),
             exposed_percent: Family::default(),
             rollbacks: Family::default(),
+            // 1 ms to 16 s: two API round trips when all is well.
+            rollback_write: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
             remote_calls: Family::default(),
             cluster_reachable: Family::default(),
             probes: Family::default(),
@@ -133,6 +137,12 @@ impl Metrics {
         let exposed = self.exposed_percent.clone();
         registry.register("exposed_percent", "Share of users that a rollback has not yet brought back", exposed);
         registry.register("rollbacks", "Rollbacks begun, by cause", self.rollbacks.clone());
+        let write = self.rollback_write.clone();
+        registry.register(
+            "rollback_write_seconds",
+            "From the failing verdict to weight 100 written on the source",
+            write,
+        );
     }
 
     fn register_lease(&self, registry: &mut Registry) {
@@ -171,6 +181,7 @@ mod tests {
         metrics.dns.desired_percent.get_or_create(&shop).set(10);
         metrics.dns.unserved_since.get_or_create(&shop).set(1600);
         metrics.rollbacks.get_or_create(&RollbackLabels { cause: "HealthFailed" }).inc();
+        metrics.rollback_write.observe(0.01);
         let call = CallLabels { side: ClusterSide::Source, verb: Verb::Apply, outcome: CallOutcome::Conflict };
         metrics.remote_calls.get_or_create(&call).inc();
         let reachable = ReachableLabels { pair: "live".into(), side: ClusterSide::Target };
@@ -199,6 +210,7 @@ mod tests {
             r#"nsmig_weight{namespace="shop-dev",name="shop",side="target"} 10"#,
             r#"nsmig_exposed_percent{namespace="shop-dev",name="shop"} 4"#,
             r#"nsmig_rollbacks_total{cause="HealthFailed"} 1"#,
+            r"nsmig_rollback_write_seconds_count 1",
             r#"nsmig_remote_calls_total{side="source",verb="apply",outcome="conflict"} 1"#,
             r#"nsmig_cluster_reachable{pair="live",side="target"} 1"#,
             r#"nsmig_probes_total{side="target",outcome="tls"} 1"#,

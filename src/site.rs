@@ -2,6 +2,7 @@
 //! clusters. Ended migrations have none.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -17,6 +18,7 @@ use crate::machine::order::Order;
 use crate::machine::records::DnsView;
 use crate::metrics::Metrics;
 use crate::mutex::locked;
+use crate::probe::failing::Failing;
 use crate::probe::plan::ProbePlan;
 use crate::probe::prober::{Prober, Surroundings};
 
@@ -38,6 +40,7 @@ pub struct Site {
     dns: Mutex<Option<Asking>>,
     /// Those of source and target, where the pair names their Deployments.
     external_dns: Mutex<[Option<Arc<ExternalDnsWatch>>; 2]>,
+    failing: Arc<Failing>,
     wake: Wake,
     metrics: Metrics,
 }
@@ -60,8 +63,8 @@ impl Site {
         };
         let (source, target) = (watch(Side::Source, source), watch(Side::Target, target));
         let (rights, prober, dns) = (LastAnswer::default(), Mutex::default(), Mutex::default());
-        let external_dns = Mutex::default();
-        Self { uid, source, target, rights, watched_before, prober, dns, external_dns, wake, metrics }
+        let (external_dns, failing) = (Mutex::default(), Arc::default());
+        Self { uid, source, target, rights, watched_before, prober, dns, external_dns, failing, wake, metrics }
     }
 
     /// Whether it is the site of this migration, watched through these connections and by these rules. The rules of a pair may
@@ -105,6 +108,18 @@ impl Site {
         }
     }
 
+    /// The target fails, and nothing goes back because of that.
+    pub fn overlook_failure(&self) {
+        self.failing.overlook();
+    }
+
+    /// The source has weight 100 again. Returns how long that took since the verdict; None when no verdict was the cause.
+    pub fn note_source_is_back(&self) -> Option<Duration> {
+        let took = self.failing.answered()?.elapsed();
+        self.metrics.rollback_write.observe(took.as_secs_f64());
+        Some(took)
+    }
+
     /// What DNS was last seen to serve, and what the external-dns of both clusters tell of themselves. Nothing, while nobody asks.
     pub fn dns(&self) -> DnsView {
         let view = locked(&self.dns).as_ref().map(Asking::view).unwrap_or_default();
@@ -146,6 +161,7 @@ impl Site {
             target: Arc::clone(&self.target),
             resolver: resolver.clone(),
             metrics: self.metrics.clone(),
+            failing: Arc::clone(&self.failing),
         };
         let wake = Arc::clone(&self.wake);
         Prober::start(plan, surroundings, move || wake())

@@ -67,7 +67,10 @@ impl Operator {
     ) -> Result<bool, ReconcileError> {
         self.memory.measure(migration, known, &decision.status);
         let forged = known.forged.is_some();
-        if forged || !memory::is_same(&decision.status, &known.status) || migration.status.is_none() {
+        // What the watch brought may be older than what was written.
+        let has_none =
+            migration.status.is_none() && migration.metadata.resource_version.as_ref() == Some(&known.version);
+        if forged || has_none || memory::is_news(&decision.status, &known.status, crate::cluster::now()) {
             let Some(version) = self.clear_forged(migration, known, &mut decision).await? else { return Ok(false) };
             let written = status::publish(&self.home.clients.requests, migration, &version, &decision.status).await;
             match written {

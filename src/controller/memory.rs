@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube_runtime::reflector::ObjectRef;
 
@@ -142,7 +143,45 @@ pub(super) fn is_same(one: &NamespaceMigrationStatus, other: &NamespaceMigration
         || matches!((serde_json::to_value(one), serde_json::to_value(other)), (Ok(one), Ok(other)) if one == other)
 }
 
+/// Whether a status is worth a write: something else has changed than that the moment which was announced has come. What is there
+/// goes on saying when that was, until there is news.
+pub(super) fn is_news(status: &NamespaceMigrationStatus, written: &NamespaceMigrationStatus, now: Timestamp) -> bool {
+    let has_come = status.next.is_none() && written.next.as_ref().is_some_and(|next| next.0 <= now);
+    let same = if has_come {
+        is_same(&NamespaceMigrationStatus { next: written.next.clone(), ..status.clone() }, written)
+    } else {
+        is_same(status, written)
+    };
+    !same
+}
+
 /// Versions are numbers that grow (KEP-5504 makes comparing them part of the API); text that is none is the oldest.
 fn number(version: &str) -> u128 {
     version.parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+
+    #[test]
+    fn a_moment_that_has_come_is_no_news_and_another_one_is() {
+        let waits = |next: Option<i64>, message: &str| NamespaceMigrationStatus {
+            next: next.map(|second| Time(Timestamp::constant(second, 0))),
+            message: message.to_owned(),
+            ..NamespaceMigrationStatus::default()
+        };
+        let (follows, late) = ("DNS needs time to follow.", "DNS is late.");
+        let news = |next, message, written: &NamespaceMigrationStatus, second| {
+            is_news(&waits(next, message), written, Timestamp::constant(second, 0))
+        };
+        let written = waits(Some(60), follows);
+        assert!(!news(None, follows, &written, 60));
+        assert!(news(None, follows, &written, 59), "it will not come any more");
+        assert!(news(Some(90), follows, &written, 60));
+        assert!(news(None, late, &written, 60));
+        assert!(news(Some(60), follows, &waits(None, follows), 60));
+    }
 }

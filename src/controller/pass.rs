@@ -18,8 +18,9 @@ use crate::dns::Interest;
 use crate::events;
 use crate::execute::{ExecuteError, HomeObject, Report, execute};
 use crate::machine::drive::{Decision, Needs};
+use crate::machine::health::Verdict;
 use crate::machine::order::Order;
-use crate::machine::{self, Effect, Observed, Reason, pause, stages};
+use crate::machine::{self, Effect, Observed, Reason, Side, pause, stages};
 use crate::metrics::{ErrorLabels, ReconcileLabels, ReconcileResult};
 use crate::observe::observe;
 use crate::probe::plan::ProbePlan;
@@ -167,6 +168,11 @@ impl Pass<'_> {
         }
         let decision = machine::decide(order, status, &observed, crate::cluster::now());
         if let Some(site) = self.site {
+            if observed.health.verdict(Side::Target) == Verdict::Fail
+                && !decision.effects.iter().any(Effect::is_rollback)
+            {
+                site.overlook_failure();
+            }
             self.watch_health(site, &decision, &observed);
             let urgency = machine::needs(order, &decision.status).dns;
             let interest = urgency.and_then(|urgency| Interest::of(self.pair, &decision.status, &observed, urgency));

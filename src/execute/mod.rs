@@ -196,6 +196,9 @@ async fn remote(order: &Order, site: &Site, effects: &[Effect], report: &mut Rep
         }
         let results = join_all(batch.iter().map(|effect| carry_out(order, site, effect, source_failed))).await;
         let failed = results.iter().any(Result::is_err);
+        if !failed && brings_users_back(batch) {
+            tell_source_is_back(order, site);
+        }
         source_failed |= failed && batch.iter().any(|effect| effect.side() == Some(Side::Source));
         for result in results {
             match result {
@@ -207,6 +210,19 @@ async fn remote(order: &Order, site: &Site, effects: &[Effect], report: &mut Rep
             break;
         }
     }
+}
+
+/// Whether these are a rollback's writes to the source.
+fn brings_users_back(batch: &[Effect]) -> bool {
+    batch.iter().all(|effect| {
+        matches!(effect, Effect::WriteWeight(write) if write.side == Side::Source && write.stamp.direction.is_back())
+    })
+}
+
+fn tell_source_is_back(order: &Order, site: &Site) {
+    let Some(took) = site.note_source_is_back() else { return };
+    let (namespace, millis) = (&order.namespace, took.as_secs_f64() * 1000.0);
+    tracing::info!(namespace, millis, "the source has weight 100 again; the time is since the failing verdict");
 }
 
 fn kind(effect: &Effect) -> std::mem::Discriminant<Effect> {

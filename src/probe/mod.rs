@@ -3,6 +3,7 @@
 pub mod address;
 mod asker;
 mod entrance;
+pub mod failing;
 pub mod http;
 pub mod judge;
 pub mod plan;

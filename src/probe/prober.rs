@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::asker::Asker;
+use super::failing::Failing;
 use super::http::Answer;
 use super::judge::{Expectation, Opinion, Question, Tally, judge};
 use super::plan::{ProbePlan, ProbeTarget};
@@ -21,7 +22,8 @@ use crate::metrics::Metrics;
 use crate::mutex::locked;
 use crate::task::Tasks;
 
-/// A prober begins at a random moment within this time, so that migrations that start together do not probe together.
+/// A prober begins at a random moment within this time, so that migrations that start together do not begin together; from the second
+/// round on they are spread over the whole interval.
 const LONGEST_DELAY: Duration = Duration::from_secs(1);
 
 /// A running prober. Dropped, it ends.
@@ -48,6 +50,8 @@ pub struct Surroundings {
     pub resolver: Resolver,
     /// Where probes are counted.
     pub metrics: Metrics,
+    /// Where it is noted since when the target fails.
+    pub failing: Arc<Failing>,
 }
 
 impl Prober {
@@ -122,18 +126,19 @@ impl Task {
         locked(&self.shared.health).watched_since = Some(crate::cluster::now());
         let longest = self.plans.borrow().interval.min(LONGEST_DELAY);
         tokio::time::sleep(longest.mul_f64(spread())).await;
+        let mut pause = first_pause(spread());
         loop {
             let plan = self.plans.borrow_and_update().clone();
             let began = tokio::time::Instant::now();
             self.round(&plan).await;
-            self.wait_for_next(began).await;
+            self.wait_for_next(began, std::mem::replace(&mut pause, 1.0)).await;
         }
     }
 
-    /// Waits until the interval is over, as long as it is by then: an edit may have made it shorter.
-    async fn wait_for_next(&mut self, began: tokio::time::Instant) {
+    /// Waits until so many intervals are over, as long as they are by then: an edit may have made them shorter.
+    async fn wait_for_next(&mut self, began: tokio::time::Instant, intervals: f64) {
         loop {
-            let next = began + self.plans.borrow_and_update().interval;
+            let next = began + self.plans.borrow_and_update().interval.mul_f64(intervals);
             tokio::select! {
                 () = tokio::time::sleep_until(next) => return,
                 changed = self.plans.changed() => if changed.is_err() { return tokio::time::sleep_until(next).await },
@@ -210,12 +215,19 @@ impl Task {
             let changed = health.checks != reports;
             health.checks = reports;
             health.last_round = Some(crate::cluster::now());
+            self.surroundings.failing.note(health.verdict(Side::Target), tokio::time::Instant::now());
             changed
         };
         if std::mem::take(&mut *locked(&self.shared.announce)) || changed {
             (self.changed)();
         }
     }
+}
+
+/// The intervals between the first two rounds: one on average. They differ by a whole one, so that the rounds of many probers that begin
+/// together, as after a restart, are spread evenly; and the second never follows at once, which would count one bad moment twice.
+fn first_pause(spread: f64) -> f64 {
+    0.5 + spread
 }
 
 /// A number from 0 to 1 that differs from prober to prober.
@@ -227,4 +239,15 @@ fn nothing_known(target: &ProbeTarget, message: &str) -> [((String, Side), Opini
     [Side::Source, Side::Target].map(|side| {
         ((target.name.clone(), side), Opinion { verdict: Verdict::Inconclusive, message: message.to_owned() })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probers_that_begin_together_are_spread_over_one_interval_from_the_second_round_on() {
+        let pauses: Vec<f64> = (0..=4).map(|quarter| first_pause(f64::from(quarter) / 4.0)).collect();
+        assert_eq!(pauses, [0.5, 0.75, 1.0, 1.25, 1.5]);
+    }
 }

@@ -82,7 +82,8 @@ fn event(account: &str, (verb, resource, name): (&str, &str, &str), decision: &s
     let stage = if verb == "watch" && decision == "allow" { "ResponseStarted" } else { "ResponseComplete" };
     let group = if resource == "pairs" { "g" } else { "" };
     json!({
-        "stage": stage, "stageTimestamp": "2026-11-21T08:00:00.000000Z", "requestURI": "/x", "verb": verb, "userAgent": "namespace-migration/0.1.0",
+        "stage": stage, "requestReceivedTimestamp": "2026-11-21T08:00:00.000000Z",
+        "stageTimestamp": "2026-11-21T08:00:00.000000Z", "requestURI": "/x", "verb": verb, "userAgent": "namespace-migration/0.1.0",
         "user": {"username": format!("system:serviceaccount:namespace-migration:{account}")},
         "objectRef": {"resource": resource, "apiGroup": group, "name": name, "namespace": name},
         "annotations": {"authorization.k8s.io/decision": decision},

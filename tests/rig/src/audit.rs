@@ -33,6 +33,8 @@ pub struct Event {
     /// `Null` where the policy records metadata only.
     #[serde(default)]
     pub response_object: Value,
+    /// When the API server got the request.
+    pub request_received_timestamp: Timestamp,
     /// When this stage of the request was reached.
     pub stage_timestamp: Timestamp,
     /// What the API server adds.

@@ -156,6 +156,11 @@ impl ControlPlane {
         ready::while_alive(&running, START_LIMIT, || ready::api_server_is_ready(&client)).await
     }
 
+    /// The process id of the API server.
+    pub async fn api_server_pid(&self) -> u32 {
+        self.api_server.lock().await.pid()
+    }
+
     /// The ids of the running programs, for whoever checks that nothing is left.
     pub async fn pids(&self) -> Vec<u32> {
         let api_server = self.api_server.lock().await.pid();

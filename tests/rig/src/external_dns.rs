@@ -46,6 +46,8 @@ pub struct Options {
     pub policy: String,
     /// How often it looks at everything (a Go duration); a change of an Ingress makes it look at once.
     pub interval: String,
+    /// How soon it looks again after a change of an Ingress, at the earliest (a Go duration).
+    pub after_an_event: String,
     /// The ids of the zones that it may see; empty: all of them.
     pub zones: Vec<String>,
     /// It reads only Ingresses of this class.
@@ -66,6 +68,7 @@ impl Options {
             annotation_prefix: ANNOTATION_PREFIX.to_owned(),
             policy: "sync".to_owned(),
             interval: INTERVAL.to_owned(),
+            after_an_event: AFTER_AN_EVENT.to_owned(),
             zones: vec![zone.id().to_owned()],
             ingress_class: None,
             namespace: None,
@@ -83,7 +86,7 @@ impl Options {
             format!("--annotation-prefix={}", self.annotation_prefix),
             format!("--interval={}", self.interval),
             "--events".to_owned(),
-            format!("--min-event-sync-interval={AFTER_AN_EVENT}"),
+            format!("--min-event-sync-interval={}", self.after_an_event),
             "--aws-batch-change-interval=100ms".to_owned(),
         ];
         arguments.extend(self.zones.iter().map(|zone| format!("--zone-id-filter={zone}")));

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod background;
+pub mod bench;
 pub mod certificate_authority;
 pub mod child;
 pub mod control_plane;

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
@@ -39,6 +40,8 @@ enum Command {
         /// The file.
         file: PathBuf,
     },
+    /// Measure how fast users come back and what the operator costs, and print the figures as Markdown.
+    Bench(Bench),
     /// Run in the foreground what `rig up` runs in the background.
     Supervise {
         #[command(flatten)]
@@ -64,6 +67,26 @@ struct Place {
     /// The folder of the world's files; target/rig of the checkout when absent.
     #[arg(long)]
     folder: Option<PathBuf>,
+}
+
+/// How large the run is.
+#[derive(Args)]
+struct Bench {
+    /// How many migrations are active at a time at most.
+    #[arg(long, default_value_t = 200)]
+    migrations: usize,
+    /// How many seconds a steady state is watched.
+    #[arg(long, default_value_t = 60)]
+    window: u64,
+    /// The page whose figures are replaced; without it they are only printed.
+    page: Option<PathBuf>,
+}
+
+impl Bench {
+    fn options(self) -> rig::bench::Options {
+        let Self { migrations, window, page } = self;
+        rig::bench::Options { migrations, window: Duration::from_secs(window), page }
+    }
 }
 
 #[derive(Args)]
@@ -104,6 +127,7 @@ fn run() -> Result<ExitCode> {
         Command::Up { place, content } => in_runtime(background::up(&place.files()?, content.content())),
         Command::Demo => in_runtime(rig::demo::run()),
         Command::Transcript { file } => in_runtime(rig::transcript::write(&file)),
+        Command::Bench(bench) => in_runtime(rig::bench::run(&bench.options())),
         Command::Down(place) => in_runtime(background::down(&place.files()?)),
         Command::Supervise { place, content, detach } => {
             in_runtime(background::supervise(&place.files()?, content.content(), detach))

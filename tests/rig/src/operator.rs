@@ -43,7 +43,12 @@ pub struct Options {
     pub resolver: SocketAddr,
     /// Environment variables besides the inherited ones.
     pub environment: Vec<(String, String)>,
+    /// Shortest time between two of its requests to Route 53 (a Go duration); None: what it takes when it is told nothing.
+    pub route53_gap: Option<&'static str>,
 }
+
+/// The account of a world is its own, and has no quota unless somebody gives it one.
+pub const QUICK_GAP: &str = "20ms";
 
 /// A Lease that decides which of several operators works. The operator's name is its identity there, so that one that is
 /// killed and started again goes on at once.
@@ -97,8 +102,7 @@ impl Operator {
             .args(Lease::arguments(options.lease.as_ref(), &name))
             .args(["--listen", &format!("127.0.0.1:{port}"), "--log-format", "json"])
             .args(["--resolver", &options.resolver.to_string()])
-            // The account of a world is its own, and has no quota unless a test gives it one.
-            .args(["--route53-gap", "20ms"]);
+            .args(options.route53_gap.iter().flat_map(|gap| ["--route53-gap", gap]));
         let program = options.environment.iter().fold(program, |program, (key, value)| program.env(key, value));
         let child = program.spawn()?;
         Ok(Self { program, child, port })

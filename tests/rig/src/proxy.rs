@@ -117,6 +117,7 @@ async fn serve(stream: TcpStream, tls: Arc<ServerConfig>, upstream: Upstream, fa
 async fn answer(request: Request<Incoming>, upstream: Upstream, faults: Faults) -> anyhow::Result<Response<Body>> {
     let mut line = faults.line();
     until_not_hung(&mut line).await?;
+    tokio::time::sleep(faults.latency()).await;
     let (head, body) = request.into_parts();
     let mut request = ApiRequest::new(&head);
     let response = if request.changes_by_verb() {

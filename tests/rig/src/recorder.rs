@@ -85,6 +85,36 @@ pub struct Read {
     pub namespace: String,
 }
 
+/// One answered request of any kind; a watch is there when it begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The recorder's cluster.
+    pub cluster: String,
+    /// When the API server got it.
+    pub received: Timestamp,
+    /// When the answer was complete, or the watch began.
+    pub answered: Timestamp,
+    /// `get`, `create` and others.
+    pub verb: String,
+    /// Plural resource name.
+    pub resource: String,
+    /// For example `status`; empty for the object itself.
+    pub subresource: String,
+    /// Empty for cluster-scoped objects and reads across namespaces.
+    pub namespace: String,
+    /// Empty for requests about no object in particular.
+    pub name: String,
+    /// HTTP status of the answer.
+    pub code: u16,
+}
+
+impl Request {
+    /// Whether it changes something, if it succeeds.
+    pub fn is_write(&self) -> bool {
+        WRITES.contains(&self.verb.as_str())
+    }
+}
+
 impl Write {
     /// Did the API server carry it out?
     pub fn succeeded(&self) -> bool {
@@ -160,6 +190,27 @@ impl Recorder {
             *counts.entry((read.verb, read.resource)).or_default() += 1;
         }
         Ok(counts)
+    }
+
+    /// Every request after `mark` of users whose name begins with `user`; a watch counts when it begins.
+    pub async fn requests(&self, mark: Mark, user: &str) -> anyhow::Result<Vec<Request>> {
+        let text = self.read_from(mark).await?;
+        let named = format!(r#""username":"{user}"#);
+        // Parsing is what takes time.
+        let lines = text.lines().filter(|line| line.contains(&named));
+        let events = lines.map(|line| {
+            serde_json::from_str::<Event>(line)
+                .with_context(|| format!("audit log {}: a line is no audit Event", self.path.display()))
+        });
+        let asked = |event: &Event| event.user.username.starts_with(user) && event.is_answer();
+        let mut requests = Vec::new();
+        for event in events {
+            let event = event?;
+            if asked(&event) {
+                requests.push(event.into_request(&self.cluster));
+            }
+        }
+        Ok(requests)
     }
 
     /// Follows the recording from `mark` until `predicate` accepts a write, and returns that one.
@@ -285,6 +336,27 @@ impl Event {
             request_object: self.request_object,
             response_object: self.response_object,
         }
+    }
+
+    /// A question that is asked by POST, such as an access review, has a verb of its own here: `review`.
+    fn into_request(self, cluster: &str) -> Request {
+        let is_question = QUESTIONS.contains(&self.object_ref.api_group.as_str());
+        Request {
+            cluster: cluster.to_owned(),
+            received: self.request_received_timestamp,
+            answered: self.stage_timestamp,
+            verb: if is_question { "review".to_owned() } else { self.verb },
+            resource: self.object_ref.resource,
+            subresource: self.object_ref.subresource,
+            namespace: self.object_ref.namespace,
+            name: self.object_ref.name,
+            code: self.response_status.code,
+        }
+    }
+
+    fn is_answer(&self) -> bool {
+        let last = if self.verb == "watch" { "ResponseStarted" } else { "ResponseComplete" };
+        self.stage == last
     }
 
     fn into_read(self) -> Option<Read> {

@@ -5,6 +5,7 @@ mod fault;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use futures::{StreamExt as _, stream};
 use http_body_util::{BodyExt as _, StreamBody};
@@ -40,6 +41,8 @@ struct Behaviour {
     /// Requests that reached the application here, answered or not: what `Flap` counts.
     arrived: u64,
     requests: Requests,
+    /// When a request was answered with a server error.
+    failed_at: Vec<SystemTime>,
 }
 
 /// How the requests for one host at one cluster ended.
@@ -99,6 +102,11 @@ impl Application {
         self.lock().get(&site(cluster, host)).map(|behaviour| behaviour.requests.clone()).unwrap_or_default()
     }
 
+    /// When requests for a host at a cluster were answered with a server error, oldest first.
+    pub fn failed_at(&self, cluster: &str, host: &str) -> Vec<SystemTime> {
+        self.lock().get(&site(cluster, host)).map(|behaviour| behaviour.failed_at.clone()).unwrap_or_default()
+    }
+
     /// The requests of every host that ever had one: (cluster, host, requests), sorted.
     pub fn all_requests(&self) -> Vec<(String, String, Requests)> {
         let sites = self.lock();
@@ -144,6 +152,9 @@ impl Application {
         let mut sites = self.lock();
         let behaviour = sites.entry(site(cluster, host)).or_default();
         *behaviour.requests.by_status.entry(status.as_u16()).or_default() += 1;
+        if status.is_server_error() {
+            behaviour.failed_at.push(SystemTime::now());
+        }
     }
 
     fn arrive(&self, cluster: &str, host: &str) -> u64 {

@@ -193,7 +193,8 @@ impl Setup {
         let lease = self.options.lease.map(|duration| Lease { name: self.options.name.clone(), duration });
         let (name, home) = (self.options.name.clone(), self.home_access.clone());
         let (resolver, environment) = (self.name_server, self.environment.clone());
-        operator::Options { name, selector, home, lease, resolver, environment }
+        let route53_gap = Some(operator::QUICK_GAP);
+        operator::Options { name, selector, home, lease, resolver, environment, route53_gap }
     }
 
     /// The setup's name, which is also that of its `ClusterPair` and ingress class, and the value of its label.

@@ -23,6 +23,7 @@ pub struct Faults {
 
 struct Shared {
     line: watch::Sender<Line>,
+    latency: Mutex<Duration>,
     rules: Mutex<Rules>,
 }
 
@@ -84,7 +85,8 @@ pub(super) enum Action {
 
 impl Faults {
     pub(super) fn new() -> Self {
-        Self { shared: Arc::new(Shared { line: watch::Sender::new(Line::Healthy), rules: Mutex::default() }) }
+        let (line, latency, rules) = (watch::Sender::new(Line::Healthy), Mutex::default(), Mutex::default());
+        Self { shared: Arc::new(Shared { line, latency, rules }) }
     }
 
     /// Everything passes again; requests that hung go on. Rules for single requests stay.
@@ -100,6 +102,15 @@ impl Faults {
     /// A hung API server: connections are accepted and never answered, existing streams stall.
     pub fn hang(&self) {
         self.shared.line.send_replace(Line::Hung);
+    }
+
+    /// A long way: each request, reads and watches included, is on its way for so long before the API server sees it.
+    pub fn slow_down(&self, latency: Duration) {
+        *self.shared.latency.lock().unwrap_or_else(PoisonError::into_inner) = latency;
+    }
+
+    pub(super) fn latency(&self) -> Duration {
+        *self.shared.latency.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers the next `times` matching requests with `status` and a Kubernetes Status, without asking the API server.

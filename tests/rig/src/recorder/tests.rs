@@ -34,6 +34,7 @@ fn event(verb: &str, name: &str, second: u32) -> String {
         "responseStatus": {"metadata": {}, "code": 200},
         "responseObject": {"metadata": {"name": "shop", "resourceVersion": "7"}},
         "requestReceivedTimestamp": "2026-11-21T10:00:00.000000Z",
+        "requestReceivedTimestamp": format!("2026-11-21T10:00:{second:02}.000000Z"),
         "stageTimestamp": format!("2026-11-21T10:00:{second:02}.000000Z")
     });
     format!("{event}\n")
