@@ -257,7 +257,7 @@ fn a_third_record_in_a_hold_stops_the_clock() {
     (third.set.identifier, third.set.routing) = (Some("somebody".into()), Routing::Weighted(Weight::percent(50)));
     (third.set.owner, third.set.leads_to) = (Owner::Named("somebody".into()), vec!["192.0.2.99".into()]);
     records.push(third);
-    minutes(&mut world, 60);
+    minutes(&mut world, 2);
     assert_eq!(
         (world.status.stage, world.status.reason.as_str()),
         (Stage::ShiftTraffic, "DNSBlocked"),
