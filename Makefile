@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help demo up down tools build test lint crds crds-check reference transcript doc release release-check
+.PHONY: help demo up down tools build test lint crds crds-check reference transcript bench doc release release-check
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -42,6 +42,10 @@ reference: ## Write docs/status.md, the reference of stages, conditions and reas
 
 transcript: tools ## Write docs/transcript.md: what kubectl shows of migrations that wait
 	cargo run -q -p rig --locked -- transcript docs/transcript.md
+
+bench: release ## Measure the operator as the image has it, and write the figures into docs/performance.md; about 15 minutes on two idle cores
+	OPERATOR_BINARY=target/release/namespace-migration \
+	  cargo run -q --profile measure -p rig --locked -- bench docs/performance.md
 
 crds-check: ## Fail when crds/ is not what src/api says
 	@rm -rf target/crds && mkdir -p target/crds
