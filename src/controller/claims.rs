@@ -135,8 +135,7 @@ mod tests {
             let namespace =
                 |cluster: &str| Thing::Namespace { cluster: cluster.to_owned(), namespace: "shop-dev".to_owned() };
             let host = |host: &str| Thing::Host(host.to_owned());
-            let expected =
-                [namespace("old"), namespace("new"), host("shop.example"), host("www.shop.example")].into();
+            let expected = [namespace("old"), namespace("new"), host("shop.example"), host("www.shop.example")].into();
             assert_eq!((found.begun, found.things), (true, expected), "{stage}");
             assert_eq!(found.object, ("platform".to_owned(), "shop".to_owned()));
         }

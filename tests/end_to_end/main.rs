@@ -11,6 +11,7 @@
     reason = "a test that cannot go on has failed; measurements are printed"
 )]
 
+mod at_once;
 mod bad_input;
 mod ceiling;
 mod contested;
@@ -29,10 +30,12 @@ mod ingresses;
 mod kubeconfig_attacks;
 mod kubeconfig_life;
 mod leader;
+mod let_go;
 mod migration;
 mod namespaces;
 mod permissions;
 mod preflight;
+mod printed;
 mod quiescence;
 mod rollback;
 mod scene;

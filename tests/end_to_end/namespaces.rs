@@ -84,7 +84,8 @@ async fn a_host_stays_locked_across_a_restart_while_the_pair_of_its_holder_is_go
 
     let second = scene.migration("lock-second").spec("/clusterPair", json!(other.name()));
     let second = second.service(|_| other.sample("lock-second").with_host("lock-first.example.com")).begin().await?;
-    let words = "The host lock-first.example.com is claimed by NamespaceMigration lock-first/lock-first, which came first.";
+    let words =
+        "The host lock-first.example.com is claimed by NamespaceMigration lock-first/lock-first, which came first.";
     second.is_told("OwnedByAnother", words).await?;
 
     pair.metadata = ObjectMeta { name: pair.metadata.name, labels: pair.metadata.labels, ..ObjectMeta::default() };

@@ -38,6 +38,7 @@ mod edits;
 mod interleavings;
 mod journey;
 mod lost_status;
+mod not_noted;
 mod permission;
 mod permissions;
 mod pins;
