@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::namespace_migration::{DeletionPolicy, OnFailure};
 use super::stage::Stage;
 
 /// The pause that is in force.
@@ -57,6 +58,38 @@ pub enum RequestOutcome {
     Refused,
     /// It has been done.
     Done,
+}
+
+/// What the spec asked for when it was last looked at, of what people edit in mid-flight: an edit is noticed by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AskedFor {
+    /// spec.attempt.
+    pub attempt: i32,
+    /// spec.traffic.upTo.
+    pub up_to: i32,
+    /// spec.onFailure.
+    pub on_failure: OnFailure,
+    /// spec.deletionPolicy.
+    pub deletion_policy: DeletionPolicy,
+    /// The names of spec.checks, with a number that is another one when any of them asks for something else.
+    pub checks: String,
+}
+
+/// An edit of the spec, and who is known to have made it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SpecEdit {
+    /// Path of the field.
+    pub field: String,
+    /// What it said before.
+    pub from: String,
+    /// What it says now.
+    pub to: String,
+    /// The field manager that wrote it. Empty when nobody is known to.
+    #[serde(default)]
+    pub by: String,
+    /// When it was written, as the field manager's entry says, or when it was first seen.
+    pub at: Time,
 }
 
 /// An edit of the spec that is not in force in this attempt, or not yet.

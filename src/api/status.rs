@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time}
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use super::controls::{DeferredEdit, Pause, RequestKind, RequestOutcome, RequestStatus};
+pub use super::controls::{AskedFor, DeferredEdit, Pause, RequestKind, RequestOutcome, RequestStatus, SpecEdit};
 use super::foreign::{ForeignWeight, PutBack};
 pub use super::plan::{
     Plan, PlannedCluster, PlannedClusters, PlannedIngress, PlannedStep, Rehearsal, RehearsalPhase, StepPhase,
@@ -73,6 +73,13 @@ pub struct NamespaceMigrationStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["field".into()]))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deferred_edits: Vec<DeferredEdit>,
+    /// What the spec asked for when it was last looked at, of what people edit in mid-flight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_for: Option<AskedFor>,
+    /// Edits of the spec in mid-flight, with who made them and when, as far as the API tells: of each field the last.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["field".into()]))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<SpecEdit>,
     /// What was agreed when the checks had passed, with the edits that have been taken up since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,

@@ -10,6 +10,8 @@ mod error;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod texts;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

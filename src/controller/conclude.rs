@@ -19,6 +19,15 @@ use crate::machine::order::{Order, OrderError};
 use crate::machine::{self, Asked, Effect, stages};
 use crate::status;
 
+/// What became of a status.
+enum Written {
+    Yes,
+    /// Somebody has changed the object since: it has to be decided again.
+    Outdated,
+    /// The object is not there any more.
+    Gone,
+}
+
 impl Operator {
     /// The pass over an order that cannot be used: status says why, and nothing is watched any more.
     pub(super) async fn reject(
@@ -71,23 +80,49 @@ impl Operator {
         let has_none =
             migration.status.is_none() && migration.metadata.resource_version.as_ref() == Some(&known.version);
         if forged || has_none || memory::is_news(&decision.status, &known.status, crate::cluster::now()) {
-            let Some(version) = self.clear_forged(migration, known, &mut decision).await? else { return Ok(false) };
-            let written = status::publish(&self.home.clients.requests, migration, &version, &decision.status).await;
-            match written {
-                Ok(version) => {
-                    self.home.metrics.status_writes.inc();
-                    self.memory.remember(migration, decision.status.clone(), version);
+            match self.write_status(migration, known, &mut decision).await {
+                Ok(Written::Yes) => {}
+                Ok(Written::Outdated) => return Ok(false),
+                Ok(Written::Gone) => return Ok(true),
+                Err(error) if self.goes_anyway(migration, &decision) => {
+                    tracing::error!(
+                        error = crate::causes::whole(&error),
+                        "the object is let go without its last status"
+                    );
                 }
-                Err(error) if error.is_conflict() => return Ok(false),
-                Err(error) if error.not_found() => return Ok(true),
-                Err(source) => return Err(ReconcileError::Status { stage: decision.status.stage, source }),
+                Err(error) => return Err(error),
             }
         }
         self.teller.tell(&migration.object_ref(&()), &decision.events).await;
-        if decision.effects.contains(&Effect::Release) {
+        if decision.effects.iter().any(Effect::lets_go) {
             return self.release(migration).await;
         }
         Ok(true)
+    }
+
+    async fn write_status(
+        &self,
+        migration: &Arc<NamespaceMigration>,
+        known: &Known,
+        decision: &mut Decision,
+    ) -> Result<Written, ReconcileError> {
+        let Some(version) = self.clear_forged(migration, known, decision).await? else { return Ok(Written::Outdated) };
+        let written = status::publish(&self.home.clients.requests, migration, &version, &decision.status).await;
+        match written {
+            Ok(version) => {
+                self.home.metrics.status_writes.inc();
+                self.memory.remember(migration, decision.status.clone(), version);
+                Ok(Written::Yes)
+            }
+            Err(error) if error.is_conflict() => Ok(Written::Outdated),
+            Err(error) if error.not_found() => Ok(Written::Gone),
+            Err(source) => Err(ReconcileError::Status { stage: decision.status.stage, source }),
+        }
+    }
+
+    /// Whether the object goes although not everything could be noted: it has waited long enough, and the pass before failed too.
+    pub(super) fn goes_anyway(&self, migration: &NamespaceMigration, decision: &Decision) -> bool {
+        decision.effects.contains(&Effect::ReleaseAnyway) && self.waits.has_failed(&uid(migration))
     }
 
     /// Lets the object go. False if somebody has changed it since.

@@ -225,9 +225,9 @@ impl Pass<'_> {
         let (operator, migration) = (self.operator, self.migration);
         let failures = report.to_tell(operator.waits.has_failed(&uid(migration)));
         machine::failure::tell(&mut decision, &self.known.status, &failures, crate::cluster::now());
-        if !report.failures.is_empty() {
+        if !report.failures.is_empty() && !operator.goes_anyway(migration, &decision) {
             // What could not be noted must not be let go.
-            decision.effects.retain(|effect| *effect != Effect::Release);
+            decision.effects.retain(|effect| !effect.lets_go());
         }
         if decision.events.iter().any(|event| event.reason == Reason::RetryRequested) {
             operator.waits.reset(&uid(migration));

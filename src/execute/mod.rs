@@ -239,7 +239,7 @@ async fn carry_out(order: &Order, site: &Site, effect: &Effect, source_failed: b
         Effect::CreateSecret { name } => create::secret(order, site, name).await,
         Effect::Remove(removal) => remove::object(order, site, removal).await,
         // Of the home cluster: see `execute` and `release`.
-        Effect::Hold | Effect::Owe(_) | Effect::Release => Ok(()),
+        Effect::Hold | Effect::Owe(_) | Effect::Release | Effect::ReleaseAnyway => Ok(()),
     }
 }
 

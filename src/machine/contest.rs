@@ -77,12 +77,12 @@ pub(super) fn stop_other_writer(run: &Run<'_>, side: Side) -> String {
     )
 }
 
-/// How a person gives an Ingress back with the weight that was last written.
+/// Where and how a person gives an Ingress back with the weight that was last written.
 fn give_back(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> String {
     let prefix = &run.order.rules(side).annotation_prefix;
     let weight = written(run, side, false).first().copied().unwrap_or_default();
     format!(
-        "Then give the Ingress back, on the {side} cluster: kubectl --context={} annotate ingress {} -n {} --overwrite {prefix}set-identifier={} {prefix}aws-weight={weight}",
+        "on the {side} cluster: kubectl --context={} annotate ingress {} -n {} --overwrite {prefix}set-identifier={} {prefix}aws-weight={weight}",
         side.name().to_uppercase(),
         planned.name,
         run.order.namespace,
@@ -98,7 +98,7 @@ fn contests(run: &Run<'_>) -> Vec<Contest> {
 
 fn contested(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<Contest> {
     let give_back = give_back(run, side, planned);
-    let cure = format!("{} {give_back}", stop_other_writer(run, side));
+    let cure = format!("{} Then give the Ingress back, {give_back}", stop_other_writer(run, side));
     let contest = |message: String, cure: String| Contest {
         side,
         ingress: planned.name.clone(),

@@ -1,11 +1,13 @@
-//! What people ask for in a hurry, parsed purely from the object: pauses and requests, and who wrote them as far as
-//! `metadata.managedFields` tells (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>).
+//! What people ask for in a hurry, parsed purely from the object: pauses, requests and edits, and who wrote them as far as is known.
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt as _;
 
-use crate::api::status::RequestKind;
+use super::authors::{self, Author};
+use crate::api::namespace_migration::{Check, NamespaceMigrationSpec};
+use crate::api::status::{AskedFor, RequestKind};
 use crate::api::{NamespaceMigration, PAUSED_ANNOTATION, RETRY_ANNOTATION, ROLLBACK_ANNOTATION};
 
 /// Longest token that is taken, in characters: it is echoed in status.
@@ -22,6 +24,10 @@ pub struct Controls {
     pub rollback: Option<Request>,
     /// The request for another try, if there is one.
     pub retry: Option<Request>,
+    /// What the spec asks for, of what people edit in mid-flight.
+    pub asked: Option<AskedFor>,
+    /// Who wrote the fields of the spec, by their paths.
+    pub(super) authors: BTreeMap<&'static str, Author>,
 }
 
 /// One thing that asks for a pause.
@@ -63,7 +69,14 @@ impl Controls {
             pauses: pauses(migration),
             rollback: request(migration, ROLLBACK_ANNOTATION),
             retry: request(migration, RETRY_ANNOTATION),
+            asked: Some(asked(&migration.spec)),
+            authors: authors::of_the_spec(migration),
         }
+    }
+
+    /// Who wrote a field of the spec, by its path: `spec.traffic.upTo`.
+    pub fn author(&self, field: &str) -> Author {
+        self.authors.get(field).cloned().unwrap_or_default()
     }
 
     /// The request of a kind, if there is one.
@@ -86,6 +99,12 @@ impl Controls {
         named.collect::<Vec<_>>().join(" and ")
     }
 
+    /// The command that makes a request by annotation, each time that it is run: the token is the time. Nothing may follow it but a
+    /// semicolon: it is copied and run.
+    pub fn how_to_request(&self, annotation: &str) -> String {
+        format!("kubectl annotate migration {} --overwrite {annotation}=$(date +%s)", self.object)
+    }
+
     /// What a person does to end the pause.
     pub fn how_to_resume(&self) -> String {
         let steps = self.pauses.iter().map(|pause| match pause.what {
@@ -97,15 +116,37 @@ impl Controls {
     }
 }
 
+fn asked(spec: &NamespaceMigrationSpec) -> AskedFor {
+    AskedFor {
+        attempt: spec.attempt,
+        up_to: spec.traffic.up_to,
+        on_failure: spec.on_failure,
+        deletion_policy: spec.deletion_policy,
+        checks: checks(&spec.checks),
+    }
+}
+
+/// The checks by their names, with a number that is another one when any of them asks for something else.
+fn checks(checks: &[Check]) -> String {
+    if checks.is_empty() {
+        return "none".to_owned();
+    }
+    let text = serde_json::to_vec(checks).unwrap_or_default();
+    let digest = ring::digest::digest(&ring::digest::SHA256, &text);
+    let number: String = digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let names: Vec<_> = checks.iter().map(|check| check.name.as_str()).collect();
+    format!("{} ({number})", names.join(", "))
+}
+
 fn pauses(migration: &NamespaceMigration) -> Vec<PauseAsked> {
     let annotated = migration.annotations().get(PAUSED_ANNOTATION).is_some_and(|value| value != "false");
     let spec = migration.spec.suspend.then(|| PauseAsked {
         what: PauseSource::Spec,
-        by: author(migration, &["f:spec", "f:suspend"]).map(|entry| name(&entry)).unwrap_or_default(),
+        by: authors::of_the_spec(migration).remove("spec.suspend").unwrap_or_default().by,
     });
     let annotation = annotated.then(|| PauseAsked {
         what: PauseSource::Annotation,
-        by: annotator(migration, PAUSED_ANNOTATION).map(|entry| name(&entry)).unwrap_or_default(),
+        by: authors::of_annotation(migration, PAUSED_ANNOTATION).unwrap_or_default().by,
     });
     spec.into_iter().chain(annotation).collect()
 }
@@ -117,31 +158,8 @@ fn request(migration: &NamespaceMigration, annotation: &str) -> Option<Request> 
         length if length > LONGEST_TOKEN => Some("its value is longer than 64 characters"),
         _ => None,
     };
-    let author = annotator(migration, annotation);
-    Some(Request {
-        token: value.chars().take(LONGEST_TOKEN).collect(),
-        fault,
-        by: author.as_ref().map(name).unwrap_or_default(),
-        at: author.and_then(|entry| entry.time).map(|time| time.0),
-    })
-}
-
-fn annotator(migration: &NamespaceMigration, annotation: &str) -> Option<ManagedFieldsEntry> {
-    author(migration, &["f:metadata", "f:annotations", &format!("f:{annotation}")])
-}
-
-/// Who wrote a field last, as far as is known.
-fn author(migration: &NamespaceMigration, path: &[&str]) -> Option<ManagedFieldsEntry> {
-    let owns = |entry: &&ManagedFieldsEntry| {
-        let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
-        fields.and_then(|fields| path.iter().try_fold(fields, |value, key| value.get(key))).is_some()
-    };
-    let entries = migration.managed_fields().iter().filter(owns);
-    entries.max_by_key(|entry| entry.time.as_ref().map(|time| time.0)).cloned()
-}
-
-fn name(entry: &ManagedFieldsEntry) -> String {
-    entry.manager.clone().unwrap_or_default()
+    let Author { by, at } = authors::of_annotation(migration, annotation).unwrap_or_default();
+    Some(Request { token: value.chars().take(LONGEST_TOKEN).collect(), fault, by, at })
 }
 
 #[cfg(test)]

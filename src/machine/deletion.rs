@@ -11,7 +11,7 @@ use super::drive::Decision;
 use super::effect::Effect;
 use super::observed::{Reach, Side};
 use super::order::Order;
-use super::overdue::{is_overdue, latest, left_over, missing_fences};
+use super::overdue::{self, is_long_overdue, is_overdue, latest, left_over, missing_fences, not_noted};
 use super::pause;
 use super::reason::Reason;
 use super::requests;
@@ -78,8 +78,11 @@ pub(super) fn respond(run: &Run<'_>) -> Option<Move> {
     }
     match deletion.policy {
         DeletionPolicy::Orphan => {
-            let message = "The object is let go as spec.deletionPolicy Orphan asks: no cluster was called, all weights stay. \
-                           A migration of the same name goes on from there.";
+            let message = format!(
+                "The object is let go as spec.deletionPolicy Orphan asks{}: no cluster was called, all weights stay. A migration of \
+                 the same name goes on from there.",
+                by_author(run)
+            );
             Some(let_go(run, Reason::Orphaned, message, vec![]))
         }
         _ if run.status.stage <= Stage::Preflight => before_the_first_write(run),
@@ -96,9 +99,20 @@ fn roll_back(run: &Run<'_>) -> Move {
 
 fn let_go(run: &Run<'_>, reason: Reason, message: impl Into<String>, mut effects: Vec<Effect>) -> Move {
     if run.order.deletion.held {
-        effects.push(Effect::Release);
+        effects.push(release(run));
     }
     Move::Act { effects, wait: Wait::new(reason, message) }
+}
+
+/// The end of an object that was to go long ago waits for nothing any more; neither does one that is to go at once.
+fn release(run: &Run<'_>) -> Effect {
+    let waits_no_longer = run.order.deletion.is_orphaned() || is_long_overdue(run);
+    if waits_no_longer { Effect::ReleaseAnyway } else { Effect::Release }
+}
+
+/// Who wrote the policy, in brackets, as far as is known.
+fn by_author(run: &Run<'_>) -> String {
+    run.order.controls.author("spec.deletionPolicy").in_brackets()
 }
 
 /// With our finalizer on the object something may have been written that a lost status does not tell.
@@ -126,8 +140,11 @@ fn before_the_first_write(run: &Run<'_>) -> Option<Move> {
 
 fn unlisted(run: &Run<'_>) -> Move {
     if is_overdue(run) {
-        let message = "The status was lost and the clusters could not be listed before the deadline of the deletion, so \
-                       what this migration had written stays as it is.";
+        let message = format!(
+            "The status was lost and the clusters could not be listed before the deadline of the deletion, so what this migration had \
+             written stays as it is. {}",
+            by_hand::seen(run)
+        );
         return let_go(run, Reason::LeftOver, message, vec![]);
     }
     let message = "The clusters are listed first: something may have been written.";
@@ -147,8 +164,11 @@ fn goes_back_for_another_reason(run: &Run<'_>) -> bool {
 /// A new epoch on both sides at the weights that are there: from then on every older write in flight fails.
 fn freeze(run: &Run<'_>) -> Move {
     if is_rollback(run.status.stage) {
-        let message = "The object is let go as spec.deletionPolicy Freeze asks: the rollback stays as far as it has come. A \
-                       migration of the same name ends it.";
+        let message = format!(
+            "The object is let go as spec.deletionPolicy Freeze asks{}: the rollback stays as far as it has come. A migration of the \
+             same name ends it.",
+            by_author(run)
+        );
         return let_go(run, Reason::Freezing, message, vec![]);
     }
     if run.status.frozen_epoch.is_none() {
@@ -156,7 +176,8 @@ fn freeze(run: &Run<'_>) -> Move {
     }
     let effects = pause::fences(run);
     let away = [Side::Source, Side::Target].into_iter().find_map(|side| run.side_trouble(side));
-    let message = "The weights stay and the object is let go, as spec.deletionPolicy Freeze asks.";
+    let by = by_author(run);
+    let message = format!("The weights stay and the object is let go, as spec.deletionPolicy Freeze asks{by}.");
     if effects.is_empty() && away.is_none() {
         let message = format!("{message} A migration of the same name goes on from there.");
         return let_go(run, Reason::Freezing, message, vec![]);
@@ -165,7 +186,9 @@ fn freeze(run: &Run<'_>) -> Move {
         let missing = missing_fences(run).unwrap_or_default();
         return let_go(run, Reason::LeftOver, format!("{message} {missing}").trim_end(), vec![]);
     }
-    let message = "Both sides get a new stamp at the weights that they have, so that no older write can change them.";
+    let message = format!(
+        "Both sides get a new stamp at the weights that they have, so that no older write can change them: spec.deletionPolicy is Freeze{by}."
+    );
     let wait = match away {
         Some(away) => {
             let message = format!("{message} {}", away.message);
@@ -182,8 +205,23 @@ fn overdue(run: &Run<'_>) -> Option<Move> {
         return None;
     }
     let (message, debts) = left_over(run);
-    let effects = if debts.is_empty() { vec![] } else { vec![Effect::Owe(debts)] };
-    Some(let_go(run, Reason::LeftOver, message, effects))
+    if debts.is_empty() {
+        return Some(let_go(run, Reason::LeftOver, message, vec![]));
+    }
+    let message = if is_long_overdue(run) { not_noted(run, &debts) } else { message };
+    let answer = let_go(run, Reason::LeftOver, message, vec![Effect::Owe(debts)]);
+    Some(until_it_is_noted(run, answer))
+}
+
+/// Read only when it could not be noted at once: until when that is tried, and the way out.
+fn until_it_is_noted(run: &Run<'_>, answer: Move) -> Move {
+    let (Move::Act { effects, wait }, Some(end)) = (answer.clone(), overdue::end(run)) else { return answer };
+    let fix = format!(
+        "It is tried again until {}; then the object goes, and an event says what nobody has noted. {}",
+        seconds(end).0,
+        override_by(&run.order.owner)
+    );
+    Move::Act { effects, wait: wait.unblocked_by(fix) }
 }
 
 /// Whether the way back from the end was asked for and is not answered: held, the object may have begun it in a process that died.
@@ -197,7 +235,7 @@ pub(super) fn waits_for_request(order: &Order, status: &NamespaceMigrationStatus
 pub(super) fn frame(run: &Run<'_>, before: Stage, mut effects: Vec<Effect>) -> Vec<Effect> {
     let deletion = &run.order.deletion;
     if is_terminal(run.status.stage) && deletion.held && !waits_for_request(run.order, &run.status) {
-        effects.push(Effect::Release);
+        effects.push(release(run));
     }
     let changes_something = effects.iter().any(|effect| effect.side().is_some());
     if changes_something && !deletion.held && !deletion.is_asked() {
@@ -210,7 +248,7 @@ pub(super) fn frame(run: &Run<'_>, before: Stage, mut effects: Vec<Effect>) -> V
 
 /// Adds to a wait what the deletion waits for and what lets the object go.
 pub(super) fn explain(run: &Run<'_>, effects: &[Effect], wait: Wait) -> Wait {
-    let going = effects.contains(&Effect::Release) || is_terminal(run.status.stage);
+    let going = effects.iter().any(Effect::lets_go) || is_terminal(run.status.stage);
     let Some(latest) = latest(run).filter(|_| !going && run.order.deletion.held) else { return wait };
     let message = format!(
         "{} The object is being deleted and goes when this is done, at the latest at {}.",
@@ -233,11 +271,11 @@ fn override_by(owner: &str) -> String {
 }
 
 /// Tells that the object is let go before its end: once, with the decision that does it.
-pub(super) fn announce(run: &mut Run<'_>, reason_before: &str, effects: &[Effect], wait: &Wait) {
-    let lets_go = effects.contains(&Effect::Release) && !is_terminal(run.status.stage);
+pub(super) fn announce(run: &mut Run<'_>, before: &NamespaceMigrationStatus, effects: &[Effect], wait: &Wait) {
+    let lets_go = effects.iter().any(Effect::lets_go) && !is_terminal(run.status.stage);
     // What is refused is decided again and again.
-    let told = [wait.reason, Reason::WriteRefused].iter().any(|reason| reason.as_str() == reason_before);
-    if lets_go && !told {
+    let same = [wait.reason, Reason::WriteRefused].iter().any(|reason| reason.as_str() == before.reason);
+    if lets_go && !(same && before.message.starts_with(&wait.message)) {
         let warning = wait.reason == Reason::LeftOver;
         run.events.push(Event { reason: wait.reason, note: wait.message.clone(), warning });
     }
@@ -269,11 +307,17 @@ pub fn without_order(unread: &Unread<'_>, mut decision: Decision, now: Timestamp
     if !deletion.held || !(ended || deletion.is_asked()) {
         return decision;
     }
+    let deadline = deletion.deadline().unwrap_or(now);
+    let long_ago = deadline.saturating_add(deletion.allowance).is_ok_and(|end| now >= end);
+    let release = if deletion.is_orphaned() || (deletion.is_asked() && long_ago) {
+        Effect::ReleaseAnyway
+    } else {
+        Effect::Release
+    };
     if ended || deletion.is_orphaned() {
-        decision.effects.push(Effect::Release);
+        decision.effects.push(release);
         return decision;
     }
-    let deadline = deletion.deadline().unwrap_or(now);
     let said = decision.status.message.clone();
     let wait = if now >= deadline {
         let message = format!(
@@ -281,7 +325,7 @@ pub fn without_order(unread: &Unread<'_>, mut decision: Decision, now: Timestamp
             words(deletion.allowance),
             unread.weights(&decision.status)
         );
-        decision.effects.push(Effect::Release);
+        decision.effects.push(release);
         decision.events.push(Event { reason: Reason::LeftOver, note: message.clone(), warning: true });
         Wait::new(Reason::LeftOver, message)
     } else {

@@ -102,6 +102,8 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
     let mut run = Run::new(&in_force, &observed, status.clone(), now);
     let told = requests::note(&order.controls, &mut run.status, now);
     run.events.extend(told);
+    let edited = edits::note(&order.controls, &mut run.status, now);
+    run.events.extend(edited);
     resume::adopt(&mut run);
     pins::remember(&mut run);
     run.status.observed_generation = order.generation;
@@ -116,7 +118,7 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
     edits::tell(&mut run, order);
     let effects = deletion::frame(&run, status.stage, effects);
     let wait = deletion::explain(&run, &effects, wait);
-    deletion::announce(&mut run, &status.reason, &effects, &wait);
+    deletion::announce(&mut run, status, &effects, &wait);
     alarm::call_for_help(&mut run, status, &wait);
     summary::write(&mut run, &wait);
     alarm::tell_of_source(&mut run, status);
@@ -259,7 +261,7 @@ fn remember(run: &mut Run<'_>, memo: Memo) {
         Memo::Step(step) => take_step(run, step),
         Memo::BeforeFirstStep => {
             run.status.step = None;
-            let note = "The target goes back to 0 percent, before the first step.".to_owned();
+            let note = format!("The target goes back to 0 percent, before the first step{}.", summary::ceiling(run));
             run.events.push(Event { reason: Reason::StepEntered, note, warning: false });
         }
         Memo::Pause(pause) => run.events.extend(pause::begin(&mut run.status, pause)),
@@ -297,7 +299,8 @@ fn announce_step(run: &mut Run<'_>, down: bool) {
     let text = summary::step_text(run);
     let weight = summary::step_weight(run);
     let verb = if down { "goes back to" } else { "gets" };
-    let note = format!("Step {text}: the target {verb} {weight} percent.");
+    let why = if down { summary::ceiling(run) } else { String::new() };
+    let note = format!("Step {text}: the target {verb} {weight} percent{why}.");
     run.events.push(Event { reason: Reason::StepEntered, note, warning: false });
 }
 

@@ -3,6 +3,9 @@
 //!
 //! A plan is written to status before anything is done by it: a write whose status was lost can then still be told apart.
 
+mod record;
+
+use super::authors::Author;
 use super::order::Order;
 use super::reason::Reason;
 use super::resume;
@@ -10,6 +13,8 @@ use super::run::{Event, Run, Wait, words};
 use super::stages;
 use crate::api::Stage;
 use crate::api::status::{DeferredEdit, NamespaceMigrationStatus, Plan, PlannedStep, StepPhase, StepProgress};
+
+pub(super) use record::note;
 
 /// The plan with its hash: the first half of the SHA-256 of its text without one. Its clusters are not part of it, so that a plan
 /// which takes them up later stays the same plan.
@@ -74,6 +79,7 @@ pub(super) fn take_up(run: &mut Run<'_>, wait: &Wait) -> bool {
     if steps.is_none() && plan.bake == bake {
         return false;
     }
+    let before = [in_words(&plan.steps), plan.bake.clone()];
     plan.bake = bake;
     if let Some((steps, index)) = steps {
         plan.steps = steps;
@@ -82,11 +88,28 @@ pub(super) fn take_up(run: &mut Run<'_>, wait: &Wait) -> bool {
         }
     }
     *plan = sealed(std::mem::take(plan));
-    let weights: Vec<_> = plan.steps.iter().map(|step| step.weight.to_string()).collect();
-    let note =
-        format!("The plan follows the spec: steps {}, bake {}, hash {}.", weights.join(", "), plan.bake, plan.hash);
+    let (after, hash) = ([in_words(&plan.steps), plan.bake.clone()], plan.hash.clone());
+    let author = taken_up(run, before, &after);
+    let [steps, bake] = after;
+    let note = format!("The plan follows the spec{}: steps {steps}; bake {bake}; hash {hash}.", author.in_brackets());
     run.events.push(Event { reason: Reason::PlanChanged, note, warning: false });
     true
+}
+
+/// Keeps in status who has changed the plan. Returns the one who did it last.
+fn taken_up(run: &mut Run<'_>, before: [String; 2], after: &[String; 2]) -> Author {
+    let controls = &run.order.controls;
+    let changed = ["spec.traffic.steps", "spec.bake"].into_iter().zip(before).zip(after);
+    changed.filter(|((_, from), to)| from != *to).fold(Author::default(), |last, ((field, from), to)| {
+        record::record(controls, &mut run.status, field, [from, to.clone()], run.now);
+        last.or_later(controls.author(field))
+    })
+}
+
+/// Steps as a person reads them: `10 % for 30m, 100 % for 1h`.
+fn in_words(steps: &[PlannedStep]) -> String {
+    let steps: Vec<_> = steps.iter().map(|step| format!("{} % for {}", step.weight, step.hold)).collect();
+    steps.join(", ")
 }
 
 fn is_running(stage: Stage) -> bool {
@@ -123,7 +146,8 @@ fn attempt(run: &Run<'_>) -> Option<DeferredEdit> {
         return None;
     }
     let back = stages::is_rollback(run.status.stage);
-    let raised = format!("spec.attempt was raised to {asked}");
+    let by = run.order.controls.author("spec.attempt").in_brackets();
+    let raised = format!("spec.attempt was raised to {asked}{by}");
     let higher = asked.saturating_add(1);
     let message = match (back, asked > resume::last_seen(&run.status)) {
         (true, true) => {
@@ -161,10 +185,11 @@ fn secrets(run: &Run<'_>) -> Option<DeferredEdit> {
 
 fn frozen(run: &Run<'_>, field: &str) -> Option<DeferredEdit> {
     let next = run.status.attempt.max(run.order.attempt).saturating_add(1);
+    let by = run.order.controls.author(field).in_brackets();
     edit(
         field,
         format!(
-            "{field} was changed after the plan was agreed: it takes effect with the next attempt. Undo the edit; or request a \
+            "{field} was changed{by} after the plan was agreed: it takes effect with the next attempt. Undo the edit; or request a \
              rollback, and set spec.attempt to {next} when it has ended."
         ),
     )
@@ -181,8 +206,16 @@ fn later_steps(run: &Run<'_>) -> Option<DeferredEdit> {
     let when = if progress.phase == StepPhase::Holding { "its hold is over" } else { "it has been held" };
     edit(
         "spec.traffic.steps",
-        format!("spec.traffic.steps was changed while a step is under way: it takes effect when {when}."),
+        format!(
+            "spec.traffic.steps was changed{} while a step is under way: it takes effect when {when}.",
+            by_whom(run)
+        ),
     )
+}
+
+/// Who wrote the steps, in brackets, as far as is known.
+fn by_whom(run: &Run<'_>) -> String {
+    run.order.controls.author("spec.traffic.steps").in_brackets()
 }
 
 /// The step under way is held as long as was agreed when it began.
@@ -196,8 +229,9 @@ fn hold_under_way(run: &Run<'_>, progress: &StepProgress) -> Option<DeferredEdit
     edit(
         "spec.traffic.steps",
         format!(
-            "spec.traffic.steps gives {weight} percent a hold of {asked}, but that step is under way: it is held for {hold}, as \
-             when it began."
+            "spec.traffic.steps{} gives {weight} percent a hold of {asked}, but that step is under way: it is held for {hold}, as \
+             when it began.",
+            by_whom(run)
         ),
     )
 }
@@ -210,8 +244,9 @@ fn steps_after_the_last(run: &Run<'_>) -> Option<DeferredEdit> {
     edit(
         "spec.traffic.steps",
         format!(
-            "spec.traffic.steps has a new step, {new} percent, but every step of the plan has been held: it counts when \
-             spec.traffic.upTo is lowered, or in the next attempt."
+            "spec.traffic.steps{} has a new step, {new} percent, but every step of the plan has been held: it counts when \
+             spec.traffic.upTo is lowered, or in the next attempt.",
+            by_whom(run)
         ),
     )
 }

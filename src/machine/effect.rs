@@ -30,6 +30,9 @@ pub enum Effect {
     Owe(Debts),
     /// Our finalizer leaves the migration object, after its status is written. It is an undo; the next attempt holds it again.
     Release,
+    /// The same for an object that has waited long enough: it goes also when, again and again, what stands before it could not be
+    /// done, or the status that says so not be written.
+    ReleaseAnyway,
 }
 
 /// Our complete set of annotations on one Ingress.
@@ -130,7 +133,7 @@ impl Effect {
     pub fn is_rollback(&self) -> bool {
         match self {
             Self::WriteWeight(write) => write.stamp.direction.is_back(),
-            Self::Remove(_) | Self::Owe(_) | Self::Release => true,
+            Self::Remove(_) | Self::Owe(_) | Self::Release | Self::ReleaseAnyway => true,
             Self::CreateIngress(_) | Self::CreateSecret { .. } | Self::Hold => false,
         }
     }
@@ -145,8 +148,13 @@ impl Effect {
         match self {
             Self::WriteWeight(write) => Some(write.side),
             Self::CreateIngress(_) | Self::CreateSecret { .. } | Self::Remove(_) => Some(Side::Target),
-            Self::Hold | Self::Owe(_) | Self::Release => None,
+            Self::Hold | Self::Owe(_) | Self::Release | Self::ReleaseAnyway => None,
         }
+    }
+
+    /// Whether our finalizer leaves the object.
+    pub fn lets_go(&self) -> bool {
+        matches!(self, Self::Release | Self::ReleaseAnyway)
     }
 }
 

@@ -64,6 +64,7 @@ fn wait(decided: &NamespaceMigrationStatus, before: &NamespaceMigrationStatus, f
     }
     let fix = "Change what refuses it: the role of the operator's identity on that cluster, or an admission policy there. \
                It is tried again by itself.";
+    let fix = format!("{fix} {}", wait.unblock).trim_end().to_owned();
     Wait { reason: Reason::WriteRefused, ..wait }.unblocked_by(fix).stalled()
 }
 

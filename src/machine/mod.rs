@@ -6,6 +6,7 @@
 //! | Question | Module |
 //! |---|---|
 //! | What is asked for, parsed once? | [`order`], [`controls`] |
+//! | Who wrote it, and when? | [`authors`] |
 //! | Does the ClusterPair allow it, and is nobody else at it? | [`allowed`], [`glob`], [`lock`] |
 //! | What has been seen? | [`observed`], [`health`] |
 //! | What must the operator be allowed to do? | [`right`] |
@@ -28,6 +29,7 @@
 
 mod alarm;
 pub mod allowed;
+pub mod authors;
 mod by_hand;
 mod claim;
 mod condition;

@@ -2,11 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::by_hand;
 use super::debt::Debts;
 use super::effect::{Removal, WeightWrite};
 use super::exposure;
 use super::gate;
-use super::observed::Side;
+use super::observed::{IngressFacts, Side};
 use super::pause;
 use super::pins;
 use super::run::{Run, seconds, words};
@@ -23,6 +24,17 @@ pub(super) fn is_overdue(run: &Run<'_>) -> bool {
 pub(super) fn latest(run: &Run<'_>) -> Option<Timestamp> {
     let asked_at = run.order.deletion.asked_at?;
     Some(asked_at.saturating_add(allowed(run)).unwrap_or(asked_at))
+}
+
+/// When it goes although nobody took note of what is left over: as long after the latest time again.
+pub(super) fn end(run: &Run<'_>) -> Option<Timestamp> {
+    let latest = latest(run)?;
+    Some(latest.saturating_add(run.order.deletion.allowance).unwrap_or(latest))
+}
+
+/// Whether it waits for nothing any more.
+pub(super) fn is_long_overdue(run: &Run<'_>) -> bool {
+    end(run).is_some_and(|end| run.now >= end)
 }
 
 fn allowed(run: &Run<'_>) -> SignedDuration {
@@ -52,6 +64,29 @@ pub(super) fn left_over(run: &Run<'_>) -> (String, Debts) {
         count => format!("The rollback was not over within {allowance}. {}", weights_owed(run, count)),
     };
     (format!("{weights_told}{}", objects_owed(run, &removals)), Debts { weights, objects })
+}
+
+/// The last word about what nobody took note of: whoever reads it has to do it.
+pub(super) fn not_noted(run: &Run<'_>, debts: &Debts) -> String {
+    let is_written = |left: &&Leftover| {
+        let seen = run.view(left.cluster()).ingresses.get(&left.ingress).and_then(IngressFacts::weight);
+        seen.is_some_and(|weight| weight.get() == left.weight)
+    };
+    // Beside a weight that is written, a stamp changes nothing for users.
+    let weights: Vec<_> = debts.weights.iter().filter(|left| !is_written(left)).cloned().collect();
+    let removals: Vec<_> = debts.objects.iter().map(|object| format!("{} {}", object.kind, object.name)).collect();
+    let removals = match removals.join(", ") {
+        names if names.is_empty() => names,
+        names => format!(" Still to be removed from the target: {names}."),
+    };
+    format!(
+        "The rollback was not over within {}, and ClusterPair {} has not taken note of what is left over for {} more. It is tried for \
+         the last time now: what its status.leftovers does not name, nobody else will do.{}{removals}",
+        words(allowed(run)),
+        run.order.pair,
+        words(run.order.deletion.allowance),
+        by_hand::leftovers(&weights),
+    )
 }
 
 /// What DNS makes of the written weights, and that nobody will look at it any more. Empty when it has followed.

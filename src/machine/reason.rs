@@ -89,6 +89,7 @@ reasons! {
     RetryRequested "RetryRequested" "A person asked by annotation to try again.";
     RequestRefused "RequestRefused" "What a person asked for by annotation makes no sense here.";
     PlanChanged "PlanChanged" "Edits of the spec were taken up into the plan.";
+    SpecEdited "SpecEdited" "The spec was edited in mid-flight and the edit is in force; the event says who made it and when.";
     EditDeferred "EditDeferred" "An edit of the spec is not in force in this attempt, or not yet.";
     NotYet "NotYet" "That part has not been reached.";
     Passed "Passed" "That part has been seen to be done.";

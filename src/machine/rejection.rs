@@ -10,7 +10,7 @@ use super::order::OrderError;
 use super::reason::Reason;
 use super::run::{Event, Wait, sentence_case};
 use super::stages::{is_rollback, is_terminal};
-use super::{pause, requests, resume, summary};
+use super::{edits, pause, requests, resume, summary};
 use crate::api::status::{NamespaceMigrationStatus, Stage};
 
 /// What can be read of an order that cannot be used.
@@ -32,6 +32,7 @@ pub fn reject(status: &NamespaceMigrationStatus, asked: &Asked<'_>, error: &Orde
     let unguarded = (Stage::WeightSource..=Stage::Bake).contains(&status.stage) || is_rollback(status.stage);
     let (trouble, fix) = (what(error), error.fix(unguarded));
     let mut events = requests::note(asked.controls, &mut status, now);
+    events.extend(edits::note(asked.controls, &mut status, now));
     events.extend(requests::answer_unread(&mut status, &trouble, &fix));
     if status.stage == Stage::Completed || (is_terminal(status.stage) && !resume::is_raised(asked.attempt, &status)) {
         // Nothing that the spec could say matters any more: how it ended stays to be read when its pair goes.

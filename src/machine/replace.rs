@@ -166,13 +166,10 @@ fn since(run: &Run<'_>, contest: &Contest) -> jiff::Timestamp {
 
 fn came_back(run: &Run<'_>, contest: &Contest) -> Wait {
     let message = format!("{} It was replaced once and came back, so that a person must decide.", contest.message);
-    let again = format!(
-        "To have it replaced once more: kubectl annotate migration {} --overwrite {RETRY_ANNOTATION}=TOKEN, with a text that was \
-         not used before.",
-        run.order.controls.object
-    );
     let (stop, back) = (contest::stop_other_writer(run, contest.side), &contest.give_back);
-    Wait::new(Reason::WeightContested, message).unblocked_by(format!("{stop} {again} {back}")).stalled()
+    let again = run.order.controls.how_to_request(RETRY_ANNOTATION);
+    let fix = format!("{stop} Then have it replaced once more: {again}; or give the Ingress back, {back}");
+    Wait::new(Reason::WeightContested, message).unblocked_by(fix).stalled()
 }
 
 /// On the way down a target that somebody took below the next step's weight would be raised, above what is allowed by now.

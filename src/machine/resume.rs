@@ -78,6 +78,8 @@ fn fresh(old: &NamespaceMigrationStatus, attempt: i32) -> NamespaceMigrationStat
         epoch: old.epoch,
         conditions: old.conditions.clone(),
         requests: old.requests.clone(),
+        asked_for: old.asked_for.clone(),
+        edits: old.edits.clone(),
         ..NamespaceMigrationStatus::default()
     }
 }

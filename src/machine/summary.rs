@@ -15,6 +15,7 @@ use super::observed::{SecretPresence, Side};
 use super::reason::Reason;
 use super::run::{Run, Wait, seconds};
 use super::stages::{self, FORWARD, is_rollback, is_terminal, is_watched};
+use super::traffic::Weight;
 use crate::api::status::{
     CheckStatus, CreatedObject, IngressTraffic, NamespaceMigrationStatus, PipelineStage, PipelineState, Stage,
 };
@@ -82,7 +83,7 @@ fn remember_traffic(run: &mut Run<'_>) {
             let old = run.status.traffic.iter().find(|traffic| traffic.ingress == planned.name);
             // What cannot be seen keeps its last value: an unreachable cluster is not an empty one.
             let weight = |side: Side, old: Option<i32>| match run.ingress(side, planned) {
-                Some(facts) => facts.weight().map(super::traffic::Weight::get),
+                Some(facts) => facts.weight().map(Weight::get),
                 None if run.view(side).synced => None,
                 None => old,
             };
@@ -147,6 +148,15 @@ pub fn step_weight(run: &Run<'_>) -> i32 {
     let (Some(step), Some(plan)) = (&run.status.step, &run.status.plan) else { return 0 };
     let index = usize::try_from(step.index).unwrap_or_default();
     plan.steps.get(index).or(plan.steps.last()).map_or(0, |step| step.weight)
+}
+
+/// Why users are brought back step by step, behind what is done about it. Empty while there is no ceiling.
+pub fn ceiling(run: &Run<'_>) -> String {
+    let up_to = run.order.up_to;
+    if up_to >= Weight::FULL {
+        return String::new();
+    }
+    format!(", because spec.traffic.upTo is {up_to}{}", run.order.controls.author("spec.traffic.upTo").in_brackets())
 }
 
 /// Remembers objects on the target that carry our mark, in the order in which they are made: Secrets, then Ingresses.

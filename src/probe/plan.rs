@@ -182,8 +182,51 @@ fn has_certificate(observed: &Observed, ingress: &str, host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::machine::observed::{ClusterView, IngressFacts};
+
+    fn observed() -> Observed {
+        let facts = |tls: &[&str]| IngressFacts {
+            hosts: ["shop.example".to_owned(), "m.shop.example".to_owned()].into(),
+            tls_hosts: tls.iter().map(ToString::to_string).collect(),
+            ..IngressFacts::default()
+        };
+        let view = |facts| ClusterView { ingresses: [("web".to_owned(), facts)].into(), ..ClusterView::default() };
+        Observed { source: view(facts(&["shop.example"])), target: view(facts(&[])), ..Observed::default() }
+    }
+
+    /// Name, scheme, path and statuses of everything that is asked of a host of the Ingress.
+    fn asked(checks: &serde_json::Value, host: &str) -> Vec<(String, Scheme, String, Vec<u16>)> {
+        let checks: Vec<Check> = serde_json::from_value(checks.clone()).unwrap();
+        let found = of_host(&checks, &observed(), "web", host).into_iter();
+        let found = found.inspect(|target| assert_eq!((target.ingress.as_str(), target.host.as_str()), ("web", host)));
+        found.map(|target| (target.name, target.scheme, target.path, target.statuses)).collect()
+    }
+
+    #[test]
+    fn a_check_is_asked_at_every_host_or_at_the_one_that_it_names_besides_the_root_of_each() {
+        let checks = json!([
+            {"name": "login", "http": {"path": "/login?x=1", "statuses": [200, 302]}},
+            {"name": "api", "http": {"path": "/api", "host": "m.shop.example"}},
+        ]);
+        let root = |host: &str, scheme: Scheme| (format!("{scheme}://{host}/"), scheme, "/".to_owned(), vec![]);
+        let login = |host: &str, scheme| (format!("login at {host}"), scheme, "/login?x=1".to_owned(), vec![200, 302]);
+        let [one, other] = ["shop.example", "m.shop.example"];
+        // With a certificate it is asked by HTTPS, without one by HTTP.
+        let expected = vec![root(one, Scheme::Http), root(one, Scheme::Https), login(one, Scheme::Https)];
+        assert_eq!(asked(&checks, one), expected);
+        let api = ("api at m.shop.example".to_owned(), Scheme::Http, "/api".to_owned(), vec![]);
+        let expected = vec![root(other, Scheme::Http), root(other, Scheme::Https), login(other, Scheme::Http), api];
+        assert_eq!(asked(&checks, other), expected);
+    }
+
+    #[test]
+    fn without_checks_the_root_of_each_host_is_asked() {
+        let names: Vec<_> = asked(&json!([]), "shop.example").into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(names, ["http://shop.example/", "https://shop.example/"]);
+    }
 
     #[test]
     fn a_wildcard_certificate_covers_one_label_and_no_more() {

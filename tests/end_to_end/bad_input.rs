@@ -8,15 +8,21 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use namespace_migration::api::{ClusterPair, NamespaceMigration, Stage};
+use rig::progress::say;
 use rig::sample_namespace::SampleNamespace;
 use rig::setup::{Home, LABEL, Options};
 use serde_json::{Value, json};
 
 use crate::scene::{Draft, Migration, Scene, quick, remember_object};
 
-/// One line of a table that a person reads.
-fn row(asked: &str, told: &str) {
-    println!("| {asked:<52} | {told} |");
+/// A table that a person reads: what was asked, and what they are told.
+fn tell(title: &str, rows: &[(String, String)]) {
+    let lines = rows.iter().map(|(asked, told)| format!("| {asked:<52} | {told} |"));
+    say(format!("{title}\n{}", lines.collect::<Vec<_>>().join("\n")));
+}
+
+fn row(asked: &str, told: &str) -> (String, String) {
+    (asked.to_owned(), told.to_owned())
 }
 
 fn object(spec: &Value) -> Value {
@@ -67,12 +73,10 @@ async fn what_the_schema_can_say_is_said_when_it_is_applied() -> Result<()> {
             let said = format!("{:#}", applied.err().with_context(|| format!("{asked}: it was accepted"))?);
             ensure!(said.contains(words), "{asked}: expected {words:?}, found {said}");
             let line = said.lines().find(|line| line.contains(words)).unwrap_or_default();
-            Ok((*asked, line.trim_start_matches("`kubectl apply -f -` on source: ").to_owned()))
+            Ok(row(asked, line.trim_start_matches("`kubectl apply -f -` on source: ")))
         }
     });
-    for (asked, told) in try_join_all(answers).await? {
-        row(asked, &told);
-    }
+    tell("migrations that the API server refuses", &try_join_all(answers).await?);
     let found = kubectl.run(&["get", "migrations", "-n", "default", "-o", "name"]).await?;
     ensure!(!found.contains("/refused"), "something was created: {found}");
     // Who does not ask for strict validation loses the field, as with every kind.
@@ -118,6 +122,7 @@ async fn a_pair_that_makes_no_sense_is_refused_when_it_is_applied() -> Result<()
         ),
         ("a host glob with a space", json!({"allowedHosts": ["a b"]}), "spec.allowedHosts[0] in body should match"),
     ];
+    let mut rows = vec![];
     for (asked, spec, words) in cases {
         let changed = pairs.patch("bad-pair", &PatchParams::default(), &Patch::Merge(json!({ "spec": spec }))).await;
         let said = match changed {
@@ -125,8 +130,9 @@ async fn a_pair_that_makes_no_sense_is_refused_when_it_is_applied() -> Result<()
             other => anyhow::bail!("{asked}: expected a refusal, found {other:?}"),
         };
         ensure!(said.contains(words), "{asked}: expected {words:?}, found {said}");
-        row(asked, &said);
+        rows.push(row(asked, &said));
     }
+    tell("pairs that the API server refuses", &rows);
     Ok(())
 }
 
@@ -189,11 +195,9 @@ async fn what_is_found_in_the_clusters_is_told_with_what_to_do_and_nothing_is_wr
         shop.begin().await?;
         let found = shop.is_told(case.reason, case.words).await.with_context(|| case.asked)?;
         let status = found.status.context("a status")?;
-        Ok::<_, anyhow::Error>((case.asked, format!("{}: {} {}", status.reason, status.message, status.unblock)))
+        Ok::<_, anyhow::Error>(row(case.asked, &format!("{}: {} {}", status.reason, status.message, status.unblock)))
     });
-    for (asked, told) in try_join_all(told).await? {
-        row(asked, &told);
-    }
+    tell("what makes no sense in the clusters", &try_join_all(told).await?);
     Ok(())
 }
 
@@ -225,7 +229,8 @@ async fn two_connections_to_one_cluster_are_found_although_the_pair_says_otherwi
     let shop = scene.migration("same-shop").begin().await?;
     let words = "That is the source: both connections lead to the same cluster.";
     let found = shop.is_told("WrongCluster", words).await?;
-    row("source and target are one cluster", &found.status.context("a status")?.message);
+    let told = row("source and target are one cluster", &found.status.context("a status")?.message);
+    tell("two connections to one cluster", &[told]);
     Ok(())
 }
 
@@ -241,12 +246,13 @@ async fn a_namespace_that_is_being_deleted_is_not_moved_and_not_moved_to() -> Re
     futures::try_join!(leaving.begin(), arriving.begin())?;
     let words = "SourceNamespace: The namespace ending-source on the source is being deleted.";
     let found = leaving.is_told("PreflightBlocked", words).await?;
-    row("a Terminating namespace on the source", &found.status.context("a status")?.message);
+    let leaving = row("a Terminating namespace on the source", &found.status.context("a status")?.message);
 
     let found = arriving.waits("Terminating").await?;
     let status = found.status.context("a status")?;
     ensure!(status.message == "The namespace ending-target on the target is being deleted.", "{}", status.message);
-    row("a Terminating namespace on the target", &format!("{} {}", status.message, status.unblock));
+    let there = row("a Terminating namespace on the target", &format!("{} {}", status.message, status.unblock));
+    tell("namespaces that are being deleted", &[leaving, there]);
     ensure!(arriving.weights().await? == [Some(100), None], "{:?}", arriving.weights().await?);
     for (maps, name) in &held {
         let freed = Patch::Merge(json!({"metadata": {"finalizers": null}}));
@@ -271,6 +277,7 @@ async fn hold_deletion(client: &kube::Client, namespace: &str) -> Result<(Api<Co
 async fn a_protected_namespace_is_refused_by_the_operator_as_well() -> Result<()> {
     let scene = Scene::open(quick("protected")).await?;
     let client = scene.home().await?.admin_client()?;
+    let mut rows = vec![];
     for namespace in ["default", rig::deploy::OPERATOR_NAMESPACE] {
         let migrations: Api<NamespaceMigration> = Api::namespaced(client.clone(), namespace);
         let migration = json!({
@@ -287,7 +294,8 @@ async fn a_protected_namespace_is_refused_by_the_operator_as_well() -> Result<()
         let message = scene.eventually("the protected namespace being refused", message).await?;
         let words = format!("ProtectedNamespace: The namespace {namespace} belongs to the cluster or to this operator");
         ensure!(message.starts_with(&words), "{message}");
-        row(&format!("the namespace {namespace}"), &message);
+        rows.push(row(&format!("the namespace {namespace}"), &message));
     }
+    tell("namespaces that never move", &rows);
     Ok(())
 }

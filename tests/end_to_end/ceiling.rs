@@ -2,10 +2,11 @@
 
 use anyhow::{Context as _, Result, ensure};
 use namespace_migration::api::{NamespaceMigration, Stage};
+use rig::progress::say;
 use rig::sample_app::Fault;
 use serde_json::json;
 
-use crate::scene::{Migration, Scene, holds_step, quick, stage_of};
+use crate::scene::{Migration, PERSON, Scene, holds_step, quick, stage_of};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ceiling_holds_the_traffic_below_it_and_brings_it_back_down_step_by_step() -> Result<()> {
@@ -19,15 +20,16 @@ async fn up_and_down(scene: &Scene) -> Result<()> {
     let shop = scene.migration("ceiling-steps").spec("/traffic/upTo", json!(0)).begin().await?;
     let waiting = at_ceiling(&shop, 0).await?;
     let message = &waiting.status.as_ref().context("a status")?.message;
-    let said = "The next step gives the target 10 percent, and spec.traffic.upTo is 0: it stays at 0 percent";
+    let said = "The next step gives the target 10 percent, and spec.traffic.upTo is 0 (";
     ensure!(stage_of(&waiting) == Stage::ShiftTraffic && message.starts_with(said), "{message}");
-    println!("upTo 0: {message}");
+    let mut told = vec![format!("upTo 0: {message}")];
     for ceiling in [50, 10, 0] {
         shop.change(json!({"traffic": {"upTo": ceiling}})).await?;
         let waiting = at_ceiling(&shop, ceiling).await?;
         let message = waiting.status.context("a status")?.message;
-        println!("upTo {ceiling}: {message}");
+        told.push(format!("upTo {ceiling}: {message}"));
     }
+    say(told.join("\n"));
     let pairs: Vec<_> =
         shop.sequence().await?.into_iter().filter_map(|[source, target]| Some((source?, target?))).collect();
     let expected = [(100, 0), (100, 10), (90, 10), (90, 50), (50, 50), (90, 50), (90, 10), (100, 10), (100, 0)];
@@ -73,9 +75,10 @@ async fn edited(scene: &Scene) -> Result<()> {
     shop.change(json!({"traffic": {"steps": steps}, "secrets": {"include": ["another"]}})).await?;
     let told = shop.until("a word about the Secrets", |found| deferred(found, "spec.secrets").is_some()).await?;
     let message = deferred(&told, "spec.secrets").context("the message")?;
-    let said = "spec.secrets was changed after the plan was agreed: it takes effect with the next attempt.";
-    ensure!(message.starts_with(said), "{message}");
-    println!("edit of spec.secrets: {message}");
+    let [by, when] =
+        [format!("spec.secrets was changed ({PERSON} at "), ") after the plan was agreed: it takes effect with".into()];
+    ensure!(message.starts_with(&by) && message.contains(&when), "{message}");
+    say(format!("edit of spec.secrets: {message}"));
     let ended = shop.ends(Stage::Completed).await?;
     let plan = ended.status.and_then(|status| status.plan).context("a plan")?;
     let weights: Vec<_> = plan.steps.iter().map(|step| step.weight).collect();

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use kube::CustomResourceExt as _;
 use namespace_migration::api::status::RequestKind;
 use namespace_migration::api::{NamespaceMigration, Stage};
+use rig::progress::say;
 use rig::setup::Options;
 
 use crate::scene::{Scene, proxied, quick};
@@ -81,10 +82,10 @@ async fn every_control_does_what_it_says_in_every_stage() -> Result<()> {
 }
 
 fn print_table(rows: &[Row]) {
-    println!("\n{:<16} {:<21} what happened", "stage", "control");
-    for Row { stage, control, happened } in rows {
-        println!("{:<16} {control:<21} {happened}", stage.as_str());
-    }
+    let head = format!("{:<16} {:<21} what happened", "stage", "control");
+    let lines = rows.iter().map(|row| format!("{:<16} {:<21} {}", row.stage.as_str(), row.control, row.happened));
+    let lines: Vec<_> = std::iter::once(head).chain(lines).collect();
+    say(format!("every control in every stage\n{}", lines.join("\n")));
 }
 
 /// Stages and fields are read from the API itself: one that is added fails here until it has its rows.

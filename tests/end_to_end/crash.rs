@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use namespace_migration::api::{NamespaceMigration, Stage};
+use rig::progress::say;
 use rig::proxy::Phase::{AfterCommit, BeforeForward};
 use rig::sample_app::Fault;
 use rig::weight_history::Stamp;
@@ -79,9 +80,10 @@ async fn killed_at(
     let ended = futures::future::try_join_all((0..LANES).map(lane)).await;
     let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
     rows.sort_by_key(|(number, _)| *number);
-    for (_, Row { moment, killed_in, end, seconds }) in &rows {
-        println!("{name}: killed {moment} (it was in {killed_in}) -> {end} after {seconds:.1} s");
-    }
+    let lines = rows.iter().map(|(_, Row { moment, killed_in, end, seconds })| {
+        format!("killed {moment} (it was in {killed_in}) -> {end} after {seconds:.1} s")
+    });
+    say(format!("{name}\n{}", lines.collect::<Vec<_>>().join("\n")));
     ended?;
     let other = rows.iter().find(|(_, row)| row.end != expected);
     ensure!(other.is_none(), "{:?}", other.map(|(_, row)| format!("{}: {}, expected {expected}", row.moment, row.end)));

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use kube::api::{Patch, PatchParams};
 use namespace_migration::api::{FIELD_MANAGER, NamespaceMigration, NamespaceMigrationStatus, Stage};
+use rig::progress::say;
 use rig::sample_app::Fault;
 use serde_json::{Value, json};
 
@@ -36,28 +37,31 @@ async fn a_forged_status_moves_nobody_and_the_true_one_is_written_again() -> Res
         let untouched = status.epoch == 1 && status.exposed_percent.is_none() && status.weight == 10;
         status.stage == Stage::ShiftTraffic && status.plan == plan && untouched
     };
+    let mut lines = vec![];
     for (asked, status) in forgeries() {
         forge(&shop, &json!({ "status": status })).await?;
-        restored(&shop, asked, is_true).await?;
+        lines.push(restored(&shop, asked, is_true).await?);
     }
     forge(&shop, &json!({ "status": null })).await?;
-    restored(&shop, "nothing: it was removed", is_true).await?;
+    lines.push(restored(&shop, "nothing: it was removed", is_true).await?);
     shop.event("ForeignStatus").await?;
     for (asked, status) in forgeries() {
         forge_as(&shop, FIELD_MANAGER, &json!({ "status": status })).await?;
-        restored(&shop, &format!("{asked}, under our name"), is_true).await?;
+        lines.push(restored(&shop, &format!("{asked}, under our name"), is_true).await?);
     }
 
     for (asked, status) in forgeries() {
         scene.operator.lock().await.sigkill().await?;
         forge(&shop, &json!({ "status": status })).await?;
         scene.crash_and_restart().await?;
-        restored(&shop, &format!("{asked}, between two processes"), |status| {
+        let asked = format!("{asked}, between two processes");
+        let line = restored(&shop, &asked, |status| {
             let step = status.step.as_ref().is_some_and(|step| step.held_millis < 999_999_999);
             status.stage == Stage::ShiftTraffic && status.weight == 10 && status.plan == plan && step
-        })
-        .await?;
+        });
+        lines.push(line.await?);
     }
+    say(format!("a status that somebody else wrote\n{}", lines.join("\n")));
     ensure!(shop.weight_writes().await?.len() == writes, "an Ingress was written");
     ensure!(shop.weights().await? == [Some(90), Some(10)], "{:?}", shop.weights().await?);
     scene.setup.application().set("target", shop.host(), Fault::Status(503));
@@ -95,12 +99,12 @@ async fn forge_as(shop: &Migration<'_>, manager: &str, patch: &Value) -> Result<
     Ok(shop.api().await?.patch_status(shop.name(), &params, &Patch::Merge(patch)).await?)
 }
 
-/// Waits until the status is true and nobody else owns any of it.
+/// Waits until the status is true and nobody else owns any of it. Returns a line of the table.
 async fn restored(
     shop: &Migration<'_>,
     asked: &str,
     is_true: impl Fn(&NamespaceMigrationStatus) -> bool,
-) -> Result<()> {
+) -> Result<String> {
     let restored = |found: &NamespaceMigration| {
         let managers = found.metadata.managed_fields.iter().flatten();
         let updates = managers.filter(|entry| {
@@ -110,6 +114,5 @@ async fn restored(
         foreign == 0 && holds_step(found, 1) && found.status.as_ref().is_some_and(&is_true)
     };
     shop.until(&format!("the true status after {asked:?}"), restored).await?;
-    println!("| {asked:<55} | not believed; the true status is written again |");
-    Ok(())
+    Ok(format!("| {asked:<55} | not believed; the true status is written again |"))
 }

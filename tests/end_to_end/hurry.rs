@@ -9,6 +9,7 @@ use kube::api::{Patch, PatchParams};
 use namespace_migration::api::status::{RequestKind, RequestOutcome};
 use namespace_migration::api::{NamespaceMigration, PAUSED_ANNOTATION, RETRY_ANNOTATION, ROLLBACK_ANNOTATION, Stage};
 use rig::deploy::OPERATOR_NAMESPACE;
+use rig::progress::say;
 use rig::proxy::{ApiRequest, Faults, Held, Phase};
 use rig::weight_history::Stamp;
 use serde_json::json;
@@ -41,7 +42,7 @@ async fn a_pause_takes_effect_while_a_write_hangs_and_the_write_comes_too_late()
     let asked = Instant::now();
     shop.annotate(PAUSED_ANNOTATION, Some("")).await?;
     shop.waits("Paused").await?;
-    println!("paused {:?} after it was asked for, while a write hung", asked.elapsed());
+    say(format!("paused {:?} after it was asked for, while a write hung", asked.elapsed()));
     ensure!(asked.elapsed() < SOON, "it took {:?}", asked.elapsed());
     comes_too_late(&shop, &mut held, [50, 50]).await?;
     shop.annotate(PAUSED_ANNOTATION, None).await?;
@@ -62,7 +63,7 @@ async fn a_pause_is_told_while_the_whole_target_hangs_and_its_fence_follows() ->
     let asked = Instant::now();
     shop.annotate(PAUSED_ANNOTATION, Some("")).await?;
     shop.waits("Paused").await?;
-    println!("paused {:?} after it was asked for, while the whole target hung", asked.elapsed());
+    say(format!("paused {:?} after it was asked for, while the whole target hung", asked.elapsed()));
     ensure!(asked.elapsed() < BEFORE_ANY_READ_IS_GIVEN_UP, "it took {:?}", asked.elapsed());
     let unfenced = |found: &NamespaceMigration| {
         found
@@ -85,7 +86,7 @@ async fn a_requested_rollback_takes_effect_while_a_write_hangs_and_the_write_com
     let asked = Instant::now();
     shop.annotate(ROLLBACK_ANNOTATION, Some("incident")).await?;
     shop.until("the way back", |found| cause_of(found).0 == "RollbackRequested").await?;
-    println!("rolled back {:?} after it was asked for, while a write hung", asked.elapsed());
+    say(format!("rolled back {:?} after it was asked for, while a write hung", asked.elapsed()));
     ensure!(asked.elapsed() < SOON, "it took {:?}", asked.elapsed());
     shop.ends(Stage::RolledBack).await?;
     comes_too_late(&shop, &mut held, [100, 0]).await?;
@@ -119,7 +120,7 @@ async fn an_attempt_that_is_raised_after_a_rollback_begins_while_a_write_hangs_a
     let asked = Instant::now();
     let third = |found: &NamespaceMigration| found.status.as_ref().is_some_and(|status| status.attempt == 3);
     let next = shop.until("attempt 3", third).await?;
-    println!("attempt 3 began {:?} after it was asked for, while a write hung", asked.elapsed());
+    say(format!("attempt 3 began {:?} after it was asked for, while a write hung", asked.elapsed()));
     let ended: Vec<_> = next.status.iter().flat_map(|status| &status.history).map(|past| past.stage).collect();
     ensure!(ended == [Stage::RolledBack], "{ended:?}");
     held.release();
@@ -149,7 +150,7 @@ async fn a_pause_takes_effect_while_the_read_of_the_kubeconfigs_secret_hangs() -
     let asked = Instant::now();
     shop.annotate(PAUSED_ANNOTATION, Some("")).await?;
     shop.waits("Paused").await?;
-    println!("paused {:?} after it was asked for, while the read of a Secret hung", asked.elapsed());
+    say(format!("paused {:?} after it was asked for, while the read of a Secret hung", asked.elapsed()));
     ensure!(asked.elapsed() < SOON, "it took {:?}", asked.elapsed());
     let fenced = async || {
         let history = shop.history().await?;

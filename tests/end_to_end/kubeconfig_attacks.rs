@@ -13,6 +13,7 @@ use kube::api::PostParams;
 use namespace_migration::api::{ClusterPair, NamespaceMigration, Stage};
 use rig::deploy::{KUBECONFIG_KEY, OPERATOR_NAMESPACE, TARGET_ACCOUNT};
 use rig::kubeconfig::Access;
+use rig::progress::say;
 use rig::setup::LABEL;
 use serde_json::json;
 
@@ -194,11 +195,15 @@ async fn nothing_that_a_kubeconfig_names_is_run_read_or_asked() -> Result<()> {
     let began = Instant::now();
     let told = try_join_all(attacks.iter().map(|attack| told(&scene, attack))).await?;
     let (spent, peak) = (began.elapsed(), resident_kibibytes(scene.operator.lock().await.pid())?);
+    let lines = attacks.iter().zip(&told).map(|(attack, told)| format!("| {:<16} | {told} |", attack.name));
+    say(format!(
+        "{} kubeconfigs that were written to harm, told in {spent:?}; peak memory {before} KiB before, {peak} KiB after\n{}",
+        attacks.len(),
+        lines.collect::<Vec<_>>().join("\n")
+    ));
     for (attack, told) in attacks.iter().zip(&told) {
-        println!("| {:<16} | {told} |", attack.name);
         ensure!(!told.contains(&spoiler.access.token), "{}: the token is told", attack.name);
     }
-    println!("{} attacks in {spent:?}; peak memory {before} KiB before, {peak} KiB after", attacks.len());
     ensure!(peak < before + MORE_KIBIBYTES && spent < LONG_ENOUGH, "{before} KiB, {peak} KiB, {spent:?}");
     ensure!(!command.exists(), "a command was run");
     ensure!(!pipe.was_opened(), "a file was read");
@@ -244,7 +249,7 @@ async fn a_secret_of_ten_megabytes_does_not_come_into_the_cluster() -> Result<()
     let secret = json!({"metadata": {"name": "heavy"}, "stringData": {KUBECONFIG_KEY: "#".repeat(10_000_000)}});
     let refused = secrets.create(&PostParams::default(), &serde_json::from_value(secret)?).await;
     match refused {
-        Err(kube::Error::Api(refusal)) => println!("| 10 MB | {} |", refusal.message),
+        Err(kube::Error::Api(refusal)) => say(format!("a Secret of 10 MB: {}", refusal.message)),
         other => anyhow::bail!("expected a refusal, found {other:?}"),
     }
     Ok(())

@@ -11,6 +11,7 @@ use namespace_migration::api::Stage;
 use rig::control_plane::wait_until;
 use rig::deploy::OPERATOR_NAMESPACE;
 use rig::operator::Operator;
+use rig::progress::say;
 use rig::sample_app::Fault;
 use rig::setup::{Home, Options};
 use serde_json::json;
@@ -92,10 +93,8 @@ async fn a_leader_that_is_asked_to_end_hands_over_at_once() -> Result<()> {
     ensure!(first.log()?.contains("the lease is released"), "{}", first.log()?);
     drop(first);
     until_it_leads(&second).await?;
-    println!(
-        "handover: the second operator leads {:.1} s after the first was asked to end",
-        asked.elapsed().as_secs_f32()
-    );
+    let took = asked.elapsed().as_secs_f32();
+    say(format!("handover: the second operator leads {took:.1} s after the first was asked to end"));
     ensure!(asked.elapsed() < Duration::from_secs(60), "it waited for the lease to expire");
     shop.ends(Stage::Completed).await?;
     // Of a standby nobody notices the end.

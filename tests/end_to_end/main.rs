@@ -11,6 +11,7 @@
     reason = "a test that cannot go on has failed; measurements are printed"
 )]
 
+mod at_once;
 mod bad_input;
 mod cached_answers;
 mod ceiling;
@@ -33,11 +34,13 @@ mod ingresses;
 mod kubeconfig_attacks;
 mod kubeconfig_life;
 mod leader;
+mod let_go;
 mod migration;
 mod named_balancers;
 mod namespaces;
 mod permissions;
 mod preflight;
+mod printed;
 mod quiescence;
 mod quota;
 mod rollback;

@@ -11,6 +11,10 @@ use kube::{Api, Client};
 use namespace_migration::api::{NamespaceMigration, Stage};
 use rig::control_plane::ControlPlane;
 use rig::deploy::{OPERATOR_NAMESPACE, put_kubeconfig};
+use rig::identity::Identity;
+use rig::kubeconfig::Access;
+use rig::operator::Operator;
+use rig::progress::say;
 use rig::sample_namespace::SECRET;
 use rig::setup::{Dns, Home, Options, Verification};
 use serde_json::{Value, json};
@@ -100,6 +104,84 @@ async fn a_deployment_of_external_dns_that_may_not_be_read_stops_nobody_and_may_
     }
     shop.until("both being read", |found| told(found).is_none()).await?;
     scene.setup.own_dns().context("a zone of its own")?.external_dns().kill().await
+}
+
+/// Rights at home and on both sides: every gap is in the one finding, with the role that closes it, and no order is begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_missing_rights_at_home_and_on_both_sides_are_listed_in_one_finding() -> Result<()> {
+    let scene = scene_with_own_identities(quick("gaps")).await?;
+    let home = Identity::create(scene.home().await?, "gaps-home", "namespace-migration-home").await?;
+    let rules = home.rules().await?;
+    let refused = |rule: &PolicyRule| {
+        let resources = rule.resources.iter().flatten();
+        resources.into_iter().any(|resource| resource == "events" || resource == "clusterpairs/status")
+    };
+    home.set_rules(&rules.iter().filter(|rule| !refused(rule)).cloned().collect::<Vec<_>>()).await?;
+    let at_home = "namespace-migration-home";
+    let roles: Api<RoleBinding> = Api::namespaced(scene.home().await?.admin_client()?, OPERATOR_NAMESPACE);
+    let binding = json!({
+        "metadata": {"name": "gaps-home"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": at_home},
+        "subjects": [{"kind": "ServiceAccount", "name": "gaps-home", "namespace": OPERATOR_NAMESPACE}],
+    });
+    put(&roles, binding).await?;
+    scene.replace_operator(home.credential("gaps-home").await?.access).await?;
+
+    let shop = scene.migration("gaps-shop").spec("/rollback", json!({"objects": "Remove"})).deploy().await?;
+    let reading = Case { name: "gaps-shop", side: "source", verb: "patch", group: "", resource: "ingresses" };
+    grant_all_but(&scene.source(), &reading).await?;
+    let rules = Api::<ClusterRole>::all(scene.target()).get(&shipped("target")).await?.rules.unwrap_or_default();
+    let rules = rules.into_iter().map(|mut rule| {
+        rule.verbs.retain(|verb| !["create", "delete"].contains(&verb.as_str()));
+        rule
+    });
+    put_role(&scene.target(), "gaps-target", rules.filter(|rule| !rule.verbs.is_empty()).collect()).await?;
+    bind(&scene.target(), shop.name(), "gaps-target").await?;
+    shop.begin().await?;
+    let blocked = shop.waits("PreflightBlocked").await?.status.context("a status")?;
+    let [account, of_home] =
+        ["limited", "gaps-home"].map(|name| format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{name}"));
+    let message = "Permissions: The home cluster refuses: patch clusterpairs/status.namespacemigration.io; create events.events.k8s.io in \
+                   namespace gaps-shop. The source refuses: patch ingresses.networking.k8s.io in namespace gaps-shop. The target refuses: \
+                   create, delete secrets; create, delete ingresses.networking.k8s.io in namespace gaps-shop.";
+    ensure!(blocked.message == message, "{}", blocked.message);
+    let fix = format!(
+        "Bind the ClusterRole {at_home} of deploy/base to {of_home} on the home cluster. Bind the ClusterRole namespace-migration-source of \
+         deploy/source to {account} on the source. Bind the ClusterRole namespace-migration-target of deploy/target to {account} on the \
+         target. The clusters are asked again by themselves."
+    );
+    ensure!(blocked.unblock == fix, "{}", blocked.unblock);
+    let of_rights = blocked.preflight.iter().filter(|finding| finding.check == "Permissions");
+    ensure!(of_rights.count() == 1, "{:?}", blocked.preflight);
+    scene.until_logged("The home cluster refuses: patch clusterpairs/status", "create events.events.k8s.io").await?;
+    say(format!("rights that are missing, before anything is written\n{message}\n{fix}"));
+    writes_nothing(&shop).await?;
+
+    home.set_rules(&rules_at_home(&scene).await?).await?;
+    for side in ["source", "target"] {
+        let client = if side == "source" { scene.source() } else { scene.target() };
+        bind(&client, shop.name(), &shipped(side)).await?;
+    }
+    shop.ends(Stage::Completed).await?;
+    shop.keeps_its_promises().await
+}
+
+async fn rules_at_home(scene: &Scene) -> Result<Vec<PolicyRule>> {
+    let roles = Api::<ClusterRole>::all(scene.home().await?.admin_client()?);
+    Ok(roles.get("namespace-migration-home").await?.rules.unwrap_or_default())
+}
+
+impl Scene {
+    /// From now on the operator works at home as somebody else.
+    async fn replace_operator(&self, home: Access) -> Result<()> {
+        let mut operator = self.operator.lock().await;
+        operator.sigkill().await?;
+        let name = format!("{}-again", self.setup.name());
+        let usual = self.setup.operator_options(Some(self.setup.selector()));
+        let options = rig::operator::Options { name, home, lease: None, ..usual };
+        *operator = Operator::start(self.world.folder(), &options).await?;
+        Ok(())
+    }
 }
 
 async fn lacks(scene: &Scene, case: &Case) -> Result<()> {

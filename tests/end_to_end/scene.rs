@@ -197,7 +197,8 @@ impl Migration<'_> {
     /// Changes the spec by a merge patch, as a person does.
     pub async fn change(&self, spec: Value) -> Result<NamespaceMigration> {
         let patch = Patch::Merge(serde_json::json!({ "spec": spec }));
-        Ok(self.api().await?.patch(self.name(), &PatchParams::default(), &patch).await?)
+        let params = PatchParams { field_manager: Some(PERSON.to_owned()), ..PatchParams::default() };
+        Ok(self.api().await?.patch(self.name(), &params, &patch).await?)
     }
 
     /// The weights now, as annotated: source, target.

@@ -248,6 +248,6 @@ fn a_ceiling_after_the_end_changes_nothing_and_says_what_would() {
     world.settle();
     assert_eq!((world.status.stage, world.writes.len()), (Stage::Completed, before));
     let said = "spec.traffic.upTo is 10, which changes nothing any more. To go back: kubectl annotate migration shop -n shop \
-        namespacemigration.io/rollback-requested=TOKEN, with a token that was not used before.";
+        --overwrite namespacemigration.io/rollback-requested=$(date +%s)";
     assert_eq!(world.status.unblock, said);
 }

@@ -4,9 +4,11 @@ use jiff::SignedDuration;
 use namespace_migration::api::Stage;
 use namespace_migration::api::status::StepPhase;
 use namespace_migration::machine::Side;
+use namespace_migration::machine::health::Verdict;
+use namespace_migration::machine::run::seconds;
 use serde_json::{Value, json};
 
-use crate::controls::every_stage;
+use crate::controls::{every_stage, standing};
 use crate::executor::Faults;
 use crate::planted::at;
 use crate::recording::{broken_promise, texts};
@@ -188,5 +190,144 @@ fn a_raised_attempt_is_told_to_wait_in_every_stage_that_has_not_ended() {
             field == "spec.attempt" && message.ends_with("To try again: request a rollback, and then set it to 3."),
             "{stage}: {message}"
         );
+    }
+}
+
+fn notes(world: &World) -> Vec<String> {
+    world.look().events.into_iter().map(|event| event.note).collect()
+}
+
+fn edit_of(world: &World, field: &str) -> (String, String, String, String) {
+    let found = world.status.edits.iter().find(|edit| edit.field == field).unwrap();
+    (found.from.clone(), found.to.clone(), found.by.clone(), found.at.0.to_string())
+}
+
+#[test]
+fn an_edit_that_is_in_force_at_once_is_told_once_with_who_made_it_and_when() {
+    let check = json!([{"name": "login", "http": {"path": "/login"}}]);
+    let cases = [
+        (json!({"traffic": {"upTo": 10}}), "spec.traffic.upTo", "100", "10"),
+        (json!({"onFailure": "Hold"}), "spec.onFailure", "Rollback", "Hold"),
+        (json!({"deletionPolicy": "Freeze"}), "spec.deletionPolicy", "Rollback", "Freeze"),
+        (json!({"attempt": 2}), "spec.attempt", "1", "2"),
+        (json!({"checks": check}), "spec.checks", "none", "login (0c92375e)"),
+    ];
+    for (fields, field, from, to) in cases {
+        for (stage, mut world) in every_stage() {
+            world.edit_as("on-call", &fields);
+            let at = seconds(world.now).0.to_string();
+            let said = format!("{field} was changed from {from} to {to} by on-call at {at}.");
+            assert_eq!(notes(&world).iter().filter(|note| **note == said).count(), 1, "{stage}: {:?}", notes(&world));
+            world.pass();
+            assert_eq!(edit_of(&world, field), (from.into(), to.into(), "on-call".into(), at), "{stage}");
+            assert!(!notes(&world).contains(&said), "{stage}: it is told again");
+        }
+    }
+}
+
+#[test]
+fn an_edit_whose_author_is_not_known_says_so_and_a_later_one_takes_its_place() {
+    let mut world = at(1, StepPhase::Holding);
+    world.edit(&json!({"traffic": {"upTo": 10}}));
+    assert_eq!(
+        notes(&world),
+        [format!(
+            "spec.traffic.upTo was changed from 100 to 10 by an unknown field manager at {}.",
+            seconds(world.now).0
+        )]
+    );
+    world.pass();
+    world.advance(SignedDuration::from_mins(1));
+    world.edit_as("argocd", &json!({"traffic": {"upTo": 50}}));
+    world.pass();
+    let (from, to, by, _) = edit_of(&world, "spec.traffic.upTo");
+    assert_eq!((from.as_str(), to.as_str(), by.as_str(), world.status.edits.len()), ("10", "50", "argocd", 1));
+}
+
+#[test]
+fn what_a_new_process_or_a_lost_status_sees_for_the_first_time_is_no_edit() {
+    let mut world = at(1, StepPhase::Holding);
+    world.edit_as("on-call", &json!({"traffic": {"upTo": 10}}));
+    world.status.asked_for = None;
+    assert_eq!(notes(&world), Vec::<String>::new());
+    world.pass();
+    assert!(world.status.edits.is_empty() && world.status.asked_for.as_ref().unwrap().up_to == 10);
+}
+
+#[test]
+fn edits_are_remembered_from_one_attempt_to_the_next() {
+    let mut world = at(1, StepPhase::Holding);
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    world.run_until(Stage::RolledBack);
+    world.edit_as("on-call", &json!({"attempt": 2}));
+    world.pass();
+    assert_eq!((world.status.attempt, edit_of(&world, "spec.attempt").2.as_str()), (2, "on-call"));
+}
+
+#[test]
+fn steps_and_bake_that_are_taken_up_name_who_wrote_them() {
+    let mut world = standing(Stage::DeployWorkloads);
+    world.edit_as("argocd", &json!({"traffic": {"steps": [{"weight": 25, "hold": "1m"}, {"weight": 100, "hold": "1m"}]}, "bake": {"for": "1h"}}));
+    let at = seconds(world.now).0;
+    world.pass();
+    let planned = world.status.plan.clone().unwrap();
+    let (from, to, by, when) = edit_of(&world, "spec.traffic.steps");
+    assert_eq!((to.as_str(), by.as_str(), when), ("25 % for 1m, 100 % for 1m", "argocd", at.to_string()));
+    assert_eq!(from, "1 % for 10m, 10 % for 30m, 50 % for 30m, 100 % for 1h");
+    assert_eq!(edit_of(&world, "spec.bake").1, "1h");
+    let mut before = standing(Stage::DeployWorkloads);
+    before.edit_as("argocd", &json!({"traffic": {"steps": [{"weight": 25, "hold": "1m"}, {"weight": 100, "hold": "1m"}]}, "bake": {"for": "1h"}}));
+    let at = seconds(before.now).0;
+    let said = format!(
+        "The plan follows the spec (argocd at {at}): steps 25 % for 1m, 100 % for 1m; bake 1h; hash {}.",
+        planned.hash
+    );
+    assert!(notes(&before).contains(&said), "{:?}", notes(&before));
+}
+
+#[test]
+fn an_edit_that_has_to_wait_names_who_made_it_and_when() {
+    let mut world = at(1, StepPhase::Holding);
+    world.edit_as(
+        "argocd",
+        &json!({"attempt": 2, "secrets": {"include": ["late"]}, "ingresses": {"exclude": ["web"]},
+            "traffic": {"steps": [{"weight": 10, "hold": "1m"}, {"weight": 100, "hold": "1m"}]}}),
+    );
+    world.pass();
+    let by = format!("(argocd at {})", seconds(world.now).0);
+    for (field, message) in deferred(&world) {
+        assert!(message.contains(&by), "{field}: {message}");
+    }
+    assert_eq!(deferred(&world).len(), 4);
+}
+
+#[test]
+fn a_ceiling_says_who_has_set_it_where_it_holds_and_where_it_brings_users_back() {
+    let mut world = at(2, StepPhase::Holding);
+    world.edit_as("on-call", &json!({"traffic": {"upTo": 10}}));
+    let by = format!("spec.traffic.upTo is 10 (on-call at {})", seconds(world.now).0);
+    let mut told = vec![];
+    while world.status.reason != "AtCeiling" {
+        told.extend(notes(&world));
+        world.step();
+    }
+    let down = format!("Step 2/4: the target goes back to 10 percent, because {by}.");
+    assert!(told.contains(&down), "{told:?}");
+    assert!(world.status.message.contains(&format!("{by}: it stays at 10 percent")), "{}", world.status.message);
+}
+
+#[test]
+fn a_deletion_says_who_has_chosen_what_becomes_of_the_weights() {
+    for policy in ["Freeze", "Orphan"] {
+        let mut world = at(1, StepPhase::Holding);
+        world.edit_as("on-call", &json!({"deletionPolicy": policy}));
+        let by = format!("spec.deletionPolicy {policy} asks (on-call at {})", seconds(world.now).0);
+        world.delete();
+        let mut told = vec![];
+        while !world.gone {
+            told.extend(notes(&world));
+            world.step();
+        }
+        assert!(told.iter().any(|note| note.contains(&by)), "{policy}: {told:?}");
     }
 }

@@ -77,6 +77,9 @@ impl World {
                 Effect::WriteWeight(write) if effect.is_rollback() => {
                     write.after_source && source_failed && faults.bug != Some(Bug::IgnoresTheOrder)
                 }
+                // What could not be noted must not be let go, unless it was tried for long enough.
+                Effect::Release => failed,
+                Effect::ReleaseAnyway => failed && !self.failed_before,
                 _ => !effect.stands_alone() && failed,
             };
             if !skipped && !self.carry_out(effect, faults, faults.delay == Some(index), allowed) {
@@ -87,6 +90,7 @@ impl World {
                 return true;
             }
         }
+        self.failed_before = failed;
         false
     }
 
@@ -96,7 +100,9 @@ impl World {
             return false;
         }
         match effect {
-            Effect::Hold | Effect::Owe(_) | Effect::Release => self.change_object(effect, faults),
+            Effect::Hold | Effect::Owe(_) | Effect::Release | Effect::ReleaseAnyway => {
+                self.change_object(effect, faults)
+            }
             Effect::WriteWeight(write) => self.write_weight(write, faults, delayed, allowed),
             Effect::CreateIngress(creation) => self.create_ingress(creation, allowed),
             Effect::CreateSecret { name } => self.create_secret(name, allowed),

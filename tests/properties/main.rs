@@ -43,6 +43,7 @@ mod interleavings;
 mod journey;
 mod looks;
 mod lost_status;
+mod not_noted;
 mod permission;
 mod permissions;
 mod pins;

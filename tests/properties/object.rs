@@ -52,6 +52,7 @@ impl World {
         match effect {
             Effect::Hold if self.order.deletion.is_asked() => return false,
             Effect::Hold => self.order.deletion.held = true,
+            Effect::Owe(_) if self.pair_refuses => return false,
             Effect::Owe(_) if faults.bug == Some(Bug::ForgetsTheDebt) => {}
             Effect::Owe(new) => self.debts = self.debts.with(new),
             _ => self.strip_finalizer(),

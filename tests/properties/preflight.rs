@@ -198,6 +198,18 @@ fn what_would_hurt_users_cannot_be_acknowledged_and_a_typing_error_is_told() {
     world.settle();
     let info = world.status.preflight.iter().find(|finding| finding.severity == Severity::Info).unwrap();
     assert_eq!(info.message, "There is no check named AnotationOnly; the acknowledgement does nothing.");
+    assert_eq!(info.fix, "Take it out of spec.preflight.acknowledge, or mend the name.");
+}
+
+#[test]
+fn a_check_must_ask_a_host_that_moves() {
+    let asks = |host: &str| json!({"checks": [{"name": "login", "http": {"path": "/login", "host": host}}]});
+    let mut world = World::with(asks("shpo.example"));
+    let said =
+        "UnknownCheckHost: The check login asks the host shpo.example, which no Ingress that moves has (shop.example).";
+    says(&world, said, "Mend the host in spec.checks, or leave it out to ask every host.");
+    world.edit(&asks("shop.example"));
+    world.run_until(Stage::Completed);
 }
 
 #[test]

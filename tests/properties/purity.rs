@@ -66,3 +66,35 @@ fn an_offence_is_seen_and_a_test_is_none() {
     let expected = ["line 1: kube::Client (it makes no request)", "line 3: Timestamp::now (it is told the time)"];
     assert_eq!(offences(bad), expected);
 }
+
+/// The commands that set annotations in a text, each up to where its string or its code ends.
+fn setting_commands(text: &str) -> impl Iterator<Item = &str> {
+    let commands = text.split("kubectl ").skip(1).map(|rest| rest.split(['`', '"', ';']).next().unwrap_or(rest));
+    commands.filter(|command| {
+        let set = command.split_once("annotate ").map(|(_, set)| set);
+        set.is_some_and(|set| set.split_whitespace().any(|word| word.contains('=') && !word.starts_with('-')))
+    })
+}
+
+#[test]
+fn every_command_that_sets_an_annotation_can_be_run_again_as_it_is_printed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut texts: Vec<_> =
+        rust_files(&root.join("src")).iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let pages = ["README.md", "docs/architecture.md", "docs/dns.md", "docs/status.md", "docs/transcript.md"];
+    texts.extend(pages.iter().map(|page| fs::read_to_string(root.join(page)).unwrap()));
+    let commands: Vec<_> = texts.iter().flat_map(|text| setting_commands(text)).collect();
+    assert!(commands.len() >= 5, "{commands:?}");
+    for command in commands {
+        assert!(command.contains(" --overwrite"), "the second time kubectl refuses it: kubectl {command}");
+        assert!(!command.contains("TOKEN"), "nobody can run this: kubectl {command}");
+    }
+}
+
+#[test]
+fn a_command_that_cannot_be_run_again_is_seen() {
+    let found = |text| setting_commands(text).collect::<Vec<_>>();
+    assert_eq!(found("`kubectl annotate migration shop a/b=1`, or"), ["annotate migration shop a/b=1"]);
+    assert!(found("kubectl --context=OLD annotate ingress web a/b-").is_empty(), "it takes one off");
+    assert!(found("kubectl patch migration shop -p '{\"a\":\"b=c\"}'").is_empty());
+}

@@ -5,7 +5,7 @@ use namespace_migration::api::Stage;
 use namespace_migration::api::status::NamespaceMigrationStatus;
 use namespace_migration::machine::stamp::{Direction, Stamp};
 use namespace_migration::machine::traffic::{Weight, target_share};
-use namespace_migration::machine::{Decision, Effect, Side};
+use namespace_migration::machine::{Decision, Side};
 
 use crate::world::World;
 
@@ -193,6 +193,6 @@ fn raised_after(writes: &[Write]) -> Option<String> {
 /// An ended migration does nothing, but lets its object go.
 pub fn ended_but_acts(before: &NamespaceMigrationStatus, decision: &Decision) -> Option<String> {
     let ended = matches!(before.stage, Stage::Completed | Stage::RolledBack | Stage::Failed);
-    let acts = decision.effects.iter().any(|effect| *effect != Effect::Release);
+    let acts = decision.effects.iter().any(|effect| !effect.lets_go());
     (ended && acts).then(|| format!("{} does {:?}", before.stage, decision.effects))
 }

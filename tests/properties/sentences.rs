@@ -110,9 +110,32 @@ fn a_deletion_after_a_lost_status_lets_go_at_its_deadline_and_says_what_is_not_k
     let mut world = deleted_without_status();
     world.unreachable(Side::Source);
     world.advance(SignedDuration::from_mins(16));
-    let said = "The status was lost and the clusters could not be listed before the deadline of the deletion, so what this migration \
-                had written stays as it is.";
-    assert_eq!((last_word(&mut world).as_str(), weights(&world)), (said, (Some(90), Some(10))));
+    let said = format!(
+        "The status was lost and the clusters could not be listed before the deadline of the deletion, so what this migration had \
+         written stays as it is. Look on the source and on the target for Ingresses of namespace shop whose annotation \
+         namespacemigration.io/stamp names {SOURCE}/shop/shop. To send all users to the source by hand, in this order: kubectl \
+         --context=SOURCE annotate ingress NAME -n shop --overwrite external-dns.alpha.kubernetes.io/aws-weight=100; kubectl \
+         --context=TARGET annotate ingress NAME -n shop --overwrite external-dns.kubernetes.io/aws-weight=0."
+    );
+    assert_eq!((last_word(&mut world), weights(&world)), (said, (Some(90), Some(10))));
+}
+
+#[test]
+fn a_deletion_after_a_lost_status_names_what_the_living_cluster_shows() {
+    let mut world = deleted_without_status();
+    world.target.synced = true;
+    world.add_ingress(Side::Target, "not-ours", "other.example");
+    world.unreachable(Side::Source);
+    world.advance(SignedDuration::from_mins(16));
+    let said = last_word(&mut world);
+    let seen = format!(
+        " Its stamp was seen on Ingress web with weight 10 on the target. Look on the source for Ingresses of namespace shop whose \
+         annotation namespacemigration.io/stamp names {SOURCE}/shop/shop. To send all users to the source by hand, in this order: \
+         kubectl --context=SOURCE annotate ingress web -n shop --overwrite external-dns.alpha.kubernetes.io/aws-weight=100; kubectl \
+         --context=TARGET annotate ingress web -n shop --overwrite external-dns.kubernetes.io/aws-weight=0."
+    );
+    assert!(said.ends_with(&seen), "{said}");
+    assert!(said.len() <= 1024, "an event cannot tell more");
 }
 
 #[test]

@@ -55,7 +55,10 @@ fn a_namespace_that_another_migration_moves_is_left_alone_until_that_one_has_end
     assert_eq!(says(&world), (Stage::Pending, "OwnedByAnother", said));
     let fix = &world.status.unblock;
     assert!(fix.starts_with("Wait for the other migration to end, or delete this one."), "{fix}");
-    assert!(fix.ends_with("kubectl annotate ingress web -n shop namespacemigration.io/stamp-"), "{fix}");
+    assert!(
+        fix.ends_with("kubectl --context=SOURCE annotate ingress web -n shop namespacemigration.io/stamp-"),
+        "{fix}"
+    );
     stamp.direction = Direction::RolledBack;
     world.ingress_mut(Side::Source, "web").stamp = Some(stamp);
     world.run_until(Stage::Completed);

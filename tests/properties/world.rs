@@ -110,8 +110,10 @@ pub struct World {
     spec: Value,
     /// The migration's annotations, each with the field manager that the API server would name.
     annotations: BTreeMap<String, String>,
-    /// When the last of them was written.
+    /// When the last of them, or the spec, was written.
     annotated: Timestamp,
+    /// Who edits the spec from now on, as the API server would name them. Empty: it names nobody.
+    editor: &'static str,
     /// What the spec and the pair ask for.
     pub order: Order,
     pub source: Cluster,
@@ -135,6 +137,10 @@ pub struct World {
     pub serial: u64,
     /// What deleted migrations left over, as the ClusterPair has it.
     pub debts: Debts,
+    /// Whether the pair's status cannot be written.
+    pub pair_refuses: bool,
+    /// Whether an effect of the pass before failed.
+    pub failed_before: bool,
     /// Whether the migration object is not there any more.
     pub gone: bool,
     snapshots: Vec<(Cluster, Cluster)>,
@@ -154,10 +160,11 @@ impl World {
         let now: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
         let mut world = Self {
             now,
-            order: order(&spec, &BTreeMap::new(), now),
+            order: order(&spec, &BTreeMap::new(), now, ""),
             spec,
             annotations: BTreeMap::new(),
             annotated: now,
+            editor: "",
             source: Cluster::new(SOURCE),
             target: Cluster::new(TARGET),
             home_rights: Rights::Known { refused: BTreeSet::new(), account: "home".into() },
@@ -170,6 +177,8 @@ impl World {
             load_balancer: true,
             serial: 0,
             debts: Debts::default(),
+            pair_refuses: false,
+            failed_before: false,
             gone: false,
             snapshots: vec![],
             watched_since: None,
@@ -244,6 +253,12 @@ impl World {
         self.reorder();
     }
 
+    /// Somebody with this name edits fields at the top of the spec.
+    pub fn edit_as(&mut self, editor: &'static str, fields: &Value) {
+        (self.editor, self.annotated) = (editor, self.now);
+        self.edit(fields);
+    }
+
     /// A person edits one field of `spec.traffic`.
     pub fn edit_traffic(&mut self, field: &str, value: Value) {
         self.spec["traffic"][field] = value;
@@ -264,7 +279,7 @@ impl World {
     pub fn reorder(&mut self) {
         let Deletion { asked_at, held, .. } = self.order.deletion;
         let (source, target) = (self.order.source.clone(), self.order.target.clone());
-        self.order = order(&self.spec, &self.annotations, self.annotated);
+        self.order = order(&self.spec, &self.annotations, self.annotated, self.editor);
         (self.order.source, self.order.target) = (source, target);
         (self.order.deletion.asked_at, self.order.deletion.held) = (asked_at, held);
         if self.dns.is_some() {
@@ -499,13 +514,14 @@ fn address(side: Side) -> String {
     if side == Side::Source { "192.0.2.10" } else { "192.0.2.20" }.to_owned()
 }
 
-fn order(spec: &Value, annotations: &BTreeMap<String, String>, annotated: Timestamp) -> Order {
+fn order(spec: &Value, annotations: &BTreeMap<String, String>, written: Timestamp, editor: &str) -> Order {
     let fields: serde_json::Map<String, Value> =
         annotations.keys().map(|name| (format!("f:{name}"), json!({}))).collect();
-    let managed = json!([{
-        "manager": "kubectl-annotate", "operation": "Update", "time": seconds(annotated),
-        "fieldsV1": {"f:metadata": {"f:annotations": fields}},
-    }]);
+    let entry = |manager: &str, fields: Value| json!({"manager": manager, "operation": "Update", "time": seconds(written), "fieldsV1": fields});
+    let mut managed = vec![entry("kubectl-annotate", json!({"f:metadata": {"f:annotations": fields}}))];
+    if !editor.is_empty() {
+        managed.push(entry(editor, json!({ "f:spec": owned(spec) })));
+    }
     let migration: NamespaceMigration = serde_json::from_value(json!({
         "apiVersion": "namespacemigration.io/v1alpha1", "kind": "NamespaceMigration",
         "metadata": {
@@ -517,6 +533,13 @@ fn order(spec: &Value, annotations: &BTreeMap<String, String>, annotated: Timest
     let pair: ClusterPair = serde_json::from_value(pair()).unwrap();
     let home = Home { identity: SOURCE.into(), operator_namespace: "namespace-migration".into() };
     Order::parse(&migration, &pair, &home).unwrap()
+}
+
+/// The fields of a spec as `managedFields` has them. Lists are owned as a whole.
+fn owned(spec: &Value) -> Value {
+    let fields = spec.as_object().into_iter().flatten();
+    let fields: serde_json::Map<_, _> = fields.map(|(name, value)| (format!("f:{name}"), owned(value))).collect();
+    Value::Object(fields)
 }
 
 pub fn pair() -> Value {

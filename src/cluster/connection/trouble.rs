@@ -106,6 +106,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_the_secret_is_said_with_what_to_put_there() {
+        let (secret, key) = (|| "new-cluster".to_owned(), || "kubeconfig".to_owned());
+        let cases = [
+            (
+                Trouble::NoSecret { secret: secret(), namespace: "ops".into(), key: key() },
+                "cannot be used: there is no Secret new-cluster in the operator's namespace ops; create it with the kubeconfig under \
+                 the key kubeconfig",
+            ),
+            (
+                Trouble::NoKey { secret: secret(), key: key() },
+                "cannot be used: Secret new-cluster has no key kubeconfig; put the kubeconfig there",
+            ),
+            (
+                Trouble::Kubeconfig { secret: secret(), source: KubeconfigError::SeveralDocuments },
+                "cannot be used: the kubeconfig in Secret new-cluster is refused: the kubeconfig has several YAML documents; keep one",
+            ),
+            (Trouble::NoWay, "cannot be used: the connection is neither inCluster nor kubeconfig"),
+        ];
+        for (trouble, said) in cases {
+            assert_eq!(words(trouble), said);
+        }
+    }
+
+    #[test]
     fn only_a_cluster_that_does_not_answer_is_unreachable() {
         let away = Trouble::Identity(answer(503, "", ""));
         assert!(matches!(away.reach(), Reach::Unreachable { .. }));

@@ -74,10 +74,6 @@ fn too_late(run: &Run<'_>) -> String {
     if asked.is_empty() {
         return String::new();
     }
-    format!(
-        "{}, which changes nothing any more. To go back: kubectl annotate migration {} {ROLLBACK_ANNOTATION}=TOKEN, with a \
-         token that was not used before.",
-        asked.join(" and "),
-        run.order.controls.object
-    )
+    let command = run.order.controls.how_to_request(ROLLBACK_ANNOTATION);
+    format!("{}, which changes nothing any more. To go back: {command}", asked.join(" and "))
 }

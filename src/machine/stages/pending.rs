@@ -40,7 +40,8 @@ pub(super) fn moved_by_another(run: &Run<'_>) -> Option<Wait> {
         let fix = format!(
             "Wait for the other migration to end, or delete this one. If there is no other any more: create it again under its \
              name, and it goes on from where it stands; or, if the weights are as they should be, take its mark off: \
-             kubectl annotate ingress {name} -n {} {STAMP_ANNOTATION}-",
+             kubectl --context={} annotate ingress {name} -n {} {STAMP_ANNOTATION}-",
+            side.name().to_uppercase(),
             run.order.namespace
         );
         Some(Wait::new(Reason::OwnedByAnother, message).unblocked_by(fix))

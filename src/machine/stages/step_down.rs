@@ -112,9 +112,10 @@ pub(in super::super) fn leaving(run: &Run<'_>, index: i32, phase: StepPhase) -> 
 /// The wait below a ceiling. It has no deadline: it was asked for.
 pub(super) fn at_ceiling(run: &Run<'_>, current: Weight, next: Weight) -> Wait {
     let message = format!(
-        "The next step gives the target {next} percent, and spec.traffic.upTo is {}: it stays at {current} percent, and health \
+        "The next step gives the target {next} percent, and spec.traffic.upTo is {}{}: it stays at {current} percent, and health \
          is watched.",
-        run.order.up_to
+        run.order.up_to,
+        run.order.controls.author("spec.traffic.upTo").in_brackets()
     );
     let fix = format!(
         "Raise spec.traffic.upTo to {next} or more: kubectl patch migration {} --type merge -p \

@@ -99,10 +99,11 @@ pub(super) async fn through_all_controls(scene: &Scene, slow: &Setup, held: &Hel
     Ok(rows)
 }
 
-/// Back to the source. The next attempt, which was asked for before, does not follow by itself, and begins when a person asks for it: paused.
+/// Back to the source, from the stage as it runs. The next attempt, which was asked for before, does not follow by itself, and begins when a
+/// person asks for it: paused.
 async fn goes_back(shop: &Migration<'_>, slow: &Setup, held: &Held) -> Result<Row> {
-    shop.change(json!({"suspend": true})).await?;
-    shop.waits("Paused").await?;
+    let running = shop.now().await?;
+    ensure!(held.waits(&running) && running.status.is_some_and(|status| status.pause.is_none()), "it does not run");
     shop.annotate(ROLLBACK_ANNOTATION, Some("incident")).await?;
     if held.stage == Stage::WeightSource {
         shop.until("the way back", |found| cause_of(found).0 == "RollbackRequested").await?;
@@ -114,7 +115,7 @@ async fn goes_back(shop: &Migration<'_>, slow: &Setup, held: &Held) -> Result<Ro
     let higher = shop.now().await?.spec.attempt + 1;
     let said = format!("To try again: set spec.attempt to {higher}.");
     ensure!(ended.attempt == 1 && ended.unblock.ends_with(&said), "attempt {}: {}", ended.attempt, ended.unblock);
-    shop.change(json!({"attempt": higher})).await?;
+    shop.change(json!({"attempt": higher, "suspend": true})).await?;
     let next = shop.until("the next attempt", |found| history(found).is_some()).await?;
     let (attempt, stage, message) = history(&next).unwrap_or_default();
     let said = format!("A rollback was requested by {PERSON} at ");

@@ -51,6 +51,23 @@ impl Kubectl {
         String::from_utf8(output.stdout).context("kubectl printed something that is not text")
     }
 
+    /// Runs a line in a shell as a person does who has copied it from somewhere: kubectl is found, and so are the contexts of this
+    /// cluster, which is the current one, and of `other`. Returns what was printed.
+    pub async fn paste(&self, line: &str, other: &ControlPlane) -> Result<String> {
+        let kubeconfigs = std::env::join_paths([self.kubeconfig.clone(), other.admin_kubeconfig_path()])?;
+        let own = self.program.parent().context("kubectl is in a folder")?.to_owned();
+        let inherited = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&inherited)))?;
+        let mut shell = Command::new("bash");
+        shell.args(["-euo", "pipefail", "-c", line]).env("PATH", path).env("KUBECONFIG", kubeconfigs);
+        shell.env("KUBECACHEDIR", self.kubeconfig.with_file_name("kubectl-cache")).kill_on_drop(true);
+        let output = shell.output().await.context("running a shell")?;
+        if !output.status.success() {
+            bail!("`{line}` on {}: {}", self.cluster, String::from_utf8_lossy(&output.stderr).trim());
+        }
+        String::from_utf8(output.stdout).context("kubectl printed something that is not text")
+    }
+
     fn command(&self, args: &[impl AsRef<OsStr>]) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--kubeconfig").arg(&self.kubeconfig).args(["--request-timeout=30s"]).args(args);

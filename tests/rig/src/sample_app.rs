@@ -133,15 +133,20 @@ impl Application {
                 page(cluster, host, path)
             }
             Fault::Status(code) => text(StatusCode::from_u16(code)?, format!("{code} on demand\n")),
+            Fault::StatusAt { path: at, code } if at == path => {
+                text(StatusCode::from_u16(code)?, format!("{code} on demand\n"))
+            }
             Fault::Redirect(location) => redirect(StatusCode::FOUND, &location)?,
             Fault::Flap { every } if arrived.is_multiple_of(u64::from(every)) => {
                 text(StatusCode::INTERNAL_SERVER_ERROR, format!("every {every}. request fails on demand\n"))
             }
             Fault::HugeBody => huge(),
             // Certificates go wrong in the TLS handshake, before a request reaches the application.
-            Fault::Healthy | Fault::Flap { .. } | Fault::WrongCertificate | Fault::ExpiredCertificate => {
-                page(cluster, host, path)
-            }
+            Fault::Healthy
+            | Fault::Flap { .. }
+            | Fault::StatusAt { .. }
+            | Fault::WrongCertificate
+            | Fault::ExpiredCertificate => page(cluster, host, path),
         };
         self.count(cluster, host, response.status());
         Ok(response)

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::Options;
 use super::busy::Busy;
 use super::load::{Doing, Load};
 use super::machine::Machine;
@@ -26,8 +25,6 @@ const END: &str = "<!-- end of figures -->";
 pub struct Report {
     /// Where.
     pub machine: Machine,
-    /// How much.
-    pub options: Options,
     /// Of one rollback.
     pub round_trips: RoundTrips,
     /// Of single migrations.

@@ -13,6 +13,13 @@ pub enum Fault {
     Healthy,
     /// Answers every path with this status.
     Status(u16),
+    /// Answers one path with this status, and every other one as it should.
+    StatusAt {
+        /// The path, from its slash on.
+        path: String,
+        /// The status.
+        code: u16,
+    },
     /// Answers every path with 302 to this location.
     Redirect(String),
     /// Answers correctly after this pause.
@@ -35,7 +42,7 @@ pub enum Fault {
 }
 
 /// The forms that [`Fault::from_str`] understands, for messages to people.
-pub(super) const FORMS: &str = "healthy, status=503, redirect=/login, delay=1500ms, delay=2s, drop, hang, wrong-certificate, \
+pub(super) const FORMS: &str = "healthy, status=503, status-at=/login:503, redirect=/login, delay=1500ms, delay=2s, drop, hang, wrong-certificate, \
                          expired-certificate, flap=3, huge-body";
 
 impl FromStr for Fault {
@@ -51,6 +58,7 @@ impl FromStr for Fault {
             ("expired-certificate", "") => Ok(Self::ExpiredCertificate),
             ("huge-body", "") => Ok(Self::HugeBody),
             ("status", code) => parse_status(code),
+            ("status-at", place) => parse_status_at(place),
             ("redirect", location) if !location.is_empty() => Ok(Self::Redirect(location.to_owned())),
             ("delay", pause) => parse_delay(pause),
             ("flap", every) => parse_flap(every),
@@ -64,6 +72,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Healthy => f.write_str("healthy"),
             Self::Status(code) => write!(f, "status={code}"),
+            Self::StatusAt { path, code } => write!(f, "status-at={path}:{code}"),
             Self::Redirect(location) => write!(f, "redirect={location}"),
             Self::Delay(pause) => write!(f, "delay={}ms", pause.as_millis()),
             Self::DropConnection => f.write_str("drop"),
@@ -80,6 +89,14 @@ fn parse_status(code: &str) -> anyhow::Result<Fault> {
     match code.parse() {
         Ok(code @ 200..=599) => Ok(Fault::Status(code)),
         _ => bail!("fault status={code}: expected a status from 200 to 599, as in status=503"),
+    }
+}
+
+fn parse_status_at(place: &str) -> anyhow::Result<Fault> {
+    let (path, code) = place.rsplit_once(':').filter(|(path, _)| path.starts_with('/')).unwrap_or_default();
+    match parse_status(code) {
+        Ok(Fault::Status(code)) => Ok(Fault::StatusAt { path: path.to_owned(), code }),
+        _ => bail!("fault status-at={place}: expected a path and a status from 200 to 599, as in status-at=/login:503"),
     }
 }
 
@@ -109,6 +126,7 @@ mod tests {
         let faults = [
             Fault::Healthy,
             Fault::Status(503),
+            Fault::StatusAt { path: "/a:b/login".to_owned(), code: 404 },
             Fault::Redirect("https://example.com/a=b".to_owned()),
             Fault::Delay(Duration::from_millis(1500)),
             Fault::DropConnection,
@@ -126,7 +144,18 @@ mod tests {
 
     #[test]
     fn an_unknown_fault_is_refused_with_what_can_be_typed() {
-        for form in ["", "broken", "status=abc", "status=99", "delay=soon", "flap=0", "redirect=", "hang=3"] {
+        for form in [
+            "",
+            "broken",
+            "status=abc",
+            "status=99",
+            "delay=soon",
+            "flap=0",
+            "redirect=",
+            "hang=3",
+            "status-at=/login",
+            "status-at=login:503",
+        ] {
             let refusal = form.parse::<Fault>().unwrap_err().to_string();
             assert!(refusal.contains("expected"), "{form}: {refusal}");
         }

@@ -1,0 +1,92 @@
+//! A finalizer never holds an object for ever: not when the pair takes no note of what is left over, and not when the object's own
+//! status cannot be written.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use http::StatusCode;
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::ListParams;
+use namespace_migration::api::{ClusterPair, NamespaceMigration};
+use rig::proxy::ApiRequest;
+use rig::sample_namespace::SECRET;
+use serde_json::json;
+
+use crate::deletion::{delete, gone, short};
+use crate::scene::{Migration, Scene, holds_step, proxied};
+
+/// Twice the deadline of the deletion: one for what is waited for, one for the note of it.
+const BOTH: Duration = Duration::from_secs(15 + 15);
+
+/// What a busy machine and a call that is given up may take on top.
+const SLACK: Duration = Duration::from_secs(15);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_goes_though_its_pair_takes_no_note_of_what_is_left_over_and_an_event_says_what_to_do() -> Result<()>
+{
+    let scene = Scene::open(short("unnoted")).await?;
+    let draft = scene.migration("unnoted").steps(&[(10, "10m"), (100, "1s")]);
+    let shop = draft.spec("/rollback", json!({"objects": "Remove"})).begin().await?;
+    shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    let (home, target) =
+        (scene.setup.home_faults().context("a home proxy")?, scene.setup.target_faults().context("a target proxy")?);
+    let note = |request: &ApiRequest| request.resource == "clusterpairs" && request.subresource == "status";
+    home.answer(note, StatusCode::FORBIDDEN, u64::MAX);
+    target.refuse();
+    let (asked, uid) = (Instant::now(), delete(&shop).await?);
+    let refused = shop.until("a refusal to take note", |found| says(found, "Cannot note what is left over")).await?;
+    let status = refused.status.context("a status")?;
+    for words in ["It is tried again until ", "kubectl patch namespacemigration unnoted -n unnoted --type merge"] {
+        ensure!(status.unblock.contains(words), "{}", status.unblock);
+    }
+    gone(&shop, uid).await?;
+    let took = asked.elapsed();
+    ensure!((BOTH..BOTH + SLACK).contains(&took), "it took {took:?}, expected {BOTH:?} and little more");
+    ensure!(shop.weights().await? == [Some(100), Some(10)], "{:?}", shop.weights().await?);
+
+    let told = last_word(&shop).await?;
+    for words in ["ClusterPair unnoted has not taken note", "nobody else will do", &format!("Secret {SECRET}")] {
+        ensure!(told.contains(words), "{told:?} does not say {words:?}");
+    }
+    home.clear();
+    target.healthy();
+    let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
+    ensure!(pairs.get("unnoted").await?.status.unwrap_or_default().leftovers.is_empty(), "it was noted after all");
+    let (_, command) = told.split_once("in this order: ").context("a command")?;
+    let (command, _) = command.split_once(". ").context("the end of the command")?;
+    let line = command.replace("--context=TARGET", "--context=target");
+    scene.kubectl().await?.paste(&line, scene.world.target()).await?;
+    ensure!(shop.weights().await? == [Some(100), Some(0)], "{line}: {:?}", shop.weights().await?);
+    shop.keeps_its_promises().await
+}
+
+fn says(found: &NamespaceMigration, words: &str) -> bool {
+    found.status.as_ref().is_some_and(|status| status.message.contains(words))
+}
+
+/// The last event about what is left over.
+async fn last_word(shop: &Migration<'_>) -> Result<String> {
+    let events: Api<Event> = Api::namespaced(shop.scene.home().await?.admin_client()?, shop.object_namespace());
+    let told = events.list(&ListParams::default()).await?.into_iter();
+    let told = told.filter(|event| event.reason.as_deref() == Some("LeftOver"));
+    let last = told.max_by_key(|event| event.event_time.as_ref().map(|time| time.0));
+    last.and_then(|event| event.note).context("an event about what is left over")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orphaned_object_goes_though_its_status_cannot_be_written() -> Result<()> {
+    let scene = Scene::open(proxied("mute")).await?;
+    let shop = scene.migration("mute").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
+    shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    let home = scene.setup.home_faults().context("a home proxy")?;
+    let own = |request: &ApiRequest| request.resource == "namespacemigrations" && request.subresource == "status";
+    home.answer(own, StatusCode::FORBIDDEN, u64::MAX);
+    shop.change(json!({"deletionPolicy": "Orphan"})).await?;
+    let uid = delete(&shop).await?;
+    gone(&shop, uid).await?;
+    home.clear();
+    ensure!(shop.weights().await? == [Some(90), Some(10)], "{:?}", shop.weights().await?);
+    scene.until_logged("the object is let go without its last status", "403").await?;
+    shop.keeps_its_promises().await
+}
