@@ -63,14 +63,12 @@ pub(super) fn note(run: &mut Run<'_>) {
 
 fn noted(run: &Run<'_>, mut known: Vec<ForeignWeight>, side: Side, planned: &PlannedIngress) -> Vec<ForeignWeight> {
     let is_here = |weight: &ForeignWeight| weight.is_about(side, &planned.name) && weight.is_open();
-    let before = known.iter().find(|weight| is_here(weight)).cloned();
     let Some(found) = found(run, side, planned) else {
-        let Some(before) = before else { return known };
-        let after = without(run, before, side, planned);
-        known.retain(|weight| !is_here(weight));
-        known.extend(after);
-        return known;
+        // Each stays at its place: another order would be news, and a status write.
+        let after = |weight| if is_here(&weight) { without(run, weight, side, planned) } else { Some(weight) };
+        return known.into_iter().filter_map(after).collect();
     };
+    let before = known.iter().find(|weight| is_here(weight)).cloned();
     if before.as_ref().is_some_and(|before| before.is_same_value(&found) && before.written == found.written) {
         return known;
     }

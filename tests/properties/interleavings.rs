@@ -483,3 +483,16 @@ fn what_preflight_has_passed_on_an_old_view_is_checked_again_before_the_first_wr
     world.pass();
     assert_eq!((world.status.stage, world.status.reason.as_str()), (Stage::WeightSource, "PreflightBlocked"));
 }
+
+#[test]
+fn what_is_remembered_of_two_foreign_weights_keeps_its_order() {
+    let start = Start { two: false, present: false, hold: true, remove: false, zone: false };
+    let happenings = [
+        Happening::Smooth(9),
+        Happening::Unreachable(Side::Source),
+        Happening::Foreign { side: Side::Source, weight: 95, strip: false },
+        Happening::Smooth(2),
+        Happening::Ci,
+    ];
+    assert_eq!(end(&mut start.world(), &happenings), Ok(()));
+}
