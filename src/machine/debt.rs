@@ -113,6 +113,7 @@ impl Leftover {
             stamp,
             after_source: self.after_source,
             keeps_weight: false,
+            withheld: false,
             replaces: None,
         }
     }
@@ -341,7 +342,14 @@ mod tests {
 
     fn rules(identity: &str, prefix: &str) -> SideRules {
         let (identity, annotation_prefix) = (identity.to_owned(), prefix.to_owned());
-        SideRules { identity, annotation_prefix, colour: "green".into(), owner_id: None, policy: None }
+        SideRules {
+            identity,
+            annotation_prefix,
+            colour: "green".into(),
+            owner_id: None,
+            policy: None,
+            record_kinds: None,
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::alarm;
 use super::allowed;
+use super::alone;
 use super::claim;
 use super::contest;
 use super::deadline;
@@ -188,19 +189,20 @@ fn next_move(run: &Run<'_>) -> Move {
 /// Neither a contest nor a revoked permission nor an edited pair blocks a rollback for health. Nothing but a contest or an edited pair
 /// blocks the way down: it takes users back to where they were before, and the stage itself moves nobody to a source that fails.
 fn overruled(run: &Run<'_>) -> Option<Move> {
-    match contest::respond(run) {
-        Some(rollback @ Move::RollBack { .. }) => Some(rollback),
-        contest if stages::goes_down(run) => {
-            let frozen = || pins::frozen(run).map(Move::from);
-            unhealthy(run).or_else(frozen).or(contest).or_else(|| claim::missing(run))
-        }
-        contest => {
-            let refused = || allowed::refused(run).map(Move::from);
-            let broken = || recheck::broken(run).map(Move::from);
-            let frozen = || pins::frozen(run).map(Move::from);
-            unhealthy(run).or_else(frozen).or_else(refused).or(contest).or_else(|| claim::missing(run)).or_else(broken)
-        }
+    let contest = contest::respond(run);
+    if let Some(Move::RollBack { .. }) = contest {
+        return contest;
     }
+    if let Some(alone) = alone::respond(run) {
+        return Some(alone);
+    }
+    let frozen = || pins::frozen(run).map(Move::from);
+    if stages::goes_down(run) {
+        return unhealthy(run).or_else(frozen).or(contest).or_else(|| claim::missing(run));
+    }
+    let refused = || allowed::refused(run).map(Move::from);
+    let broken = || recheck::broken(run).map(Move::from);
+    unhealthy(run).or_else(frozen).or_else(refused).or(contest).or_else(|| claim::missing(run)).or_else(broken)
 }
 
 /// What a failing target leads to. Users are never moved from one broken side to another.

@@ -17,7 +17,8 @@ use super::run::{Run, Wait};
 use super::traffic::Weight;
 use crate::api::status::PlannedIngress;
 
-pub(super) use listed::{served_share, share_of};
+pub(super) use answered::addresses;
+pub(super) use listed::{is_of_target, served_share, share_of};
 pub(super) use now::{serves, shows};
 
 /// How it is known that a weight is served, and how long everything takes.

@@ -10,9 +10,10 @@ use super::controls::Controls;
 use super::deletion::Deletion;
 use super::gate::{DnsRules, FollowTime, Verification};
 use super::observed::Side;
+use super::records::RecordKind;
 use super::stamp::{Direction, Stamp};
 use super::traffic::Weight;
-use crate::api::cluster_pair::{self, ClusterPair};
+use crate::api::cluster_pair::{self, ClusterPair, RecordType};
 use crate::api::duration::NotADuration;
 use crate::api::namespace_migration::{NamespaceMigration, NamespaceMigrationSpec, OnFailure, RemovalPolicy};
 use crate::api::{DurationText, cluster_pair::DnsVerification as WireVerification};
@@ -104,6 +105,8 @@ pub struct SideRules {
     pub owner_id: Option<String>,
     /// Its external-dns's --policy, where the pair says it.
     pub policy: Option<String>,
+    /// The kinds of records that its external-dns publishes, where the pair says it.
+    pub record_kinds: Option<BTreeSet<RecordKind>>,
 }
 
 /// Why a spec or its pair cannot be used. The schema refuses most of it before; this is for clusters where it could not.
@@ -267,8 +270,18 @@ impl SideRules {
             annotation_prefix: side.external_dns.annotation_prefix.clone(),
             owner_id: Some(side.external_dns.owner_id.clone()).filter(|owner| !owner.is_empty()),
             policy: side.external_dns.policy.flag().map(str::to_owned),
+            record_kinds: record_kinds(&side.external_dns.record_types),
         }
     }
+}
+
+fn record_kinds(types: &[RecordType]) -> Option<BTreeSet<RecordKind>> {
+    let kind = |record: &RecordType| match record {
+        RecordType::A => RecordKind::A,
+        RecordType::Aaaa => RecordKind::Aaaa,
+        RecordType::Cname => RecordKind::Cname,
+    };
+    (!types.is_empty()).then(|| types.iter().map(kind).collect())
 }
 
 fn steps(migration: &NamespaceMigration, object: &str) -> Result<Vec<Step>, OrderError> {

@@ -120,6 +120,8 @@ pub struct ExternalDnsView {
     pub owner: Option<String>,
     /// Its --annotation-prefix.
     pub annotation_prefix: Option<String>,
+    /// The kinds of records that it publishes: its --managed-record-types without its --exclude-record-types.
+    pub kinds: Option<BTreeSet<RecordKind>>,
 }
 
 /// What is known of one host in DNS.

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::alone;
 use super::gate::{self, Goal, Place};
 use super::observed::{IngressFacts, Side};
 use super::reason::Reason;
-use super::records::{Evidence, ExternalDnsView, ListedRecord, RecordKind, Routing};
+use super::records::{Evidence, ExternalDnsView, ListedRecord, Routing};
 use super::run::{Run, Wait};
 use super::traffic::Weight;
 
@@ -28,11 +29,11 @@ impl Cause {
 /// A wait because of what stands at a host, if it can never be shifted as it is.
 pub(super) fn unshiftable(run: &Run<'_>) -> Option<Wait> {
     let cause = gate::places(run).into_iter().find_map(|place| {
-        let Evidence::Listed(records) = &run.observed.dns.hosts.get(place.host)?.evidence else { return None };
+        let records = listed(run, place.host);
         other_routing(place, records)
             .or_else(|| third_record(run, place, records))
             .or_else(|| leads_to_the_source(place, records))
-            .or_else(|| kinds_differ(place, records))
+            .or_else(|| alone::cause(run, place))
     })?;
     Some(Wait::new(Reason::DnsBlocked, cause.found).unblocked_by(cause.fix).stalled())
 }
@@ -85,27 +86,6 @@ fn leads_to_the_source(place: Place<'_>, records: &[ListedRecord]) -> Option<Cau
     Some(Cause::new(
         format!("The target's {kind} record of {host} leads to {to}, as the source's does: nobody would be moved."),
         format!("Take external-dns's target annotation off Ingress {} on the target.", place.planned.name),
-    ))
-}
-
-/// A kind that only the target has answers with the target whatever its weight is.
-fn kinds_differ(place: Place<'_>, records: &[ListedRecord]) -> Option<Cause> {
-    let kinds = |side: Side| -> BTreeSet<RecordKind> {
-        let of_side =
-            records.iter().filter(|record| record.set.identifier.as_ref() == Some(place.planned.identifier(side)));
-        of_side.map(|record| record.set.kind).collect()
-    };
-    let (source, target) = (kinds(Side::Source), kinds(Side::Target));
-    let only = target.difference(&source).next().filter(|_| !source.is_empty())?;
-    let (host, kind) = (place.host, only.name());
-    Some(Cause::new(
-        format!(
-            "Only the target has records of kind {kind} at {host}: alone in its kind it gets every {kind} answer, also with weight 0."
-        ),
-        format!(
-            "Make both external-dns publish the same kinds of records: --exclude-record-types={kind} on the target's, or the annotation alias on both Ingresses {}.",
-            place.planned.name
-        ),
     ))
 }
 

@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use namespace_migration::machine::Side;
 use namespace_migration::machine::observed::IngressFacts;
+use namespace_migration::machine::published::kinds;
 use namespace_migration::machine::records::{
     DnsView, Evidence, ExternalDnsView, HostView, ListedRecord, RecordKind, RecordSet, Routing,
 };
 use namespace_migration::machine::traffic::{Weight, target_share};
 
 use crate::world::Cluster;
+
+const KINDS: [RecordKind; 3] = [RecordKind::A, RecordKind::Aaaa, RecordKind::Cname];
 
 /// The zone.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +22,10 @@ pub struct Dns {
     pub records: BTreeMap<String, Vec<ListedRecord>>,
     /// Sides whose external-dns does not run.
     pub stopped: BTreeSet<Side>,
+    /// Kinds of records that a side's external-dns does not follow with, though it runs.
+    pub lagging: BTreeSet<(Side, RecordKind)>,
+    /// Kinds that a side's external-dns does not publish at all.
+    pub left_out: BTreeSet<(Side, RecordKind)>,
     /// Why nothing can be read, if so.
     pub unreadable: Option<String>,
     /// What is known of each external-dns.
@@ -37,30 +44,41 @@ impl Dns {
         }
     }
 
-    /// One external-dns makes its records what its Ingresses say; a host whose change is refused stays as it is.
+    /// One external-dns makes its records what its Ingresses say; a host and kind whose change is refused stays as it is.
     pub fn sync(&mut self, side: Side, cluster: &Cluster, now: Timestamp) {
-        let published = cluster.ingresses.values().filter(|facts| !facts.addresses.is_empty());
+        let published = cluster.ingresses.values().filter(|facts| !facts.withheld);
         let mut wanted: BTreeMap<String, Vec<RecordSet>> = BTreeMap::new();
         for facts in published {
+            let kinds = kinds(&facts.addresses).into_iter().filter(|kind| !self.left_out.contains(&(side, *kind)));
+            let records: Vec<_> = kinds.map(|kind| record(side, facts, kind)).collect();
             for host in &facts.hosts {
-                wanted.entry(host.clone()).or_default().push(record(side, facts));
+                wanted.entry(host.clone()).or_default().extend(records.clone());
             }
         }
         let hosts: BTreeSet<_> = wanted.keys().chain(self.records.keys()).cloned().collect();
         for host in hosts {
-            self.change(side, &host, wanted.remove(&host).unwrap_or_default(), now);
+            let wanted = wanted.remove(&host).unwrap_or_default();
+            for kind in KINDS {
+                if self.lagging.contains(&(side, kind)) {
+                    continue;
+                }
+                let of_kind = wanted.iter().filter(|set| set.kind == kind).cloned().collect();
+                self.change(side, &host, kind, of_kind, now);
+            }
         }
     }
 
-    fn change(&mut self, side: Side, host: &str, wanted: Vec<RecordSet>, now: Timestamp) {
+    fn change(&mut self, side: Side, host: &str, kind: RecordKind, wanted: Vec<RecordSet>, now: Timestamp) {
         let old = self.records.get(host).cloned().unwrap_or_default();
+        let (old, mut kept): (Vec<_>, Vec<_>) = old.into_iter().partition(|record| record.set.kind == kind);
         let (mine, others): (Vec<_>, Vec<_>) = old.into_iter().partition(|record| record.set.owner == owner(side));
         let since = |set: &RecordSet| mine.iter().find(|old| old.set == *set).map_or(now, |old| old.since);
         let new: Vec<_> = wanted.into_iter().map(|set| ListedRecord { since: since(&set), set }).collect();
         let all: Vec<_> = others.into_iter().chain(new).collect();
         let simple = all.iter().filter(|record| record.set.routing == Routing::Simple).count();
         if simple == 0 || all.len() == 1 {
-            self.records.insert(host.to_owned(), all);
+            kept.extend(all);
+            self.records.insert(host.to_owned(), kept);
         }
     }
 
@@ -80,26 +98,29 @@ impl Dns {
         }
     }
 
-    /// The weight of one side's record of this identifier, if it is weighted.
-    pub fn weight(&self, side: Side, host: &str, identifier: Option<&String>) -> Option<Weight> {
-        let records = self.records.get(host)?;
-        let found = records
-            .iter()
-            .find(|record| record.set.owner == owner(side) && record.set.identifier.as_ref() == identifier)?;
-        record_weight(found)
+    /// Whether every record of a side with this identifier has this weight, and there is one.
+    pub fn has_weight(&self, side: Side, host: &str, identifier: Option<&String>, weight: Weight) -> bool {
+        let of_side = self.records.get(host).into_iter().flatten().filter(|record| record.set.owner == owner(side));
+        let mut found = of_side.filter(|record| record.set.identifier.as_ref() == identifier).peekable();
+        found.peek().is_some() && found.all(|record| record_weight(record) == Some(weight))
     }
 
-    /// Whether a host has weighted records, and all are 0.
+    /// Whether a host has a kind of which all records are weighted, and all are 0.
     pub fn all_zero(&self, host: &str) -> bool {
-        let records = self.records.get(host).map(Vec::as_slice).unwrap_or_default();
-        !records.is_empty() && records.iter().all(|record| record_weight(record) == Some(Weight::ZERO))
+        KINDS.into_iter().any(|kind| {
+            let records: Vec<_> = self.of_kind(host, kind).collect();
+            !records.is_empty() && records.iter().all(|record| record_weight(record) == Some(Weight::ZERO))
+        })
     }
 
-    /// The share of a host's answers, in percent, that leads to the target.
+    /// The share of a host's answers, in percent, that leads to the target: the highest of all kinds.
     pub fn share(&self, host: &str) -> i32 {
-        let Some(records) = self.records.get(host) else { return 0 };
+        KINDS.into_iter().map(|kind| self.share_of(host, kind)).max().unwrap_or(0)
+    }
+
+    fn share_of(&self, host: &str, kind: RecordKind) -> i32 {
         let weights = |side: Side| -> Vec<Weight> {
-            let of_side = records.iter().filter(|record| record.set.owner == owner(side));
+            let of_side = self.of_kind(host, kind).filter(|record| record.set.owner == owner(side));
             of_side
                 .map(|record| match record.set.routing {
                     Routing::Weighted(weight) => weight,
@@ -108,6 +129,10 @@ impl Dns {
                 .collect()
         };
         target_share(&weights(Side::Source), &weights(Side::Target))
+    }
+
+    fn of_kind(&self, host: &str, kind: RecordKind) -> impl Iterator<Item = &ListedRecord> {
+        self.records.get(host).into_iter().flatten().filter(move |record| record.set.kind == kind)
     }
 }
 
@@ -122,17 +147,18 @@ fn owner(side: Side) -> Option<String> {
     Some(format!("{side}-owner"))
 }
 
-fn record(side: Side, facts: &IngressFacts) -> RecordSet {
+fn record(side: Side, facts: &IngressFacts, kind: RecordKind) -> RecordSet {
     let routing = match &facts.identifier {
         Some(_) => Routing::Weighted(facts.weight().unwrap_or_default()),
         None => Routing::Simple,
     };
+    let leads_to = facts.addresses.iter().filter(|address| kinds(&[(*address).clone()].into()).contains(&kind));
     RecordSet {
-        kind: RecordKind::A,
+        kind,
         identifier: facts.identifier.clone(),
         routing,
         ttl: None,
-        leads_to: facts.addresses.iter().cloned().collect(),
+        leads_to: leads_to.cloned().collect(),
         owner: owner(side),
     }
 }
