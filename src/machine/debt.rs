@@ -348,6 +348,7 @@ mod tests {
             colour: "green".into(),
             owner_id: None,
             policy: None,
+            version: None,
             record_kinds: None,
         }
     }

@@ -5,6 +5,7 @@ mod answered;
 mod listed;
 mod now;
 mod patience;
+mod proof;
 
 use std::collections::BTreeSet;
 
@@ -17,9 +18,10 @@ use super::run::{Run, Wait};
 use super::traffic::Weight;
 use crate::api::status::PlannedIngress;
 
-pub(super) use answered::addresses;
+pub(super) use answered::{addresses, heard};
 pub(super) use listed::{is_of_target, served_share, share_of};
 pub(super) use now::{serves, shows};
+pub(super) use proof::{kinds, proof};
 
 /// How it is known that a weight is served, and how long everything takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +111,17 @@ pub enum Proof {
     },
 }
 
+impl Proof {
+    /// As status says it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Assumed => "Assumed",
+            Self::Answered => "Answered",
+            Self::Listed { .. } => "Verified",
+        }
+    }
+}
+
 /// A host of an Ingress that moves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<'a> {
@@ -156,8 +169,7 @@ fn by_list(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) -> Result<
         first_listed = first_listed.max(shown.since);
         let served = since.saturating_add(run.order.dns.follow.propagation).unwrap_or(Timestamp::MAX);
         if view.read_at < served {
-            let message = format!("{} is listed as written; the provider needs time to serve it.", place.host);
-            return Err(at_or_soon(run, waits(goal, what, &message), served));
+            return Err(patience::unserved(run, goal, written, what, (place.host, served)));
         }
         let forgotten = served.saturating_add(shown.ttl).unwrap_or(Timestamp::MAX);
         if goal.is_for_users() && run.now < forgotten {

@@ -13,6 +13,7 @@ use super::observed::Side;
 use super::records::RecordKind;
 use super::stamp::{Direction, Stamp};
 use super::traffic::Weight;
+use super::version::Version;
 use crate::api::cluster_pair::{self, ClusterPair, RecordType};
 use crate::api::duration::NotADuration;
 use crate::api::namespace_migration::{NamespaceMigration, NamespaceMigrationSpec, OnFailure, RemovalPolicy};
@@ -105,6 +106,8 @@ pub struct SideRules {
     pub owner_id: Option<String>,
     /// Its external-dns's --policy, where the pair says it.
     pub policy: Option<String>,
+    /// Its external-dns's version, where the pair says it.
+    pub version: Option<Version>,
     /// The kinds of records that its external-dns publishes, where the pair says it.
     pub record_kinds: Option<BTreeSet<RecordKind>>,
 }
@@ -270,6 +273,7 @@ impl SideRules {
             annotation_prefix: side.external_dns.annotation_prefix.clone(),
             owner_id: Some(side.external_dns.owner_id.clone()).filter(|owner| !owner.is_empty()),
             policy: side.external_dns.policy.flag().map(str::to_owned),
+            version: Version::parse(&side.external_dns.version),
             record_kinds: record_kinds(&side.external_dns.record_types),
         }
     }

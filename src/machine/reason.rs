@@ -43,6 +43,9 @@ reasons! {
     DnsLate "DNSLate" "DNS does not follow in twice the usual time; what it shows and why that may be is in the message.";
     DnsBlocked "DNSBlocked" "A record at a host cannot be shifted as it is; nobody is moved before it is mended.";
     DnsUnreadable "DNSUnreadable" "DNS cannot be read, so that nothing is known of what users get; weights stay.";
+    Verified "Verified" "The DNS provider lists exactly what was written, for as long as it takes to serve it everywhere.";
+    Answered "Answered" "The name servers answer with who has a weight and with nobody else.";
+    Assumed "Assumed" "DNS was given the time that it may take; what it serves, or which share, was not seen.";
     WaitingForNamespace "WaitingForNamespace" "The namespace is not on the target yet.";
     WaitingForServices "WaitingForServices" "A Service that an Ingress needs is not on the target yet.";
     WaitingForSecrets "WaitingForSecrets" "Secrets are being read, copied or compared.";

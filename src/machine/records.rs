@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::traffic::Weight;
+use super::version::Version;
 
 /// The kinds of records that lead users to a load balancer. Each is a group of its own: shares are computed within it.
 /// <https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/routing-policy-weighted.html>
@@ -120,6 +121,8 @@ pub struct ExternalDnsView {
     pub owner: Option<String>,
     /// Its --annotation-prefix.
     pub annotation_prefix: Option<String>,
+    /// Its version.
+    pub version: Option<Version>,
     /// The kinds of records that it publishes: its --managed-record-types without its --exclude-record-types.
     pub kinds: Option<BTreeSet<RecordKind>>,
 }

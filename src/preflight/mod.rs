@@ -39,7 +39,8 @@ pub fn findings(order: &Order, observed: &Observed) -> Vec<Finding> {
     // What cannot be seen is no finding: of a side that shows nothing, only the missing right is told.
     let chain = if is_seen(observed) { checks::CHAIN.as_slice() } else { checks::BLIND.as_slice() };
     let found = chain.iter().filter_map(|(name, check)| Some(finding(order, name, check(facts)?)));
-    found.chain(unknown_acknowledgements(order)).chain(home_on_target(order)).collect()
+    let hints = checks::unknown_version(order, observed).filter(|_| is_seen(observed)).into_iter();
+    found.chain(unknown_acknowledgements(order)).chain(hints).chain(home_on_target(order)).collect()
 }
 
 fn is_seen(observed: &Observed) -> bool {

@@ -11,6 +11,7 @@
     reason = "a test that cannot go on has failed; measurements are printed"
 )]
 
+mod authoritative;
 mod bad_input;
 mod ceiling;
 mod contested;

@@ -11,6 +11,10 @@ use crate::machine::run::{Run, seconds, words};
 use crate::machine::stages::is_rollback;
 use crate::machine::traffic::target_share;
 
+/// What it says where nobody asks.
+pub(super) const NOBODY_ASKS: &str =
+    "AnnotationOnly: nobody looks at DNS. Served is assumed after interval, propagation and TTL.";
+
 /// Writes the rows of each host and kind, and the highest served share.
 pub(super) fn write(run: &mut Run<'_>) {
     means(run.order.dns.verification).clone_into(&mut run.status.dns_verification);
@@ -23,9 +27,7 @@ pub(super) fn write(run: &mut Run<'_>) {
 /// What a backend proves and what it does not.
 fn means(verification: Verification) -> &'static str {
     match verification {
-        Verification::AnnotationOnly => {
-            "AnnotationOnly: nobody looks at DNS. Served is assumed after interval, propagation and TTL."
-        }
+        Verification::AnnotationOnly => NOBODY_ASKS,
         Verification::Route53 => {
             "Route53: the list of records is read. Served is what has been listed without a break for the propagation time."
         }
@@ -36,15 +38,11 @@ fn means(verification: Verification) -> &'static str {
 }
 
 fn rows(run: &Run<'_>, host: &str) -> Vec<RecordTraffic> {
-    let records = match run.observed.dns.hosts.get(host).map(|view| &view.evidence) {
-        Some(Evidence::Listed(records)) => records.as_slice(),
-        Some(Evidence::Answered { .. }) | None => &[],
-    };
-    let kinds: BTreeSet<_> = records.iter().map(|record| record.set.kind).collect();
+    let kinds = gate::kinds(run, host);
     if kinds.is_empty() {
         return vec![unseen(run, host)];
     }
-    kinds.into_iter().map(|kind| row(run, host, kind, records)).collect()
+    kinds.into_iter().map(|kind| row(run, host, kind)).collect()
 }
 
 fn unseen(run: &Run<'_>, host: &str) -> RecordTraffic {
@@ -55,26 +53,39 @@ fn unseen(run: &Run<'_>, host: &str) -> RecordTraffic {
         desired: desired(run),
         written: written(run, host),
         served: None,
+        proof: gate::proof(run, host, None),
         ttl: String::new(),
         since: None,
         found,
     }
 }
 
-fn row(run: &Run<'_>, host: &str, kind: RecordKind, records: &[ListedRecord]) -> RecordTraffic {
-    let of_kind: Vec<_> = records.iter().filter(|record| record.set.kind == kind).cloned().collect();
-    let ttl = of_kind.iter().map(|record| record.set.ttl.unwrap_or(run.order.dns.follow.record_ttl)).max();
-    let since = of_kind.iter().map(|record| record.since).max();
-    let found = of_kind.iter().map(text).collect::<Vec<_>>().join(", ");
-    let trouble = run.observed.dns.trouble.get(host).map(|why| format!(" (as last read: {why})"));
-    RecordTraffic {
-        kind: kind.name().to_owned(),
-        served: Some(gate::share_of(run, host, &of_kind)),
-        ttl: ttl.map(words).unwrap_or_default(),
-        since: since.map(seconds),
-        found: format!("{found}{}", trouble.unwrap_or_default()),
-        ..unseen(run, host)
-    }
+fn row(run: &Run<'_>, host: &str, kind: RecordKind) -> RecordTraffic {
+    let unseen = RecordTraffic { proof: gate::proof(run, host, Some(kind)), ..unseen(run, host) };
+    let trouble = run.observed.dns.trouble.get(host).map(|why| format!(" (as last read: {why})")).unwrap_or_default();
+    let row = match run.observed.dns.hosts.get(host).map(|view| &view.evidence) {
+        Some(Evidence::Listed(records)) => {
+            let of_kind: Vec<_> = records.iter().filter(|record| record.set.kind == kind).cloned().collect();
+            let ttl = of_kind.iter().map(|record| record.set.ttl.unwrap_or(run.order.dns.follow.record_ttl)).max();
+            RecordTraffic {
+                served: Some(gate::share_of(run, host, &of_kind)),
+                ttl: ttl.map(words).unwrap_or_default(),
+                since: of_kind.iter().map(|record| record.since).max().map(seconds),
+                found: of_kind.iter().map(text).collect::<Vec<_>>().join(", "),
+                ..unseen
+            }
+        }
+        _ => RecordTraffic { found: who_answers(run, host, kind), ..unseen },
+    };
+    RecordTraffic { kind: kind.name().to_owned(), found: format!("{}{trouble}", row.found), ..row }
+}
+
+/// Who is among the last answers. No shares: those are not seen, and would be news with each answer.
+fn who_answers(run: &Run<'_>, host: &str, kind: RecordKind) -> String {
+    let here = gate::places(run).into_iter().filter(|place| place.host == host);
+    let sides: BTreeSet<_> = here.flat_map(|place| gate::heard(run, place, kind)).collect();
+    let sides: Vec<_> = sides.into_iter().map(Side::name).collect();
+    if sides.is_empty() { "neither side answers".to_owned() } else { format!("answered by {}", sides.join(" and ")) }
 }
 
 fn text(record: &ListedRecord) -> String {

@@ -57,6 +57,8 @@ pub enum Home {
 pub enum Verification {
     /// It reads the world's Route 53, which the world's two external-dns write.
     Route53,
+    /// It asks the world's name server, which answers what they write.
+    AuthoritativeDns,
     /// It waits, and believes.
     #[default]
     AnnotationOnly,
@@ -144,7 +146,7 @@ impl Setup {
         )?;
         let home = home_of(world, options.home).await?;
         let own_dns = OwnDns::start(world, &options).await?;
-        if options.verification == Verification::Route53 && own_dns.is_none() {
+        if options.verification != Verification::AnnotationOnly && own_dns.is_none() {
             world.external_dns().await?;
         }
         let mut setup = Self {
@@ -278,7 +280,7 @@ impl Setup {
         let pairs = ApiResource::from_gvk(&GroupVersionKind::gvk("namespacemigration.io", "v1alpha1", "ClusterPair"));
         let pairs: Api<DynamicObject> = Api::all_with(home.admin_client()?, &pairs);
         let identities = [identity(world.source()).await?, identity(world.target()).await?];
-        let mut pair = self.pair(&identities, &world.route53().url());
+        let mut pair = self.pair(&identities, world);
         if let Some(own_dns) = &self.own_dns {
             for (side, prefix) in ["source", "target"].into_iter().zip(self.options.annotation_prefixes) {
                 pair["spec"][side]["externalDNS"] = own_dns.facts(side == "source", prefix).await;
@@ -288,7 +290,7 @@ impl Setup {
         written.with_context(|| format!("writing ClusterPair {name} on {}", home.name())).map(|_| ())
     }
 
-    fn pair(&self, [source, target]: &[String; 2], endpoint: &str) -> Value {
+    fn pair(&self, [source, target]: &[String; 2], world: &World) -> Value {
         let name = &self.options.name;
         let classes: Vec<Value> =
             self.options.source_class.iter().map(|class| json!({"source": class, "target": name})).collect();
@@ -299,7 +301,7 @@ impl Setup {
             "spec": {
                 "source": self.side("source", source, &self.source_balancer),
                 "target": self.side("target", target, &self.target_balancer),
-                "dns": self.dns(endpoint),
+                "dns": self.dns(world),
                 "ingressClasses": classes,
                 "deletionDeadline": self.options.deletion_deadline,
                 "probes": {"allowedAddresses": ["127.0.0.0/8"], "trustedRoots": self.users_root()},
@@ -307,14 +309,19 @@ impl Setup {
         })
     }
 
-    fn dns(&self, endpoint: &str) -> Value {
+    fn dns(&self, world: &World) -> Value {
         let [_, propagation, ttl] = self.options.dns;
         match self.options.verification {
             Verification::AnnotationOnly => {
                 json!({"verification": "AnnotationOnly", "propagation": propagation, "recordTTL": ttl})
             }
             Verification::Route53 => json!({
-                "verification": "Route53", "propagation": propagation, "recordTTL": ttl, "route53": {"endpoint": endpoint},
+                "verification": "Route53", "propagation": propagation, "recordTTL": ttl,
+                "route53": {"endpoint": world.route53().url()},
+            }),
+            Verification::AuthoritativeDns => json!({
+                "verification": "AuthoritativeDNS", "propagation": propagation, "recordTTL": ttl,
+                "authoritative": {"nameServers": [world.name_server().address().to_string()]},
             }),
         }
     }
