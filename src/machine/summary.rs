@@ -31,7 +31,7 @@ pub fn write(run: &mut Run<'_>, wait: &Wait) {
     if is_terminal(run.status.stage) {
         dns::open_gates(&mut run.status);
     } else {
-        dns::write(run, wait.gate);
+        dns::write(run, wait.gate.as_deref().copied());
     }
     write_health(run);
     write_findings(run);
