@@ -27,12 +27,15 @@ pub struct ExternalDnsWatches {
     known: Mutex<HashMap<(String, Side), Weak<ExternalDnsWatch>>>,
 }
 
+/// Whom to wake, as long as each is kept.
+type Interested = Mutex<Vec<Weak<dyn Fn() + Send + Sync>>>;
+
 /// A watched Deployment. Dropped, its watch ends.
 pub struct ExternalDnsWatch {
     connection: Arc<Connection>,
     deployment: DeploymentRef,
     seen: Arc<Mutex<Seen>>,
-    interested: Arc<Mutex<Vec<Weak<dyn Fn() + Send + Sync>>>>,
+    interested: Arc<Interested>,
     tasks: Tasks,
 }
 
@@ -76,7 +79,7 @@ impl ExternalDnsWatches {
 impl ExternalDnsWatch {
     fn start(connection: Arc<Connection>, deployment: DeploymentRef, metrics: &Metrics) -> Self {
         let (seen, tasks) = (Arc::<Mutex<Seen>>::default(), Tasks::default());
-        let interested = Arc::<Mutex<Vec<Weak<dyn Fn() + Send + Sync>>>>::default();
+        let interested = Arc::<Interested>::default();
         let told = Arc::clone(&interested);
         let changed: Arc<dyn Fn() + Send + Sync> = Arc::new(move || wake_all(&told));
         let selection = Selection {
@@ -116,7 +119,7 @@ impl ExternalDnsWatch {
 }
 
 /// Who is not interested any more is forgotten. Nobody is woken under the lock.
-fn wake_all(interested: &Mutex<Vec<Weak<dyn Fn() + Send + Sync>>>) {
+fn wake_all(interested: &Interested) {
     let wakes: Vec<_> = {
         let mut known = locked(interested);
         known.retain(|wake| wake.strong_count() > 0);

@@ -148,7 +148,8 @@ struct Shown {
 /// # Errors
 /// The wait that the stage is in until it does.
 pub fn gate(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) -> Result<Proof, Wait> {
-    by_backend(run, goal, written, what).map_err(|wait| Wait { gate: Some(OpenGate { goal, written }), ..wait })
+    by_backend(run, goal, written, what)
+        .map_err(|wait| Wait { gate: Some(Box::new(OpenGate { goal, written })), ..wait })
 }
 
 fn by_backend(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) -> Result<Proof, Wait> {

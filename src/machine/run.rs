@@ -135,8 +135,8 @@ pub struct Wait {
     pub look_again: Option<Timestamp>,
     /// Whether it will not go on without a person.
     pub stalled: bool,
-    /// The gate that it waits at, if it waits for DNS.
-    pub gate: Option<OpenGate>,
+    /// The gate that it waits at, if it waits for DNS. Boxed: a wait is handed on as an error.
+    pub gate: Option<Box<OpenGate>>,
 }
 
 impl Wait {

@@ -25,7 +25,7 @@ fn blocker(message: String, fix: String) -> Option<Found> {
     Some(Found { message, fix, acceptable: false })
 }
 
-fn view<'a>(facts: Facts<'a>, side: Side) -> &'a ExternalDnsView {
+fn view(facts: Facts<'_>, side: Side) -> &ExternalDnsView {
     facts.observed.dns.external_dns(side)
 }
 
@@ -173,7 +173,7 @@ fn filters(facts: Facts<'_>) -> Option<Found> {
 pub(super) fn told(order: &Order, observed: &Observed) -> impl Iterator<Item = Finding> {
     let infos: Vec<_> = SIDES
         .into_iter()
-        .flat_map(|side| {
+        .filter_map(|side| {
             let view = observed.dns.external_dns(side);
             unread(order, side, view).or_else(|| differs(order, side, view))
         })

@@ -128,10 +128,13 @@ fn plain_pair<'a>(
 ) -> impl Iterator<Item = (&'a ListedRecord, SignedDuration)> {
     let addresses = run.ingress(Side::Target, place.planned).map(|facts| &facts.addresses);
     let is_plain = move |kind: RecordKind| {
-        let is_of_kind = |address: &String| match (address.parse::<IpAddr>(), kind) {
-            (Ok(IpAddr::V4(_)), RecordKind::A) | (Ok(IpAddr::V6(_)), RecordKind::Aaaa) => true,
-            (Err(_), RecordKind::Cname) => true,
-            _ => false,
+        let is_of_kind = |address: &String| {
+            matches!(
+                (address.parse::<IpAddr>(), kind),
+                (Ok(IpAddr::V4(_)), RecordKind::A)
+                    | (Ok(IpAddr::V6(_)), RecordKind::Aaaa)
+                    | (Err(_), RecordKind::Cname)
+            )
         };
         addresses.is_some_and(|addresses| addresses.iter().any(is_of_kind))
     };
