@@ -168,9 +168,7 @@ impl Pass<'_> {
         }
         let decision = machine::decide(order, status, &observed, crate::cluster::now());
         if let Some(site) = self.site {
-            if observed.health.verdict(Side::Target) == Verdict::Fail
-                && !decision.effects.iter().any(Effect::is_rollback)
-            {
+            if is_left_standing(&decision, &observed) {
                 site.overlook_failure();
             }
             self.watch_health(site, &decision, &observed);
@@ -251,4 +249,10 @@ pub(super) fn retry(migration: Arc<NamespaceMigration>, error: &ReconcileError, 
         ReconcileError::Release(_) | ReconcileError::Panicked(_) => operator.memory.latest(&migration).status.stage,
     };
     Action::requeue(operator.waits.failed(&uid(&migration), stage))
+}
+
+/// Whether the target fails, and nothing goes back because of that.
+fn is_left_standing(decision: &Decision, observed: &Observed) -> bool {
+    let fails = observed.health.verdict(Side::Target) == Verdict::Fail;
+    fails && !decision.effects.iter().any(Effect::is_rollback)
 }

@@ -148,8 +148,12 @@ struct Shown {
 /// # Errors
 /// The wait that the stage is in until it does.
 pub fn gate(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) -> Result<Proof, Wait> {
-    by_backend(run, goal, written, what)
-        .map_err(|wait| Wait { gate: Some(Box::new(OpenGate { goal, written })), ..wait })
+    by_backend(run, goal, written, what).map_err(|wait| at_gate(wait, goal, written))
+}
+
+/// The wait, with the gate that it is at.
+fn at_gate(wait: Wait, goal: Goal, written: Timestamp) -> Wait {
+    Wait { gate: Some(Box::new(OpenGate { goal, written })), ..wait }
 }
 
 fn by_backend(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) -> Result<Proof, Wait> {

@@ -33,9 +33,7 @@ pub fn write(run: &mut Run<'_>, wait: &Wait) {
         is_rollback(run.status.stage).then(|| exposure::percent(run)).filter(|percent| *percent > 0);
     // Once it has ended nobody reads DNS: what was read for its end stays.
     if !is_terminal(run.status.stage) || !run.observed.dns.hosts.is_empty() {
-        let before = run.status.dns.clone();
         dns::write(run, wait.gate.as_deref().copied());
-        served::settle(run, wait.gate.as_deref().copied(), &before);
     }
     if is_terminal(run.status.stage) {
         dns::open_gates(&mut run.status);

@@ -51,9 +51,9 @@ mod tests {
         for recovers in [true, false] {
             failing.note(Verdict::Fail, now);
             if recovers {
-                failing.note(Verdict::Pass, now)
+                failing.note(Verdict::Pass, now);
             } else {
-                failing.overlook()
+                failing.overlook();
             }
             assert_eq!(failing.answered(), None);
         }

@@ -61,55 +61,55 @@ impl Limit {
         let second = Duration::from_secs(1);
         match self {
             Self::None => Duration::ZERO..ALLOWANCE,
-            Self::Allowance => ALLOWANCE - second..ALLOWANCE + SLACK,
-            Self::UsersAreBack => 2 * ALLOWANCE - second..2 * ALLOWANCE + SLACK,
+            Self::Allowance => ALLOWANCE.saturating_sub(second)..ALLOWANCE + SLACK,
+            Self::UsersAreBack => (2 * ALLOWANCE).saturating_sub(second)..2 * ALLOWANCE + SLACK,
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_in_any_stage_with_a_living_target_everything_goes_back_and_the_object_goes() -> Result<()> {
-    deleted_in_every_stage(Case { policy: DeletionPolicy::Rollback, target: Target::Alive }).await
+    Box::pin(deleted_in_every_stage(Case { policy: DeletionPolicy::Rollback, target: Target::Alive })).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_in_any_stage_with_a_hung_target_the_object_goes_and_what_is_owed_is_paid() -> Result<()> {
-    deleted_in_every_stage(Case { policy: DeletionPolicy::Rollback, target: Target::Hung }).await
+    Box::pin(deleted_in_every_stage(Case { policy: DeletionPolicy::Rollback, target: Target::Hung })).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_in_any_stage_with_a_dead_target_the_object_goes_and_what_is_owed_is_paid() -> Result<()> {
-    deleted_in_every_stage(Case { policy: DeletionPolicy::Rollback, target: Target::Gone }).await
+    Box::pin(deleted_in_every_stage(Case { policy: DeletionPolicy::Rollback, target: Target::Gone })).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn frozen_in_any_stage_with_a_living_target_the_weights_stay_under_new_stamps() -> Result<()> {
-    deleted_in_every_stage(Case { policy: DeletionPolicy::Freeze, target: Target::Alive }).await
+    Box::pin(deleted_in_every_stage(Case { policy: DeletionPolicy::Freeze, target: Target::Alive })).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn frozen_in_any_stage_with_a_hung_target_the_weights_stay_and_the_missing_stamp_is_named() -> Result<()> {
-    deleted_in_every_stage(Case { policy: DeletionPolicy::Freeze, target: Target::Hung }).await
+    Box::pin(deleted_in_every_stage(Case { policy: DeletionPolicy::Freeze, target: Target::Hung })).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn frozen_in_any_stage_with_a_dead_target_the_weights_stay_and_the_missing_stamp_is_named() -> Result<()> {
-    deleted_in_every_stage(Case { policy: DeletionPolicy::Freeze, target: Target::Gone }).await
+    Box::pin(deleted_in_every_stage(Case { policy: DeletionPolicy::Freeze, target: Target::Gone })).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orphaned_in_any_stage_with_a_living_target_the_object_goes_at_once_and_nothing_is_written() -> Result<()> {
-    deleted_in_every_stage(Case { policy: DeletionPolicy::Orphan, target: Target::Alive }).await
+    Box::pin(deleted_in_every_stage(Case { policy: DeletionPolicy::Orphan, target: Target::Alive })).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orphaned_in_any_stage_with_a_hung_target_the_object_goes_at_once_and_nothing_is_written() -> Result<()> {
-    deleted_in_every_stage(Case { policy: DeletionPolicy::Orphan, target: Target::Hung }).await
+    Box::pin(deleted_in_every_stage(Case { policy: DeletionPolicy::Orphan, target: Target::Hung })).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orphaned_in_any_stage_with_a_dead_target_the_object_goes_at_once_and_nothing_is_written() -> Result<()> {
-    deleted_in_every_stage(Case { policy: DeletionPolicy::Orphan, target: Target::Gone }).await
+    Box::pin(deleted_in_every_stage(Case { policy: DeletionPolicy::Orphan, target: Target::Gone })).await
 }
 
 /// What a deletion of this case in this stage is to do.
@@ -178,7 +178,7 @@ async fn deleted_in_every_stage(case: Case) -> Result<()> {
     let name = format!("{:?}-{:?}", case.policy, case.target).to_lowercase();
     let options = |name: &str| Options { deletion_deadline: ALLOWANCE_TEXT, ..proxied(name) };
     let (scene, slow) = Scene::open_with_second_pair(options(&name), options(&format!("{name}-dns"))).await?;
-    let shops = brought(&scene, &slow, case).await?;
+    let shops = Box::pin(brought(&scene, &slow, case)).await?;
     let before = all_seen(&shops).await?;
     let went = all_deleted(&shops).await?;
     let after = all_seen(&shops).await?;

@@ -105,6 +105,7 @@ impl Cluster {
 
 /// Everything that a test can look at or change.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fault of its own that a test turns on")]
 pub struct World {
     pub now: Timestamp,
     spec: Value,

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Goal, Verification, answered, at_or_soon, listed, patience, places, seen, soon, waits};
+use super::{Goal, Verification, answered, at_gate, at_or_soon, listed, patience, places, seen, soon, waits};
 use crate::machine::reason::Reason;
 use crate::machine::records::{Evidence, HostView};
 use crate::machine::run::{Run, Wait};
@@ -13,11 +13,7 @@ use crate::machine::run::{Run, Wait};
 /// # Errors
 /// The wait that the stage is in until it does.
 pub(in super::super) fn shows(run: &Run<'_>, goal: Goal, since: Timestamp, what: &str) -> Result<(), Wait> {
-    match run.order.dns.verification {
-        Verification::AnnotationOnly => Ok(()),
-        Verification::Route53 => by_list(run, goal, since, what, false),
-        Verification::AuthoritativeDns => by_answers(run, goal, since, what),
-    }
+    by_backend(run, goal, since, what, false)
 }
 
 /// The same, and it has been so for as long as it takes to serve it everywhere.
@@ -25,10 +21,16 @@ pub(in super::super) fn shows(run: &Run<'_>, goal: Goal, since: Timestamp, what:
 /// # Errors
 /// The wait that the stage is in until it does.
 pub(in super::super) fn serves(run: &Run<'_>, goal: Goal, since: Timestamp, what: &str) -> Result<(), Wait> {
-    match run.order.dns.verification {
-        Verification::Route53 => by_list(run, goal, since, what, true),
-        _ => shows(run, goal, since, what),
-    }
+    by_backend(run, goal, since, what, true)
+}
+
+fn by_backend(run: &Run<'_>, goal: Goal, since: Timestamp, what: &str, served: bool) -> Result<(), Wait> {
+    let shown = match run.order.dns.verification {
+        Verification::AnnotationOnly => Ok(()),
+        Verification::Route53 => by_list(run, goal, since, what, served),
+        Verification::AuthoritativeDns => by_answers(run, goal, since, what),
+    };
+    shown.map_err(|wait| at_gate(wait, goal, since))
 }
 
 fn by_list(run: &Run<'_>, goal: Goal, since: Timestamp, what: &str, served: bool) -> Result<(), Wait> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::served;
 use crate::api::Stage;
 use crate::api::status::{NamespaceMigrationStatus, RecordTraffic};
 use crate::machine::gate::{self, OpenGate, Verification};
@@ -16,8 +17,8 @@ use crate::machine::traffic::target_share;
 /// Writes the rows of each host and kind, each with what the gate waits for there, and the highest served share.
 pub(super) fn write(run: &mut Run<'_>, gate: Option<OpenGate>) {
     means(run.order.dns.verification).clone_into(&mut run.status.dns_verification);
-    let hosts: BTreeSet<String> = gate::places(run).into_iter().map(|place| place.host.to_owned()).collect();
-    let rows: Vec<_> = hosts.iter().flat_map(|host| rows(run, gate, host)).collect();
+    let hosts: BTreeSet<_> = gate::places(run).into_iter().map(|place| place.host).collect();
+    let rows = served::settle(run, gate, hosts.into_iter().flat_map(|host| rows(run, gate, host)).collect());
     run.status.served = rows.iter().filter_map(|row| row.served).max();
     run.status.dns = rows;
 }

@@ -7,10 +7,10 @@ use crate::machine::gate::{self, OpenGate};
 use crate::machine::records::RecordKind;
 use crate::machine::run::Run;
 
-/// Brings the rows as they were just made together with those of the pass before.
-pub(super) fn settle(run: &mut Run<'_>, gate: Option<OpenGate>, before: &[RecordTraffic]) {
-    let gone: Vec<_> = before.iter().filter_map(|row| gone(run, gate, row)).collect();
-    let mut rows = std::mem::take(&mut run.status.dns);
+/// The rows as they were just made, together with those of the pass before, which status still has.
+pub(super) fn settle(run: &Run<'_>, gate: Option<OpenGate>, mut rows: Vec<RecordTraffic>) -> Vec<RecordTraffic> {
+    let before = &run.status.dns;
+    let gone: Vec<_> = before.iter().filter_map(|row| gone(run, gate, &rows, row)).collect();
     rows.retain(|row| RecordKind::parse(&row.kind).is_some() || gone.iter().all(|gone| gone.host != row.host));
     for row in &mut rows {
         let known = before.iter().find(|known| is_same(known, row));
@@ -20,8 +20,7 @@ pub(super) fn settle(run: &mut Run<'_>, gate: Option<OpenGate>, before: &[Record
     }
     rows.extend(gone);
     rows.sort_by(|one, other| (&one.host, &one.kind).cmp(&(&other.host, &other.kind)));
-    run.status.served = rows.iter().filter_map(|row| row.served).max();
-    run.status.dns = rows;
+    rows
 }
 
 fn is_same(one: &RecordTraffic, other: &RecordTraffic) -> bool {
@@ -29,16 +28,15 @@ fn is_same(one: &RecordTraffic, other: &RecordTraffic) -> bool {
 }
 
 /// The row of a kind that is not listed now, at a host that is still moved, with what the gate waits for there.
-fn gone(run: &Run<'_>, gate: Option<OpenGate>, row: &RecordTraffic) -> Option<RecordTraffic> {
+fn gone(run: &Run<'_>, gate: Option<OpenGate>, rows: &[RecordTraffic], row: &RecordTraffic) -> Option<RecordTraffic> {
     let kind = RecordKind::parse(&row.kind)?;
-    let mut here = run.status.dns.iter().filter(|now| now.host == row.host).peekable();
-    let is_gone = here.peek().is_some() && here.all(|now| !is_same(now, row));
-    is_gone.then(|| dns::at_gate(run, gate, kind, without_record(run, row)))
+    let now = rows.iter().find(|now| now.host == row.host)?;
+    let is_gone = rows.iter().all(|now| !is_same(now, row));
+    is_gone.then(|| dns::at_gate(run, gate, kind, without_record(run, now, row)))
 }
 
 /// Where nobody has read since this process began, it is as it was.
-fn without_record(run: &Run<'_>, row: &RecordTraffic) -> RecordTraffic {
-    let now = run.status.dns.iter().find(|now| now.host == row.host).unwrap_or(row);
+fn without_record(run: &Run<'_>, now: &RecordTraffic, row: &RecordTraffic) -> RecordTraffic {
     let (desired, written) = (now.desired, now.written);
     let row = RecordTraffic { gate: String::new(), waits_for: String::new(), written_since: None, ..row.clone() };
     if !run.observed.dns.hosts.contains_key(&row.host) {

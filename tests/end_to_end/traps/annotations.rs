@@ -9,7 +9,7 @@ use rig::weight_history::target_never_raised_after_rollback;
 use rig::weights::{Approval, share_never_above_approved};
 use serde_json::json;
 
-use super::{Held, Trap, annotate, is_published};
+use super::{Held, Trap, annotate, goes_on, is_published};
 use crate::scene::{Migration, Scene, annotation, cause_of, holds_step, quick, written};
 
 fn key(name: &str) -> String {
@@ -65,8 +65,7 @@ async fn is_deployed_by_ci(scene: &Scene) -> Result<()> {
     ];
     trap.holds(&shop, Held::BeforeTheShift, &["DNSBlocked", "PreflightBlocked"], &words).await?;
     annotate(&shop, scene.world.target(), &["target-"]).await?;
-    shop.ends(Stage::Completed).await?;
-    shop.keeps_its_promises().await
+    goes_on(&shop).await
 }
 
 async fn copies_the_identifier(scene: &Scene) -> Result<()> {
@@ -82,8 +81,7 @@ async fn copies_the_identifier(scene: &Scene) -> Result<()> {
     let words = ["SameIdentifier", "the DNS set identifier alike-blue on both sides"];
     trap.holds(&shop, Held::Untouched, &["PreflightBlocked"], &words).await?;
     annotate(&shop, scene.world.target(), &["set-identifier=alike-green"]).await?;
-    shop.ends(Stage::Completed).await?;
-    shop.keeps_its_promises().await
+    goes_on(&shop).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,8 +117,7 @@ async fn gets_percent(scene: &Scene) -> Result<()> {
     let words = ["changed to 10% by kubectl-annotate", "10 is expected", "aws-weight=10"];
     trap.holds(&shop, Held::InTheShift, &["WeightContested"], &words).await?;
     annotate(&shop, scene.world.target(), &["aws-weight=10"]).await?;
-    shop.ends(Stage::Completed).await?;
-    shop.keeps_its_promises().await
+    goes_on(&shop).await
 }
 
 /// On the source it would send everybody to the target: that is answered at once.
@@ -184,8 +181,7 @@ async fn target_is_cleaned(scene: &Scene) -> Result<()> {
     let (_, command) = status.unblock.split_once("kubectl --context=TARGET ").context("a command")?;
     let words: Vec<_> = command.split_whitespace().collect();
     rig::kubectl::Kubectl::of(scene.world.target(), scene.world.tools())?.run(&words).await?;
-    shop.ends(Stage::Completed).await?;
-    shop.keeps_its_promises().await
+    goes_on(&shop).await
 }
 
 /// The winner is left weighted, alone or with the other at 0.

@@ -2,12 +2,12 @@
 
 use anyhow::{Result, ensure};
 use namespace_migration::api::Stage;
-use rig::external_dns::{ExternalDns, Options};
+use rig::external_dns::{ExternalDns, Options, Pair};
 use rig::route53::record::Kind;
 use rig::setup::{self, ANNOTATION_PREFIX};
 use serde_json::json;
 
-use super::{Held, Trap, mend_pair, own, own_dns};
+use super::{Held, Trap, goes_on, mend_pair, own, own_dns};
 use crate::controls::held::dns_takes;
 use crate::scene::Scene;
 
@@ -32,46 +32,37 @@ fn without(mut options: Options, argument: &str) -> Options {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_external_dns_of_the_source_that_reads_other_annotations_is_held_before_anybody_moves() -> Result<()> {
-    let trap = Trap::new(
-        "annotations that external-dns does not read",
-        "the source's external-dns runs with the prefix of 0.22, the pair says the older one",
-    );
-    let scene = Scene::open(own("prefix-source", |[source, target]| {
-        [Options { annotation_prefix: NEW_PREFIX.to_owned(), ..source }, target]
-    }))
-    .await?;
-    let shop = scene.migration("prefix-shop").begin().await?;
+    let laid = "the source's external-dns runs with the prefix of 0.22, the pair says the older one";
+    let options = own("prefix-source", |[source, target]| [reading(source, NEW_PREFIX), target]);
     let words = ["is still a simple one", "external-dns of the source"];
-    trap.holds(&shop, Held::BeforeTheShift, &["DNSLate", "PreflightBlocked"], &words).await?;
-    mend(&own_dns(&scene)?.external_dns().source, |options| Options {
-        annotation_prefix: ANNOTATION_PREFIX.to_owned(),
-        ..options
-    })
-    .await?;
-    shop.ends(Stage::Completed).await?;
-    shop.keeps_its_promises().await
+    reads_other_annotations(laid, options, "prefix-shop", &words, |pair| &pair.source).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_external_dns_of_the_target_that_reads_other_annotations_is_held_before_anybody_moves() -> Result<()> {
-    let trap = Trap::new(
-        "annotations that external-dns does not read",
-        "the target's external-dns runs with the prefix of 0.22, the pair says the older one",
-    );
-    let scene = Scene::open(own("prefix-target", |[source, target]| {
-        [source, Options { annotation_prefix: NEW_PREFIX.to_owned(), ..target }]
-    }))
-    .await?;
-    let shop = scene.migration("prefix-blog").begin().await?;
+    let laid = "the target's external-dns runs with the prefix of 0.22, the pair says the older one";
+    let options = own("prefix-target", |[source, target]| [source, reading(target, NEW_PREFIX)]);
     let words = ["which is the target's", "external-dns of the target"];
-    trap.holds(&shop, Held::BeforeTheShift, &["DNSLate", "PreflightBlocked"], &words).await?;
-    mend(&own_dns(&scene)?.external_dns().target, |options| Options {
-        annotation_prefix: ANNOTATION_PREFIX.to_owned(),
-        ..options
-    })
-    .await?;
-    shop.ends(Stage::Completed).await?;
-    shop.keeps_its_promises().await
+    reads_other_annotations(laid, options, "prefix-blog", &words, |pair| &pair.target).await
+}
+
+fn reading(options: Options, prefix: &str) -> Options {
+    Options { annotation_prefix: prefix.to_owned(), ..options }
+}
+
+async fn reads_other_annotations(
+    laid: &'static str,
+    options: setup::Options,
+    name: &str,
+    words: &[&str],
+    side: fn(&Pair) -> &ExternalDns,
+) -> Result<()> {
+    let trap = Trap::new("annotations that external-dns does not read", laid);
+    let scene = Scene::open(options).await?;
+    let shop = scene.migration(name).begin().await?;
+    trap.holds(&shop, Held::BeforeTheShift, &["DNSLate", "PreflightBlocked"], words).await?;
+    mend(side(own_dns(&scene)?.external_dns()), |options| reading(options, ANNOTATION_PREFIX)).await?;
+    goes_on(&shop).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,8 +79,7 @@ async fn an_external_dns_that_never_deletes_is_held_before_anybody_moves() -> Re
     trap.holds(&shop, Held::BeforeTheShift, &["DNSLate", "PreflightBlocked"], &words).await?;
     mend(&own_dns(&scene)?.external_dns().source, |options| Options { policy: "sync".to_owned(), ..options }).await?;
     mend_pair(&scene, json!({"source": {"externalDNS": {"policy": "sync"}}})).await?;
-    shop.ends(Stage::Completed).await?;
-    shop.keeps_its_promises().await
+    goes_on(&shop).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,8 +101,7 @@ async fn two_external_dns_with_one_owner_id_are_held_before_anybody_moves() -> R
     mend(&own_dns.external_dns().target, |options| Options { owner: "target".to_owned(), ..options }).await?;
     mend_pair(&scene, json!({"target": {"externalDNS": {"ownerID": "target"}}})).await?;
     dns_takes(&scene, &scene.setup, "300ms").await?;
-    shop.ends(Stage::Completed).await?;
-    shop.keeps_its_promises().await
+    goes_on(&shop).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,8 +117,7 @@ async fn an_external_dns_whose_filter_leaves_the_ingress_out_is_held_before_anyb
     let words = ["which is the target's", "external-dns of the target", "left this Ingress out", "--label-filter"];
     trap.holds(&shop, Held::BeforeTheShift, &["DNSLate", "PreflightBlocked"], &words).await?;
     mend(&own_dns(&scene)?.external_dns().target, |options| without(options, filter)).await?;
-    shop.ends(Stage::Completed).await?;
-    shop.keeps_its_promises().await
+    goes_on(&shop).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,8 +144,7 @@ async fn records_whose_ttl_differs_are_held_before_anybody_moves() -> Result<()>
         ..options
     })
     .await?;
-    shop.ends(Stage::Completed).await?;
-    shop.keeps_its_promises().await
+    goes_on(&shop).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,6 +181,5 @@ async fn an_alias_beside_a_name_is_held_before_anybody_moves() -> Result<()> {
     let words = ["no CNAME record", "external-dns of the target"];
     trap.holds(&shop, Held::BeforeTheShift, &["DNSLate", "DNSBlocked", "PreflightBlocked"], &words).await?;
     mend(&own_dns(&scene)?.external_dns().target, |options| and(options, prefer)).await?;
-    shop.ends(Stage::Completed).await?;
-    shop.keeps_its_promises().await
+    goes_on(&shop).await
 }

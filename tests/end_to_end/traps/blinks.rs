@@ -1,12 +1,11 @@
 //! A load balancer whose address is gone from the status of its Ingress for a while: external-dns takes its record away.
 
 use anyhow::{Result, ensure};
-use namespace_migration::api::Stage;
 use rig::route53::record::Kind;
 use rig::route53::zone::Zone;
 use serde_json::json;
 
-use super::{Held, Trap};
+use super::{Held, Trap, goes_on};
 use crate::scene::{LIMIT, Scene, quick, reason_of};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,6 +28,5 @@ async fn a_load_balancer_status_that_blinks_stops_the_shift_and_is_no_failure_of
     trap.holds(&shop, Held::InTheShift, &["DNSLate"], &words).await?;
     ensure!(shop.weights().await?[0] == Some(90), "the source was lowered: {:?}", shop.weights().await?);
     balancer.hide(false);
-    shop.ends(Stage::Completed).await?;
-    shop.keeps_its_promises().await
+    goes_on(&shop).await
 }

@@ -4,11 +4,10 @@ use anyhow::{Result, ensure};
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
-use namespace_migration::api::Stage;
 use rig::external_dns::Options;
 use serde_json::json;
 
-use super::{Held, Trap, own, own_dns};
+use super::{Held, Trap, goes_on, own, own_dns};
 use crate::scene::{Migration, Scene, reason_of};
 
 /// Whether external-dns has said on the target that the record of the Ingress is ready.
@@ -46,6 +45,5 @@ async fn an_event_that_says_that_the_record_is_ready_is_not_believed() -> Result
     trap.holds(&shop, Held::InTheShift, &["DNSLate"], &words).await?;
     ensure!(is_said_to_be_ready(&shop).await?, "nothing says any more that the record is ready");
     target.start_again().await?;
-    shop.ends(Stage::Completed).await?;
-    shop.keeps_its_promises().await
+    goes_on(&shop).await
 }

@@ -9,7 +9,7 @@ use rig::route53::journal::Served;
 use rig::route53::record::Kind;
 use serde_json::json;
 
-use super::{Held, Trap};
+use super::{Held, Trap, goes_on};
 use crate::scene::{Migration, Scene, quick};
 
 /// One more Ingress for the same host, with a path of its own.
@@ -88,6 +88,5 @@ async fn a_host_that_is_in_no_zone_is_held_before_the_first_write() -> Result<()
     rules.truncate(1);
     let patch = Patch::Merge(json!({"spec": {"rules": rules}}));
     source.patch(shop.name(), &PatchParams::default(), &patch).await?;
-    shop.ends(Stage::Completed).await?;
-    shop.keeps_its_promises().await
+    goes_on(&shop).await
 }

@@ -1,13 +1,12 @@
 //! Records at a host that cannot be shifted as they are.
 
 use anyhow::Result;
-use namespace_migration::api::Stage;
 use rig::route53::journal::{Action, Change};
 use rig::route53::record::{Kind, RecordSet};
 use rig::setup::ANNOTATION_PREFIX;
 use serde_json::json;
 
-use super::{Held, Trap, annotate, is_published};
+use super::{Held, Trap, annotate, goes_on, is_published};
 use crate::scene::{Migration, Scene, quick, reason_of};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,8 +38,7 @@ async fn is_routed(scene: &Scene, trap: &Trap, name: &str, [policy, value]: [&st
     let words = [words, "only simple and weighted records can be shifted", "spec.ingresses.exclude"];
     trap.holds(&shop, Held::Untouched, &["DNSBlocked", "PreflightBlocked"], &words).await?;
     annotate(&shop, scene.world.source(), &["set-identifier-", &format!("{policy}-")]).await?;
-    shop.ends(Stage::Completed).await?;
-    shop.keeps_its_promises().await
+    goes_on(&shop).await
 }
 
 /// Somebody's record beside those of a migration, in the kind of its addresses.
@@ -79,8 +77,7 @@ async fn is_there_before(scene: &Scene) -> Result<()> {
     shop.begin().await?;
     trap.holds(&shop, Held::Untouched, &["DNSBlocked", "PreflightBlocked"], &WORDS).await?;
     remove_third(&shop)?;
-    shop.ends(Stage::Completed).await?;
-    shop.keeps_its_promises().await
+    goes_on(&shop).await
 }
 
 async fn comes_in_the_shift(scene: &Scene) -> Result<()> {
@@ -94,6 +91,5 @@ async fn comes_in_the_shift(scene: &Scene) -> Result<()> {
     shop.change(json!({"traffic": {"upTo": 100}})).await?;
     trap.holds(&shop, Held::InTheShift, &["DNSBlocked"], &WORDS).await?;
     remove_third(&shop)?;
-    shop.ends(Stage::Completed).await?;
-    shop.keeps_its_promises().await
+    goes_on(&shop).await
 }

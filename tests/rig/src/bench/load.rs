@@ -56,8 +56,13 @@ pub struct Load {
 impl Load {
     /// So many by the minute.
     pub fn per_minute(&self, count: usize) -> f64 {
-        per_minute(count as f64, self.length)
+        per_minute(number(count), self.length)
     }
+}
+
+/// Nothing that is counted here comes to more than a `u32` holds.
+fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 fn per_minute(count: f64, length: Duration) -> f64 {
@@ -86,13 +91,13 @@ pub async fn watch(
     let (reads, writers): (Vec<_>, Vec<_>) = asked.into_iter().partition(|request| request.caller == OPERATOR);
     let refused =
         |requests: &[Request]| requests.iter().filter(|request| request.error.as_deref() == Some("Throttling")).count();
-    let average = queue.iter().sum::<f64>() / queue.len().max(1) as f64;
+    let average = queue.iter().sum::<f64>() / number(queue.len().max(1));
     Ok(Load {
         migrations,
         doing,
-        reads: per_minute(reads.len() as f64, length),
+        reads: per_minute(number(reads.len()), length),
         most_reads: most_in_a_second(&reads),
-        writers: per_minute(writers.len() as f64, length),
+        writers: per_minute(number(writers.len()), length),
         throttled: [refused(&reads), refused(&writers)],
         queue: [average, queue.iter().copied().fold(0.0, f64::max)],
         requests,
@@ -132,5 +137,6 @@ fn most_in_a_second(requests: &[Request]) -> usize {
 pub fn program_mib(operator: &Operator) -> Result<f64> {
     let path = format!("/proc/{}/exe", operator.pid());
     let size = std::fs::metadata(&path).with_context(|| format!("looking at {path}"))?.len();
-    Ok(size as f64 / f64::from(1 << 20))
+    let kib = u32::try_from(size / 1024).context("a program of more than 4 TiB")?;
+    Ok(f64::from(kib) / 1024.0)
 }

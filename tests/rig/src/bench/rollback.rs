@@ -65,7 +65,7 @@ pub async fn provoke(fleet: &Fleet<'_>, operator: &Operator, names: &[String], b
     fleet.board.until(names, "rolled back", LIMIT, back).await?;
     let told = rollbacks(&operator.log()?, Timestamp::try_from(fault)?);
     let found = Recordings { fleet, fault, told, requests: began.requests(world).await? };
-    names.iter().map(|name| found.one(name)).collect::<Result<Vec<_>>>().map(|all| found.together(all))
+    names.iter().map(|name| found.one(name)).collect::<Result<Vec<_>>>().map(|all| Recordings::together(&all))
 }
 
 fn hosts(fleet: &Fleet<'_>, names: &[String], broken: Broken) -> Vec<String> {
@@ -120,7 +120,7 @@ impl Recordings<'_> {
         })
     }
 
-    fn together(&self, all: Vec<One>) -> Rollbacks {
+    fn together(all: &[One]) -> Rollbacks {
         let first = all.iter().map(|one| one.told.verdict).min().unwrap_or_default();
         let after = |one: &One| Duration::try_from(one.told.verdict.duration_since(first)).unwrap_or_default();
         Rollbacks {

@@ -62,6 +62,7 @@ pub fn millis(value: f64) -> String {
 mod tests {
     use super::*;
 
+    #[allow(clippy::float_cmp, reason = "small whole numbers and their ratios are exact")]
     #[test]
     fn percentiles_are_measurements_and_not_between_them() {
         let spread = Spread::of((1..=200).rev().map(f64::from));
