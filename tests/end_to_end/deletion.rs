@@ -54,7 +54,7 @@ async fn deleted_at(scene: &Scene, policy: &str, moment: Moment) -> Result<Strin
     let name = format!("deleted-{policy}-{moment:?}").to_lowercase();
     let draft = scene.migration(&name).spec("/deletionPolicy", json!(policy));
     let draft = match moment {
-        Moment::Preflight => draft.spec("/preflight", json!({})),
+        Moment::Preflight => draft.blocked(),
         Moment::ShiftTraffic | Moment::RolledBack => draft.steps(&[(10, "10m"), (100, "1s")]),
         Moment::Bake => draft.spec("/bake/for", json!("10m")),
         Moment::Completed => draft,

@@ -81,7 +81,7 @@ async fn people_can_read_it(migration: &Migration<'_>) -> Result<()> {
     let table = kubectl.run(&["get", "migration", "-n", name]).await?;
     let row = table.lines().nth(1).context("one row")?;
     let columns: Vec<_> = row.split_whitespace().collect();
-    ensure!(columns[..6] == [name, "Completed", "3/3", "100", "Pass", "Completed"], "{table}");
+    ensure!(columns[..7] == [name, "Completed", "3/3", "100", "100", "Pass", "Completed"], "{table}");
     migration.event("Completed").await?;
     let described = kubectl.run(&["describe", "migration", name, "-n", name]).await?;
     for word in ["Preflight began.", "Bake began.", "Step 2/3: the target gets 50 percent.", "Completed"] {

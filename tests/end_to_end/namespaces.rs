@@ -10,7 +10,7 @@ use rig::sample_app::Fault;
 use rig::setup::{Home, Options};
 use serde_json::{Value, json};
 
-use crate::scene::{Migration, Scene, cause_of, holds_step, quick};
+use crate::scene::{Migration, Scene, cause_of, holds_step, quick, unverified};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delegate_moves_another_namespace_and_the_second_migration_of_it_waits_for_the_first() -> Result<()> {
@@ -46,7 +46,8 @@ async fn a_delegate_moves_another_namespace_and_the_second_migration_of_it_waits
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_namespaces_that_share_a_host_the_second_waits_for_the_first() -> Result<()> {
-    let scene = Scene::open(quick("hosts")).await?;
+    // DNS has one record of the host, whichever namespace it is of: it could follow neither.
+    let scene = Scene::open(unverified("hosts")).await?;
     let first = scene.migration("hosts-first").steps(&[(50, "3s"), (100, "1s")]).begin().await?;
     first.until("the first step held", |found| holds_step(found, 1)).await?;
     let second = scene.migration("hosts-second").service(|sample| sample.with_host("hosts-first.example.com"));

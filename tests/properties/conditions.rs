@@ -250,3 +250,21 @@ fn the_conditions_are_those_of_the_reference_from_the_first_visit_on() {
     let kinds: Vec<_> = world.status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
     assert_eq!(kinds, namespace_migration::machine::summary::CONDITIONS.map(|(kind, _)| kind));
 }
+
+#[test]
+fn weights_are_verified_where_dns_was_asked_and_serves_what_is_written() {
+    let mut world = World::with_dns();
+    let mut seen = std::collections::BTreeSet::new();
+    while world.status.stage != Stage::Completed {
+        world.step();
+        let (status, rows) = (is(&world.status, "WeightsVerified"), &world.status.dns);
+        let follows = rows.iter().all(|row| row.served == Some(row.written));
+        assert_eq!(status == "True", follows && !rows.is_empty(), "{status}: {rows:?}");
+        seen.insert(status);
+    }
+    assert_eq!(is(&world.status, "WeightsVerified"), "True");
+    assert!(seen.contains("False"), "while DNS followed it was never False: {seen:?}");
+    let mut believes = World::new();
+    believes.run_until(Stage::Completed);
+    assert_eq!(is(&believes.status, "WeightsVerified"), "Unknown");
+}

@@ -33,7 +33,8 @@ impl Scene {
         let world = World::shared().await?;
         let home = options.home;
         let setup = Setup::start(world, options).await?;
-        let operator = rig::operator::Options { environment, ..setup.operator_options(Some(setup.selector())) };
+        let mut operator = setup.operator_options(Some(setup.selector()));
+        operator.environment.extend(environment);
         let operator = Operator::start(world.folder(), &operator).await?;
         let operator = std::sync::Arc::new(tokio::sync::Mutex::new(operator));
         Ok(Self { world, setup: Box::new(setup), operator, home })
