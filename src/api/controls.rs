@@ -97,6 +97,9 @@ pub struct SpecEdit {
 pub struct DeferredEdit {
     /// Path of the field.
     pub field: String,
-    /// Why it is not in force, when it will be, and what to do.
+    /// Why it is not in force, when it will be, and what to do; behind the edit who made it, as far as the API tells.
     pub message: String,
+    /// When it was made, as the field manager's entry says, or when it was first seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
 }

@@ -35,18 +35,19 @@ pub struct Author {
 }
 
 impl Author {
-    /// Behind what was written: ` (on-call at 2026-11-21T08:00:00Z)`. Empty when nobody is known.
+    /// Behind what was written, in a sentence that stands: ` (on-call)`. Empty when nobody is known. Without the time, which is another
+    /// one as soon as the same author writes something else: the sentence would be news each time.
     pub fn in_brackets(&self) -> String {
+        if self.by.is_empty() { String::new() } else { format!(" ({})", self.by) }
+    }
+
+    /// Behind what was written, where it is told once: ` (on-call at 2026-11-21T08:00:00Z)`. Empty when nobody is known.
+    pub fn with_time(&self) -> String {
         match (self.by.as_str(), self.at) {
             ("", _) => String::new(),
             (by, None) => format!(" ({by})"),
             (by, Some(at)) => format!(" ({by} at {})", seconds(at).0),
         }
-    }
-
-    /// In a sentence, behind a participle: `by on-call`.
-    pub fn in_words(&self) -> String {
-        if self.by.is_empty() { "by an unknown field manager".to_owned() } else { format!("by {}", self.by) }
     }
 
     /// The later one of two, who has had the last word.
@@ -109,7 +110,7 @@ mod tests {
             wrote("on-call", "2026-11-21T08:00:00Z", &json!({"f:traffic": {"f:upTo": {}}})),
         ]);
         let authors = of_the_spec(&migration(&managed));
-        let said: Vec<_> = authors.iter().map(|(field, author)| (*field, author.in_brackets())).collect();
+        let said: Vec<_> = authors.iter().map(|(field, author)| (*field, author.with_time())).collect();
         let expected = [
             ("spec.attempt", " (argocd at 2026-11-21T07:00:00Z)".to_owned()),
             ("spec.traffic.steps", " (argocd at 2026-11-21T07:00:00Z)".to_owned()),
@@ -122,9 +123,9 @@ mod tests {
     fn nobody_is_named_where_nobody_is_known() {
         assert!(of_the_spec(&migration(&json!([]))).is_empty());
         let nobody = Author::default();
-        assert_eq!((nobody.in_brackets().as_str(), nobody.in_words().as_str()), ("", "by an unknown field manager"));
+        assert_eq!((nobody.in_brackets(), nobody.with_time()), (String::new(), String::new()));
         let timeless = Author { by: "helm".into(), at: None };
-        assert_eq!((timeless.in_brackets().as_str(), timeless.in_words().as_str()), (" (helm)", "by helm"));
+        assert_eq!((timeless.in_brackets().as_str(), timeless.with_time().as_str()), (" (helm)", " (helm)"));
     }
 
     #[test]

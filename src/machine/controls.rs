@@ -27,7 +27,7 @@ pub struct Controls {
     /// What the spec asks for, of what people edit in mid-flight.
     pub asked: Option<AskedFor>,
     /// Who wrote the fields of the spec, by their paths.
-    pub(super) authors: BTreeMap<&'static str, Author>,
+    pub authors: BTreeMap<&'static str, Author>,
 }
 
 /// One thing that asks for a pause.

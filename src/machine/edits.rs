@@ -9,7 +9,7 @@ use super::authors::Author;
 use super::order::Order;
 use super::reason::Reason;
 use super::resume;
-use super::run::{Event, Run, Wait, words};
+use super::run::{Event, Run, Wait, seconds, words};
 use super::stages;
 use crate::api::Stage;
 use crate::api::status::{DeferredEdit, NamespaceMigrationStatus, Plan, PlannedStep, StepPhase, StepProgress};
@@ -91,7 +91,7 @@ pub(super) fn take_up(run: &mut Run<'_>, wait: &Wait) -> bool {
     let (after, hash) = ([in_words(&plan.steps), plan.bake.clone()], plan.hash.clone());
     let author = taken_up(run, before, &after);
     let [steps, bake] = after;
-    let note = format!("The plan follows the spec{}: steps {steps}; bake {bake}; hash {hash}.", author.in_brackets());
+    let note = format!("The plan follows the spec{}: steps {steps}; bake {bake}; hash {hash}.", author.with_time());
     run.events.push(Event { reason: Reason::PlanChanged, note, warning: false });
     true
 }
@@ -118,12 +118,17 @@ fn is_running(stage: Stage) -> bool {
 
 /// Tells the edits that are not in force.
 pub(super) fn tell(run: &mut Run<'_>, asked: &Order) {
-    let deferred = deferred(run, asked);
-    let news: Vec<_> = deferred.iter().filter(|edit| !run.status.deferred_edits.contains(edit)).cloned().collect();
-    for edit in news {
-        run.events.push(Event { reason: Reason::EditDeferred, note: edit.message, warning: true });
+    let known = std::mem::take(&mut run.status.deferred_edits);
+    for mut edit in deferred(run, asked) {
+        match known.iter().find(|known| (&known.field, &known.message) == (&edit.field, &edit.message)) {
+            Some(known) => edit.at.clone_from(&known.at),
+            None => {
+                edit.at = Some(seconds(run.order.controls.author(&edit.field).at.unwrap_or(run.now)));
+                run.events.push(Event { reason: Reason::EditDeferred, note: edit.message.clone(), warning: true });
+            }
+        }
+        run.status.deferred_edits.push(edit);
     }
-    run.status.deferred_edits = deferred;
 }
 
 /// Before the plan everything is taken up, and on the way back only the next attempt asks for anything.
@@ -137,7 +142,7 @@ fn deferred(run: &Run<'_>, asked: &Order) -> Vec<DeferredEdit> {
 }
 
 fn edit(field: &str, message: String) -> Option<DeferredEdit> {
-    Some(DeferredEdit { field: field.to_owned(), message })
+    Some(DeferredEdit { field: field.to_owned(), message, at: None })
 }
 
 fn attempt(run: &Run<'_>) -> Option<DeferredEdit> {

@@ -154,7 +154,7 @@ pub fn ceiling(run: &Run<'_>) -> String {
     if up_to >= Weight::FULL {
         return String::new();
     }
-    format!(", because spec.traffic.upTo is {up_to}{}", run.order.controls.author("spec.traffic.upTo").in_brackets())
+    format!(", because spec.traffic.upTo is {up_to}{}", run.order.controls.author("spec.traffic.upTo").with_time())
 }
 
 /// Remembers objects on the target that carry our mark, in the order in which they are made: Secrets, then Ingresses.

@@ -294,11 +294,17 @@ fn an_edit_that_has_to_wait_names_who_made_it_and_when() {
             "traffic": {"steps": [{"weight": 10, "hold": "1m"}, {"weight": 100, "hold": "1m"}]}}),
     );
     world.pass();
-    let by = format!("(argocd at {})", seconds(world.now).0);
-    for (field, message) in deferred(&world) {
-        assert!(message.contains(&by), "{field}: {message}");
+    let at = seconds(world.now);
+    for edit in &world.status.deferred_edits {
+        assert!(edit.message.contains(" (argocd)") && edit.at.as_ref() == Some(&at), "{edit:?}");
     }
     assert_eq!(deferred(&world).len(), 4);
+    // The same author edits something else a minute later: that is no news of these.
+    world.advance(SignedDuration::from_mins(1));
+    world.edit_as("argocd", &json!({"onFailure": "Hold"}));
+    assert!(world.look().events.iter().all(|event| !event.warning), "{:?}", notes(&world));
+    world.pass();
+    assert!(world.status.deferred_edits.iter().all(|edit| edit.at.as_ref() == Some(&at)));
 }
 
 #[test]
@@ -313,7 +319,8 @@ fn a_ceiling_says_who_has_set_it_where_it_holds_and_where_it_brings_users_back()
     }
     let down = format!("Step 2/4: the target goes back to 10 percent, because {by}.");
     assert!(told.contains(&down), "{told:?}");
-    assert!(world.status.message.contains(&format!("{by}: it stays at 10 percent")), "{}", world.status.message);
+    let said = "spec.traffic.upTo is 10 (on-call): it stays at 10 percent";
+    assert!(world.status.message.contains(said), "{}", world.status.message);
 }
 
 #[test]
@@ -321,7 +328,7 @@ fn a_deletion_says_who_has_chosen_what_becomes_of_the_weights() {
     for policy in ["Freeze", "Orphan"] {
         let mut world = at(1, StepPhase::Holding);
         world.edit_as("on-call", &json!({"deletionPolicy": policy}));
-        let by = format!("spec.deletionPolicy {policy} asks (on-call at {})", seconds(world.now).0);
+        let by = format!("spec.deletionPolicy {policy} asks (on-call)");
         world.delete();
         let mut told = vec![];
         while !world.gone {

@@ -1,8 +1,10 @@
 //! Another try, and pauses by annotation and by the spec.
 
 use anyhow::{Context as _, Result, ensure};
+use kube::Client;
 use namespace_migration::api::status::{NamespaceMigrationStatus, RequestKind, RequestOutcome};
-use namespace_migration::api::{NamespaceMigration, PAUSED_ANNOTATION, RETRY_ANNOTATION};
+use namespace_migration::api::{NamespaceMigration, PAUSED_ANNOTATION, RETRY_ANNOTATION, STAMP_ANNOTATION};
+use namespace_migration::machine::stamp::Stamp;
 use serde_json::json;
 
 use super::held::Held;
@@ -92,15 +94,22 @@ fn says_how_to_go_on(paused: &NamespaceMigration) -> Result<()> {
     Ok(())
 }
 
-/// Every Ingress that carries our stamp carries the pause's epoch. A pass that a busy machine cut short may have raised it once more.
+/// Every Ingress that carries our stamp carries the pause's epoch. A pass that a busy machine cut short may have raised it once more; its
+/// write may have been recorded as one that failed, so that the Ingresses themselves are read.
 async fn fences_are_written(shop: &Migration<'_>, paused: &NamespaceMigration) -> Result<()> {
     let fenced = async || {
         let wanted = epoch(&shop.now().await?).max(epoch(paused));
-        let history = shop.history().await?;
-        let Some(last) = history.last() else { return Ok(Some(())) };
-        let stamps = last.source_stamps.values().chain(last.target_stamps.values());
-        let ours = stamps.filter(|stamp| stamp.owner.ends_with(&format!("/{0}/{0}", shop.name())));
+        let stamps = [stamp(shop, shop.scene.source()).await?, stamp(shop, shop.scene.target()).await?];
+        let owner = format!("/{0}/{0}", shop.name());
+        let ours = stamps.iter().flatten().filter(|stamp| stamp.owner.ends_with(&owner));
         Ok(ours.into_iter().all(|stamp| stamp.epoch == wanted).then_some(()))
     };
     shop.scene.eventually("the fences of the pause", fenced).await
+}
+
+/// The stamp that is on the Ingress of one cluster.
+async fn stamp(shop: &Migration<'_>, client: Client) -> Result<Option<Stamp>> {
+    let ingress = shop.ingress(client).await?;
+    let text = ingress.and_then(|ingress| ingress.metadata.annotations?.remove(STAMP_ANNOTATION));
+    Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
 }
