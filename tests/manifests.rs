@@ -249,6 +249,20 @@ fn people_get_their_rights_through_kubernetes_own_roles() {
     assert!(!aggregated("namespace-migration-edit", "view"), "whoever may look could also start a migration");
 }
 
+/// Names of field managers are not proved: whoever may write a status could write it as the operator.
+#[test]
+fn nobody_but_the_operator_may_write_a_status() {
+    let manifests = manifests("deploy");
+    let writes = |rule: &Value| {
+        let of_status = list(&rule["resources"]).iter().any(|resource| resource.ends_with("/status"));
+        of_status && list(&rule["verbs"]).iter().any(|verb| ["patch", "update"].contains(verb))
+    };
+    let writers: BTreeSet<_> =
+        rules(&manifests).into_iter().filter(|(_, rule)| writes(rule)).map(|(place, _)| place).collect();
+    assert_eq!(writers.len(), 1, "{writers:?}");
+    assert!(writers.iter().all(|place| place.ends_with("home-role.yaml: namespace-migration-home")), "{writers:?}");
+}
+
 #[test]
 fn the_pod_fits_restricted_pod_security() {
     let manifests = manifests("deploy/base");

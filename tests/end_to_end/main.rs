@@ -48,6 +48,7 @@ mod route53_trouble;
 mod scene;
 mod secrets;
 mod shell;
+mod strangers;
 mod transcript;
 mod traps;
 mod users;
