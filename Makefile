@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help demo up down tools build test lint crds crds-check reference transcript bench doc release release-check
+.PHONY: help demo up down tools build test lint crds crds-check reference transcript looks bench doc release release-check
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -29,6 +29,10 @@ test: tools ## Run every test, tier by tier
 lint: ## Check the format and run clippy; a warning is an error
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+looks: tools ## Keep what kubectl shows of every stage and failure that an end-to-end test meets, in target/looks, to be read; TESTS narrows it
+	LOOKS=$(CURDIR)/target/looks cargo test --locked --test end_to_end -- --test-threads 6 $(TESTS)
+	@ls target/looks | wc -l | sed 's/$$/ states in target\/looks/'
 
 doc: ## Build the documentation of the crates; a warning is an error
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace --locked

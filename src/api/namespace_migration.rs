@@ -73,8 +73,8 @@ use super::status::NamespaceMigrationStatus;
     printcolumn(
         name = "Next",
         type_ = "string",
-        json_path = ".status.next",
-        description = "When it will go on by itself",
+        json_path = ".status.nextText",
+        description = "When it will go on by itself (UTC)",
         priority = 1
     ),
     printcolumn(

@@ -46,6 +46,9 @@ pub struct NamespaceMigrationStatus {
     /// When it will go on by itself, if nothing else happens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Time>,
+    /// The same as people read it, in UTC: Nov 21 14:05:10Z. A column of kubectl shows ages of what is past, and `<invalid>` for what is to come.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub next_text: String,
     /// The step of spec.traffic.steps and how many there are, as 2/4; 0/4 before the shift.
     #[serde(default)]
     pub step_text: String,

@@ -57,7 +57,13 @@ pub fn write_wait(status: &mut NamespaceMigrationStatus, wait: &Wait, now: Times
     status.message.clone_from(&wait.message);
     status.unblock.clone_from(&wait.unblock);
     status.next = wait.wake_at.filter(|at| *at > now).map(seconds);
+    status.next_text = status.next.as_ref().map(|next| in_utc(next.0)).unwrap_or_default();
     conditions::write(status, wait, now);
+}
+
+/// A time as a person reads it: `Nov 21 14:05:10Z`.
+fn in_utc(at: Timestamp) -> String {
+    at.strftime("%b %d %H:%M:%SZ").to_string()
 }
 
 fn write_findings(run: &mut Run<'_>) {

@@ -12,6 +12,7 @@ use namespace_migration::machine::order::OrderError;
 use namespace_migration::machine::{Asked, Side, reject};
 use serde_json::json;
 
+use crate::controls::pause;
 use crate::planted::at;
 use crate::world::World;
 
@@ -267,4 +268,15 @@ fn weights_are_verified_where_dns_was_asked_and_serves_what_is_written() {
     let mut believes = World::new();
     believes.run_until(Stage::Completed);
     assert_eq!(is(&believes.status, "WeightsVerified"), "Unknown");
+}
+
+#[test]
+fn when_it_goes_on_is_said_as_people_read_it_and_only_while_it_is_to_come() {
+    let mut world = at(1, StepPhase::Holding);
+    let next = world.status.next.as_ref().unwrap().0.to_string();
+    let (day, clock) = next.split_once('T').unwrap();
+    assert_eq!((day, world.status.next_text.as_str()), ("2026-11-21", format!("Nov 21 {clock}").as_str()));
+    pause(&mut world);
+    world.pass();
+    assert_eq!((&world.status.next, world.status.next_text.as_str()), (&None, ""));
 }
