@@ -1,6 +1,7 @@
 //! One kind of object watched through a connection, with its own back-off: what it brings goes on a [`Shelf`], what it is refused
 //! is told there. When the connection is made anew, the watch starts again.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ use super::connection::Connection;
 
 /// Longest pause between two tries of a watch, in which kube's back-off agrees.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A watch is asked to last so many seconds: 200 migrations begin 2400 of them at the same time after a restart, and would begin all
+/// of them anew in the same second, again and again. kube's own default is 290.
+const WATCH_LASTS: RangeInclusive<u32> = 230..=290;
 /// How long a refusal stands without another: longer than the longest pause (30 s) and a try (30 s).
 const REFUSAL_STANDS: Duration = Duration::from_secs(90);
 
@@ -106,7 +110,8 @@ impl<S: Shelf> ObjectWatch<S> {
     }
 
     async fn follow(&self, clients: &Clients) {
-        let mut events = watch_objects(self.selection.api(clients), self.selection.config()).boxed();
+        let config = self.selection.config().timeout(lasts(crate::random::bytes::<1>()[0]));
+        let mut events = watch_objects(self.selection.api(clients), config).boxed();
         let mut pauses = watcher::DefaultBackoff::default();
         while let Some(event) = self.next(&mut events).await {
             match event {
@@ -168,6 +173,12 @@ impl<S: Shelf> ObjectWatch<S> {
             (self.changed)();
         }
     }
+}
+
+/// How long a watch is asked to last, by chance.
+fn lasts(chance: u8) -> u32 {
+    let (shortest, longest) = WATCH_LASTS.into_inner();
+    shortest + (longest - shortest) * u32::from(chance) / u32::from(u8::MAX)
 }
 
 /// What an API server says that answers, but does not show. Anything else speaks of the connection.
@@ -242,6 +253,11 @@ pub(super) mod tests {
 
     fn forbidden() -> kube::Error {
         kube::Error::Api(kube::core::Status::failure("no", "Forbidden").with_code(403).boxed())
+    }
+
+    #[test]
+    fn watches_that_begin_together_end_at_different_times() {
+        assert_eq!([0, 51, 102, 255].map(lasts), [230, 242, 254, 290]);
     }
 
     #[tokio::test]

@@ -26,6 +26,8 @@ const SOME: usize = 20;
 const LIMIT: Duration = Duration::from_secs(300);
 /// Of one host on one side.
 const PROBES_OF_A_ROUND: u64 = 2;
+/// Time between two rounds of probes when all come back. With the default, of 10 s, their verdicts would be spread over as much.
+const AT_ONCE: &str = "2s";
 /// From the first verdict to a state in which nothing changes any more: the last status and event, and external-dns's first look.
 const SETTLES: Duration = Duration::from_secs(5);
 
@@ -34,8 +36,8 @@ const SETTLES: Duration = Duration::from_secs(5);
 pub struct Busy {
     /// Each stretch that was watched.
     pub loads: Vec<Load>,
-    /// From the operator's start to readiness, and from there until every migration had a verdict, in seconds, by number of migrations.
-    pub starts: Vec<(usize, [f64; 2])>,
+    /// Each start of the operator that was measured.
+    pub starts: Vec<Start>,
     /// All of them at once.
     pub rollbacks: Rollbacks,
     /// The same writes by a bare client that begins when the verdicts fell.
@@ -46,13 +48,24 @@ pub struct Busy {
     pub program_mib: f64,
 }
 
-/// The operator of one pace and what is measured with it.
+/// How a start of the operator went, with migrations that soak.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Start {
+    /// How many.
+    pub migrations: usize,
+    /// Seconds from the start of the process to readiness.
+    pub ready: f64,
+    /// Seconds from there until each migration was probed.
+    pub probed: f64,
+}
+
+/// The fleet as it grows, and what was measured so far.
 struct Stage<'a> {
     fleet: Fleet<'a>,
     options: &'a Options,
     names: Vec<String>,
     loads: Vec<Load>,
-    starts: Vec<(usize, [f64; 2])>,
+    starts: Vec<Start>,
 }
 
 /// Measures at each size, the smallest first; what is there already goes on with the next one.
@@ -106,7 +119,7 @@ impl Stage<'_> {
             let began = Instant::now();
             self.all_probed().await?;
             self.fleet.board.until(&known, "a verdict after the start", LIMIT, soaks).await?;
-            self.starts.push((known.len(), [ready, began.elapsed().as_secs_f64()]));
+            self.starts.push(Start { migrations: known.len(), ready, probed: began.elapsed().as_secs_f64() });
         }
         Ok(operator)
     }
@@ -143,6 +156,8 @@ impl Stage<'_> {
     async fn all_come_back(mut self) -> Result<Busy> {
         say(format!("   one fault for all {}", self.names.len()));
         let operator = self.start(Pace::Shipped).await?;
+        self.fleet.edit(&self.names, &json!({"probes": {"interval": AT_ONCE}})).await?;
+        tokio::time::sleep(SETTLES).await;
         let program_mib = load::program_mib(&operator)?;
         let rollbacks = rollback::provoke(&self.fleet, &operator, &self.names, Broken::Everything).await?;
         self.watch(&operator, Doing::ComingBack).await?;

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use tokio::time::Instant;
 
 use super::process::usage;
+use super::spread::number;
 use super::traffic::{Moment, Tally};
 use crate::operator::Operator;
 use crate::route53::requests::Request;
@@ -137,6 +138,6 @@ fn most_in_a_second(requests: &[Request]) -> usize {
 pub fn program_mib(operator: &Operator) -> Result<f64> {
     let path = format!("/proc/{}/exe", operator.pid());
     let size = std::fs::metadata(&path).with_context(|| format!("looking at {path}"))?.len();
-    let kib = u32::try_from(size / 1024).context("a program of more than 4 TiB")?;
-    Ok(f64::from(kib) / 1024.0)
+    let kib = usize::try_from(size >> 10).context("the size of a program")?;
+    Ok(number(kib) / 1024.0)
 }

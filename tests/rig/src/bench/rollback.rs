@@ -48,9 +48,12 @@ pub struct Rollbacks {
 }
 
 impl Rollbacks {
-    /// The largest number of sequential round trips, if one try is so many.
-    pub fn most_round_trips(&self, of_one_try: usize) -> usize {
-        self.tries.iter().max().copied().unwrap_or_default() * of_one_try
+    /// How many round trips followed each other in so many percent of them at most, if one try is so many.
+    pub fn round_trips(&self, of_one_try: usize, percent: usize) -> usize {
+        let mut tries = self.tries.clone();
+        tries.sort_unstable();
+        let rank = (tries.len() * percent).div_ceil(100).max(1);
+        tries.get(rank - 1).copied().unwrap_or_default() * of_one_try
     }
 }
 

@@ -1,7 +1,5 @@
 //! Many measurements of one thing, in short: median, 99th percentile and the largest. Pure.
 
-use std::fmt;
-
 /// Milliseconds, sorted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Spread(Vec<f64>);
@@ -35,18 +33,20 @@ impl Spread {
         self.max() - self.0.first().copied().unwrap_or_default()
     }
 
+    /// Median, 99th percentile and the largest, for people.
+    pub fn cells(&self) -> [String; 3] {
+        [50, 99, 100].map(|percent| millis(self.percentile(percent)))
+    }
+
     /// How many times larger than the other: median, 99th percentile and the largest.
     pub fn ratio(&self, other: &Self) -> [f64; 3] {
         [50, 99, 100].map(|percent| self.percentile(percent) / other.percentile(percent))
     }
 }
 
-impl fmt::Display for Spread {
-    /// The cells of a row of a table.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cells = [50, 99, 100].map(|percent| millis(self.percentile(percent)));
-        write!(f, "{}", cells.join(" | "))
-    }
+/// A count as a measurement; counts here are far below what a float holds exactly.
+pub fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// With as many digits as say something.
@@ -66,13 +66,12 @@ mod tests {
     #[test]
     fn percentiles_are_measurements_and_not_between_them() {
         let spread = Spread::of((1..=200).rev().map(f64::from));
-        assert_eq!([50, 99, 100].map(|percent| spread.percentile(percent)), [100.0, 198.0, 200.0]);
-        assert_eq!(spread.to_string(), "100 ms | 198 ms | 200 ms");
-        assert_eq!((spread.count(), spread.width()), (200, 199.0));
-        let one = Spread::of([4.26]);
-        assert_eq!(one.to_string(), "4.3 ms | 4.3 ms | 4.3 ms");
-        assert_eq!(spread.ratio(&Spread::of([50.0])), [2.0, 3.96, 4.0]);
-        assert_eq!(Spread::default().max(), 0.0);
+        assert_eq!(spread.cells(), ["100 ms", "198 ms", "200 ms"]);
+        assert_eq!((spread.count(), millis(spread.width()).as_str()), (200, "199 ms"));
+        assert_eq!(Spread::of([4.26]).cells(), ["4.3 ms"; 3]);
+        let ratio = spread.ratio(&Spread::of([50.0])).map(|ratio| format!("{ratio:.2}"));
+        assert_eq!(ratio, ["2.00", "3.96", "4.00"]);
+        assert_eq!(millis(Spread::default().max()), "0.0 ms");
     }
 
     #[test]
