@@ -204,6 +204,11 @@ pub struct ExternalDns {
     #[serde(default)]
     #[schemars(length(max = 63), regex(pattern = "^[-a-z0-9._%{}]*$"))]
     pub txt_suffix: String,
+    /// Kinds of records that it publishes, where that is less than all: its --managed-record-types without its --exclude-record-types.
+    /// A kind that only the target has gets every answer, also with weight 0: such a move holds, or goes back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 3))]
+    pub record_types: Vec<RecordType>,
     /// Where its metrics are read, a URL that ends in :7979/metrics by default, to name the cause of a stuck record.
     #[serde(default, rename = "metricsURL")]
     #[schemars(length(max = 2048), regex(pattern = "^(https?://[^ ]+)?$"))]
@@ -212,6 +217,18 @@ pub struct ExternalDns {
     /// counts, and that is told. One that is not there or may not be read stops nobody: less can then be told if DNS does not follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<DeploymentRef>,
+}
+
+/// A kind of record that leads users to a load balancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum RecordType {
+    /// IPv4 addresses, or an alias.
+    A,
+    /// IPv6 addresses, or an alias.
+    Aaaa,
+    /// Another name.
+    Cname,
 }
 
 /// What an external-dns may do with records, in the words of its --policy.

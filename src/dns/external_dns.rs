@@ -1,9 +1,6 @@
-//! PURE. external-dns's rules (0.22): how its ownership records are named and read, and what it publishes for a load balancer.
+//! PURE. external-dns's rules (0.22): how its ownership records are named and read.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
-
-use jiff::SignedDuration;
+use std::collections::BTreeMap;
 
 use crate::api::cluster_pair::ExternalDns;
 use crate::machine::external_dns::ExternalDnsView;
@@ -11,9 +8,6 @@ use crate::machine::records::RecordKind;
 
 /// What stands for the kind of record in `--txt-prefix` and `--txt-suffix`.
 const KIND_IN_AFFIX: &str = "%{record_type}";
-
-/// TTL of what it publishes unless an annotation says otherwise; an alias has none of its own.
-pub const USUAL_TTL: SignedDuration = SignedDuration::from_secs(300);
 
 /// How one external-dns names its ownership records.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,52 +57,6 @@ pub fn owner(text: &str) -> Option<String> {
     labels.get("external-dns/owner").filter(|_| is_its_own).map(|owner| (*owner).to_owned())
 }
 
-/// What external-dns publishes of one kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Published {
-    /// Where it leads: addresses, or one name.
-    pub leads_to: BTreeSet<String>,
-    /// Whether it is an alias, which the provider resolves itself and gives its own TTL.
-    pub is_alias: bool,
-}
-
-/// What it publishes for the addresses of a load balancer: addresses as A and AAAA, the name of an AWS load balancer as an
-/// alias of both kinds, another name as CNAME. Of several names the first one counts.
-pub fn published(addresses: &BTreeSet<String>) -> BTreeMap<RecordKind, Published> {
-    let mut records = BTreeMap::<RecordKind, Published>::new();
-    for address in addresses {
-        for (kind, is_alias) in kinds(address) {
-            let record = records.entry(kind).or_default();
-            record.is_alias = is_alias;
-            record.leads_to.insert(plain_name(address));
-        }
-    }
-    records
-}
-
-fn kinds(address: &str) -> Vec<(RecordKind, bool)> {
-    match address.parse::<IpAddr>() {
-        Ok(IpAddr::V4(_)) => vec![(RecordKind::A, false)],
-        Ok(IpAddr::V6(_)) => vec![(RecordKind::Aaaa, false)],
-        Err(_) if has_alias(address) => vec![(RecordKind::A, true), (RecordKind::Aaaa, true)],
-        Err(_) => vec![(RecordKind::Cname, false)],
-    }
-}
-
-/// Whether Route 53 can point an alias to this name, as external-dns knows it: the zones of load balancers, of CloudFront and
-/// of Global Accelerator.
-fn has_alias(name: &str) -> bool {
-    let name = plain_name(name);
-    let is_load_balancer = |end: &str| {
-        let Some(before) = name.strip_suffix(end) else { return false };
-        let labels: Vec<_> = before.split('.').collect();
-        // NAME.REGION.elb.amazonaws.com, or NAME.elb.REGION.amazonaws.com of a network load balancer.
-        matches!(labels.as_slice(), [.., _, _, "elb"] | [.., _, "elb", _])
-    };
-    [".amazonaws.com", ".amazonaws.com.cn"].into_iter().any(is_load_balancer)
-        || [".cloudfront.net", ".awsglobalaccelerator.com"].into_iter().any(|end| name.ends_with(end))
-}
-
 /// A name in lower case and without the last dot.
 pub fn plain_name(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_lowercase()
@@ -151,21 +99,5 @@ mod tests {
         for other in ["", "\"v=spf1 -all\"", "\"heritage=other,external-dns/owner=x\"", "\"external-dns/owner=x\""] {
             assert_eq!(owner(other), None, "{other}");
         }
-    }
-
-    #[test]
-    fn the_kind_of_record_follows_from_the_address() {
-        let kinds = |address: &str| {
-            let found = published(&[address.to_owned()].into());
-            found.into_iter().map(|(kind, record)| (kind.name(), record.is_alias)).collect::<Vec<_>>()
-        };
-        let alias = vec![("A", true), ("AAAA", true)];
-        assert_eq!(kinds("192.0.2.1"), [("A", false)]);
-        assert_eq!(kinds("2001:db8::1"), [("AAAA", false)]);
-        assert_eq!(kinds("lb-1.eu-west-2.elb.amazonaws.com"), alias);
-        assert_eq!(kinds("LB-1.elb.eu-west-2.amazonaws.com."), alias);
-        assert_eq!(kinds("d1.cloudfront.net"), alias);
-        assert_eq!(kinds("bucket.s3.amazonaws.com"), [("CNAME", false)]);
-        assert_eq!(kinds("lb.example.net"), [("CNAME", false)]);
     }
 }

@@ -1,5 +1,7 @@
 //! A weight on an Ingress that is there: our complete set, by server-side apply, under uid and resourceVersion.
 
+use std::collections::BTreeMap;
+
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
@@ -22,7 +24,8 @@ pub(super) async fn write(order: &Order, site: &Site, write: &WeightWrite) -> Re
         Permit::AlreadyDone => Ok(()),
         Permit::Refused(refusal) => Err(ExecuteError::Refused(refusal)),
         Permit::Write { uid, resource_version } => {
-            apply(order.rules(write.side), &cluster, write, &uid, &resource_version).await
+            let write = live.ingress.as_ref().map_or_else(|| write.clone(), |live| write.beside(live));
+            apply(order.rules(write.side), &cluster, &write, &uid, &resource_version).await
         }
     }
 }
@@ -52,6 +55,18 @@ async fn other_side(order: &Order, site: &Site, write: &WeightWrite) -> Result<O
     Ok(object.map(|object| facts::ingress(&object, &order.rules(side).annotation_prefix)))
 }
 
+/// Our complete set. external-dns leaves alone, and so removes the records of, what names another controller than itself.
+/// <https://github.com/kubernetes-sigs/external-dns/blob/v0.22.0/source/annotations/processors.go>
+fn annotations(prefix: &str, write: &WeightWrite) -> BTreeMap<String, String> {
+    let ours = [
+        (format!("{prefix}set-identifier"), write.identifier.clone()),
+        (format!("{prefix}aws-weight"), write.weight.to_string()),
+        (STAMP_ANNOTATION.to_owned(), write.stamp.text()),
+    ];
+    let withheld = write.withheld.then(|| (format!("{prefix}controller"), FIELD_MANAGER.to_owned()));
+    ours.into_iter().chain(withheld).collect()
+}
+
 pub(super) async fn apply(
     rules: &SideRules,
     cluster: &Cluster<'_>,
@@ -68,11 +83,7 @@ pub(super) async fn apply(
             "namespace": namespace,
             "uid": uid,
             "resourceVersion": version,
-            "annotations": {
-                format!("{prefix}set-identifier"): write.identifier,
-                format!("{prefix}aws-weight"): write.weight.to_string(),
-                STAMP_ANNOTATION: write.stamp.text(),
-            },
+            "annotations": annotations(prefix, write),
         },
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();

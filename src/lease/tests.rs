@@ -190,6 +190,7 @@ fn without_proof_only_a_write_that_takes_users_back_is_permitted() {
             stamp: Stamp { owner: "o".into(), attempt: 1, epoch: 1, direction },
             after_source: false,
             keeps_weight: false,
+            withheld: false,
             replaces: None,
         })
     };

@@ -113,6 +113,7 @@ impl Leftover {
             stamp,
             after_source: self.after_source,
             keeps_weight: false,
+            withheld: false,
             replaces: None,
         }
     }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::alarm;
 use super::allowed;
+use super::alone;
 use super::claim;
 use super::contest;
 use super::deadline;
@@ -193,20 +194,21 @@ fn next_move(run: &Run<'_>) -> Move {
 /// blocks the way down: it takes users back to where they were before, and the stage itself moves nobody to a source that fails. What
 /// gives the target more users than its step, on an Ingress or in DNS, goes before all of them.
 fn overruled(run: &Run<'_>) -> Option<Move> {
-    match (contest::respond(run), drift::respond(run)) {
-        (Some(rollback @ Move::RollBack { .. }), _) | (_, Some(rollback @ Move::RollBack { .. })) => Some(rollback),
-        (contest, _) if stages::goes_down(run) => {
-            let frozen = || pins::frozen(run).map(Move::from);
-            unhealthy(run).or_else(frozen).or(contest).or_else(|| claim::missing(run))
-        }
-        (contest, drift) => {
-            let refused = || allowed::refused(run).map(Move::from);
-            let broken = || recheck::broken(run).map(Move::from);
-            let frozen = || pins::frozen(run).map(Move::from);
-            let before_the_stage = contest.or_else(|| claim::missing(run)).or_else(broken).or(drift);
-            unhealthy(run).or_else(frozen).or_else(refused).or(before_the_stage)
-        }
+    let (contest, drift) = (contest::respond(run), drift::respond(run));
+    if let (Some(rollback @ Move::RollBack { .. }), _) | (_, Some(rollback @ Move::RollBack { .. })) = (&contest, &drift) {
+        return Some(rollback.clone());
     }
+    if let Some(alone) = alone::respond(run) {
+        return Some(alone);
+    }
+    let frozen = || pins::frozen(run).map(Move::from);
+    if stages::goes_down(run) {
+        return unhealthy(run).or_else(frozen).or(contest).or_else(|| claim::missing(run));
+    }
+    let refused = || allowed::refused(run).map(Move::from);
+    let broken = || recheck::broken(run).map(Move::from);
+    let before_the_stage = contest.or_else(|| claim::missing(run)).or_else(broken).or(drift);
+    unhealthy(run).or_else(frozen).or_else(refused).or(before_the_stage)
 }
 
 /// What a failing target leads to. Users are never moved from one broken side to another.

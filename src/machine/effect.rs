@@ -1,7 +1,7 @@
 //! Effects: planned changes of the outside world as data, each beside what takes it back.
 
 use super::debt::Debts;
-use super::observed::Side;
+use super::observed::{IngressFacts, Side};
 use super::stamp::Stamp;
 use super::traffic::Weight;
 
@@ -9,7 +9,8 @@ use super::traffic::Weight;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Our complete set of annotations on an Ingress that is there.
-    /// Undo: weight 100 on the source, 0 on the target, with a newer epoch. Identifier and stamp stay for ever:
+    /// Undo: weight 100 on the source, 0 on the target, with a newer epoch; a target that is alone in a kind of record is withheld
+    /// from external-dns as well, until the next attempt's first write. Identifier and stamp stay for ever:
     /// a weighted record cannot become a simple one while the other side's exists.
     WriteWeight(WeightWrite),
     /// The target's Ingress, made from the source's, at weight 0.
@@ -56,6 +57,9 @@ pub struct WeightWrite {
     /// A fence: it changes nothing but the stamp, and is refused where weight or identifier are other ones by now. It needs
     /// nothing of the other side.
     pub keeps_weight: bool,
+    /// A rollback's write to the target that also takes the Ingress away from external-dns, which removes its records: one that is
+    /// alone in its kind gets every answer, also with weight 0. The Ingress goes on serving whoever still has its address.
+    pub withheld: bool,
     /// The foreign weights that a forward write may overwrite, or stand beside. None: there is no contest, or it waits.
     pub replaces: Option<Box<Replaces>>,
 }
@@ -165,6 +169,13 @@ impl WeightWrite {
             Side::Source => self.weight == Weight::FULL,
             Side::Target => self.weight == Weight::ZERO,
         }
+    }
+
+    /// The same beside what was read live: what a rollback has withheld stays withheld until an attempt goes forward again.
+    #[must_use]
+    pub fn beside(&self, live: &IngressFacts) -> Self {
+        let withheld = self.withheld || (self.stamp.direction.is_back() && live.withheld);
+        Self { withheld, ..self.clone() }
     }
 
     /// What takes this write back: everything to the source, under the rollback's stamp.

@@ -21,9 +21,10 @@ use super::run::{Run, Wait};
 use super::traffic::Weight;
 use crate::api::status::PlannedIngress;
 
+pub(super) use answered::addresses;
 pub(super) use held::{Amiss, amiss, stale};
 pub(super) use kinds::unaddressed;
-pub(super) use listed::{served_share, share_of};
+pub(super) use listed::{is_of_target, is_targets, served_share, share_of};
 pub(super) use now::{serves, shows};
 pub(super) use patience::{longest, patience};
 pub(super) use row::waits_for;

@@ -14,6 +14,7 @@
 //! | What changes the world, and what takes it back? | [`effect`] |
 //! | May this weight be written now? | [`permit`], [`stamp`] |
 //! | Is it served? | [`gate`]; if not, why? `stuck`, by what is known of [`external_dns`]; while everything goes back, who is not back yet, `exposure` |
+//! | Which kinds of records will there be, and has the target one of its own? | [`published`], `alone` |
 //! | Does what was checked before still hold? | `recheck`; is what is held still served, `drift` |
 //! | Who else writes our weights? | [`contest`]; what stays is replaced once by `replace`, what they give back is taken up by `claim` |
 //! | What does deleting the object in mid-way do? | [`deletion`]; what it leaves over at its deadline, `overdue`, what is left to a person, `by_hand`, and how that is paid, [`debt`] |
@@ -29,6 +30,7 @@
 
 mod alarm;
 pub mod allowed;
+mod alone;
 pub mod authors;
 mod by_hand;
 mod claim;
@@ -56,6 +58,7 @@ pub mod pair;
 pub mod pause;
 pub mod permit;
 pub mod pins;
+pub mod published;
 pub mod reason;
 mod recheck;
 pub mod records;

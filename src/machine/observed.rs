@@ -168,6 +168,8 @@ pub struct IngressFacts {
     pub identifier: Option<String>,
     /// The text of the weight annotation.
     pub weight_text: Option<String>,
+    /// Whether we have taken it away from external-dns: by its `controller` annotation, with a value of ours.
+    pub withheld: bool,
     /// The stamp, if it is one.
     pub stamp: Option<Stamp>,
     /// Field managers that own the weight annotation. Empty when nobody is known to.

@@ -10,9 +10,10 @@ use super::controls::Controls;
 use super::deletion::Deletion;
 use super::gate::{DnsRules, FollowTime, Verification};
 use super::observed::Side;
+use super::records::RecordKind;
 use super::stamp::{Direction, Stamp};
 use super::traffic::Weight;
-use crate::api::cluster_pair::{self, ClusterPair};
+use crate::api::cluster_pair::{self, ClusterPair, RecordType};
 use crate::api::duration::NotADuration;
 use crate::api::namespace_migration::{NamespaceMigration, NamespaceMigrationSpec, OnFailure, RemovalPolicy};
 use crate::api::{DurationText, cluster_pair::DnsVerification as WireVerification};
@@ -110,6 +111,8 @@ pub struct SideRules {
     pub txt_suffix: Option<String>,
     /// Its external-dns's --interval.
     pub interval: SignedDuration,
+    /// The kinds of records that its external-dns publishes, where the pair says it.
+    pub record_kinds: Option<BTreeSet<RecordKind>>,
 }
 
 /// Why a spec or its pair cannot be used. The schema refuses most of it before; this is for clusters where it could not.
@@ -277,12 +280,22 @@ impl SideRules {
             txt_suffix: said(&side.external_dns.txt_suffix),
             // What is no duration is refused where the whole pair is read.
             interval: side.external_dns.interval.span().unwrap_or_default(),
+            record_kinds: record_kinds(&side.external_dns.record_types),
         }
     }
 }
 
 fn said(text: &str) -> Option<String> {
     Some(text.to_owned()).filter(|text| !text.is_empty())
+}
+
+fn record_kinds(types: &[RecordType]) -> Option<BTreeSet<RecordKind>> {
+    let kind = |record: &RecordType| match record {
+        RecordType::A => RecordKind::A,
+        RecordType::Aaaa => RecordKind::Aaaa,
+        RecordType::Cname => RecordKind::Cname,
+    };
+    (!types.is_empty()).then(|| types.iter().map(kind).collect())
 }
 
 fn steps(migration: &NamespaceMigration, object: &str) -> Result<Vec<Step>, OrderError> {

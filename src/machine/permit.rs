@@ -154,6 +154,7 @@ pub fn is_done(write: &WeightWrite, ingress: &IngressFacts) -> bool {
         && ingress.identifier.as_deref() == Some(write.identifier.as_str())
         && ingress.stamp.as_ref().is_some_and(|stamp| *stamp == write.stamp || ends(stamp, &write.stamp))
         && ingress.weight_is_ours()
+        && (ingress.withheld || !write.withheld)
 }
 
 fn ends(found: &Stamp, wanted: &Stamp) -> bool {

@@ -231,6 +231,7 @@ impl<'a> Run<'a> {
             stamp,
             after_source: false,
             keeps_weight: false,
+            withheld: false,
             replaces: replace::permitted(self, planned),
         }
     }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
-use crate::api::{OWNER_LABEL, STAMP_ANNOTATION};
+use crate::api::{FIELD_MANAGER, OWNER_LABEL, STAMP_ANNOTATION};
 use crate::machine::observed::{IngressFacts, NamespaceFacts, ServiceFacts, WorkloadFacts};
 use crate::machine::stamp::Stamp;
 use crate::replicate;
@@ -21,7 +21,8 @@ pub fn namespace(object: &DynamicObject) -> NamespaceFacts {
 pub fn ingress(object: &DynamicObject, prefix: &str) -> IngressFacts {
     let (metadata, spec) = (&object.metadata, &object.data["spec"]);
     let annotation = |name: &str| metadata.annotations.as_ref()?.get(name).cloned();
-    let weight_key = format!("{prefix}aws-weight");
+    let (weight_key, controller_key) = (format!("{prefix}aws-weight"), format!("{prefix}controller"));
+    let is_ours = annotation(&controller_key).as_deref() == Some(FIELD_MANAGER);
     IngressFacts {
         uid: metadata.uid.clone().unwrap_or_default(),
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
@@ -37,6 +38,7 @@ pub fn ingress(object: &DynamicObject, prefix: &str) -> IngressFacts {
         weight_managers: managers(object, &weight_key),
         weight_written: owning(object, &weight_key).filter_map(|entry| Some(entry.time.as_ref()?.0)).max(),
         weight_text: annotation(&weight_key),
+        withheld: is_ours && managers(object, &controller_key).contains(FIELD_MANAGER),
         stamp: annotation(STAMP_ANNOTATION).as_deref().and_then(Stamp::parse),
         deployed_by: deployed_by(object),
         created_by: metadata.labels.as_ref().and_then(|labels| labels.get(OWNER_LABEL).cloned()),
@@ -168,6 +170,20 @@ mod tests {
         let facts = ingress(&made, "dns/");
         assert_eq!(facts.annotated_hosts, ["shop.example".to_owned(), "www.shop.example".to_owned()].into());
         assert_eq!(facts.hosts, ["shop.example".to_owned()].into());
+    }
+
+    #[test]
+    fn an_ingress_is_withheld_when_we_have_said_so_and_nobody_else() {
+        let withheld = |manager: &str, value: &str| {
+            let fields = json!({"f:metadata": {"f:annotations": {"f:dns/controller": {}}}});
+            let made = object(json!({"metadata": {
+                "annotations": {"dns/controller": value}, "managedFields": [{"manager": manager, "fieldsV1": fields}],
+            }}));
+            ingress(&made, "dns/").withheld
+        };
+        assert!(withheld("namespace-migration", "namespace-migration"));
+        assert!(!withheld("helm", "namespace-migration"));
+        assert!(!withheld("namespace-migration", "dns-controller"));
     }
 
     #[test]

@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use namespace_migration::machine::Side;
 use namespace_migration::machine::observed::IngressFacts;
+use namespace_migration::machine::published::kinds;
 use namespace_migration::machine::records::{
     DnsView, Evidence, ExternalDnsView, HostView, ListedRecord, Owner, RecordKind, RecordSet, Routing,
 };
 use namespace_migration::machine::traffic::{Weight, target_share};
 
 use crate::world::Cluster;
+
+const KINDS: [RecordKind; 3] = [RecordKind::A, RecordKind::Aaaa, RecordKind::Cname];
 
 /// The zone.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +22,10 @@ pub struct Dns {
     pub records: BTreeMap<String, Vec<ListedRecord>>,
     /// Sides whose external-dns does not run.
     pub stopped: BTreeSet<Side>,
+    /// Kinds of records that a side's external-dns does not follow with, though it runs.
+    pub lagging: BTreeSet<(Side, RecordKind)>,
+    /// Kinds that a side's external-dns does not publish at all.
+    pub left_out: BTreeSet<(Side, RecordKind)>,
     /// Why nothing can be read, if so.
     pub unreadable: Option<String>,
     /// What is known of each external-dns.
@@ -41,23 +48,33 @@ impl Dns {
         }
     }
 
-    /// One external-dns makes its records what its Ingresses say; a host whose change is refused stays as it is.
+    /// One external-dns makes its records what its Ingresses say; a host and kind whose change is refused stays as it is.
     pub fn sync(&mut self, side: Side, cluster: &Cluster, now: Timestamp) {
-        let published = cluster.ingresses.values().filter(|facts| !facts.addresses.is_empty());
+        let published = cluster.ingresses.values().filter(|facts| !facts.withheld);
         let mut wanted: BTreeMap<String, Vec<RecordSet>> = BTreeMap::new();
         for facts in published {
+            let kinds = kinds(&facts.addresses).into_iter().filter(|kind| !self.left_out.contains(&(side, *kind)));
+            let records: Vec<_> = kinds.map(|kind| record(side, facts, kind, self.ttls.get(&side).copied())).collect();
             for host in &facts.hosts {
-                wanted.entry(host.clone()).or_default().push(self.record(side, facts));
+                wanted.entry(host.clone()).or_default().extend(records.clone());
             }
         }
         let hosts: BTreeSet<_> = wanted.keys().chain(self.records.keys()).cloned().collect();
         for host in hosts {
-            self.change(side, &host, wanted.remove(&host).unwrap_or_default(), now);
+            let wanted = wanted.remove(&host).unwrap_or_default();
+            for kind in KINDS {
+                if self.lagging.contains(&(side, kind)) {
+                    continue;
+                }
+                let of_kind = wanted.iter().filter(|set| set.kind == kind).cloned().collect();
+                self.change(side, &host, kind, of_kind, now);
+            }
         }
     }
 
-    fn change(&mut self, side: Side, host: &str, wanted: Vec<RecordSet>, now: Timestamp) {
+    fn change(&mut self, side: Side, host: &str, kind: RecordKind, wanted: Vec<RecordSet>, now: Timestamp) {
         let old = self.records.get(host).cloned().unwrap_or_default();
+        let (old, mut kept): (Vec<_>, Vec<_>) = old.into_iter().partition(|record| record.set.kind == kind);
         let (mine, others): (Vec<_>, Vec<_>) = old.into_iter().partition(|record| record.set.owner == owner(side));
         let since = |set: &RecordSet| mine.iter().find(|old| old.set == *set).map_or(now, |old| old.since);
         let new: Vec<_> = wanted.into_iter().map(|set| ListedRecord { since: since(&set), set }).collect();
@@ -66,7 +83,8 @@ impl Dns {
         let simple = all.iter().filter(|record| record.set.routing == Routing::Simple).count();
         let ttls: BTreeSet<_> = all.iter().filter_map(|record| record.set.ttl).collect();
         if (simple == 0 && ttls.len() < 2) || all.len() == 1 {
-            let before = self.records.insert(host.to_owned(), all);
+            kept.extend(all);
+            let before = self.records.insert(host.to_owned(), kept);
             if before.as_ref() != self.records.get(host) {
                 self.changed_at.insert(host.to_owned(), now);
             }
@@ -105,21 +123,6 @@ impl Dns {
         }
     }
 
-    fn record(&self, side: Side, facts: &IngressFacts) -> RecordSet {
-        let routing = match &facts.identifier {
-            Some(_) => Routing::Weighted(facts.weight().unwrap_or_default()),
-            None => Routing::Simple,
-        };
-        RecordSet {
-            kind: RecordKind::A,
-            identifier: facts.identifier.clone(),
-            routing,
-            ttl: self.ttls.get(&side).copied(),
-            leads_to: facts.addresses.iter().cloned().collect(),
-            owner: owner(side),
-        }
-    }
-
     /// The weight of one side's record of this identifier, if it is weighted.
     pub fn weight(&self, side: Side, host: &str, identifier: Option<&String>) -> Option<Weight> {
         let records = self.records.get(host)?;
@@ -134,17 +137,29 @@ impl Dns {
         self.records.get(host).is_some_and(|records| records.iter().any(|record| record.set.owner == owner(side)))
     }
 
-    /// Whether a host has weighted records, and all are 0.
-    pub fn all_zero(&self, host: &str) -> bool {
-        let records = self.records.get(host).map(Vec::as_slice).unwrap_or_default();
-        !records.is_empty() && records.iter().all(|record| record_weight(record) == Some(Weight::ZERO))
+    /// Whether every record of a side with this identifier has this weight, and there is one.
+    pub fn has_weight(&self, side: Side, host: &str, identifier: Option<&String>, weight: Weight) -> bool {
+        let of_side = self.records.get(host).into_iter().flatten().filter(|record| record.set.owner == owner(side));
+        let mut found = of_side.filter(|record| record.set.identifier.as_ref() == identifier).peekable();
+        found.peek().is_some() && found.all(|record| record_weight(record) == Some(weight))
     }
 
-    /// The share of a host's answers, in percent, that leads to the target.
+    /// Whether a host has a kind of which all records are weighted, and all are 0.
+    pub fn all_zero(&self, host: &str) -> bool {
+        KINDS.into_iter().any(|kind| {
+            let records: Vec<_> = self.of_kind(host, kind).collect();
+            !records.is_empty() && records.iter().all(|record| record_weight(record) == Some(Weight::ZERO))
+        })
+    }
+
+    /// The share of a host's answers, in percent, that leads to the target: the highest of all kinds.
     pub fn share(&self, host: &str) -> i32 {
-        let Some(records) = self.records.get(host) else { return 0 };
+        KINDS.into_iter().map(|kind| self.share_of(host, kind)).max().unwrap_or(0)
+    }
+
+    fn share_of(&self, host: &str, kind: RecordKind) -> i32 {
         let weights = |side: Side| -> Vec<Weight> {
-            let of_side = records.iter().filter(|record| record.set.owner == owner(side));
+            let of_side = self.of_kind(host, kind).filter(|record| record.set.owner == owner(side));
             of_side
                 .map(|record| match record.set.routing {
                     Routing::Weighted(weight) => weight,
@@ -153,6 +168,10 @@ impl Dns {
                 .collect()
         };
         target_share(&weights(Side::Source), &weights(Side::Target))
+    }
+
+    fn of_kind(&self, host: &str, kind: RecordKind) -> impl Iterator<Item = &ListedRecord> {
+        self.records.get(host).into_iter().flatten().filter(move |record| record.set.kind == kind)
     }
 }
 
@@ -165,4 +184,20 @@ fn record_weight(record: &ListedRecord) -> Option<Weight> {
 
 fn owner(side: Side) -> Owner {
     Owner::Named(format!("{side}-owner"))
+}
+
+fn record(side: Side, facts: &IngressFacts, kind: RecordKind, ttl: Option<SignedDuration>) -> RecordSet {
+    let routing = match &facts.identifier {
+        Some(_) => Routing::Weighted(facts.weight().unwrap_or_default()),
+        None => Routing::Simple,
+    };
+    let leads_to = facts.addresses.iter().filter(|address| kinds(&[(*address).clone()].into()).contains(&kind));
+    RecordSet {
+        kind,
+        identifier: facts.identifier.clone(),
+        routing,
+        ttl,
+        leads_to: leads_to.cloned().collect(),
+        owner: owner(side),
+    }
 }

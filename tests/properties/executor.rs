@@ -138,6 +138,8 @@ impl World {
                 None => return false,
             },
         };
+        let write =
+            self.side(write.side).ingresses.get(&write.ingress).map_or_else(|| write.clone(), |it| write.beside(it));
         let sent = InFlight { write, uid: permitted.0, resource_version: permitted.1, allowed };
         if delayed {
             self.in_flight.push(sent);
@@ -175,6 +177,7 @@ impl World {
         facts.weight_text = Some(write.weight.to_string());
         facts.identifier = Some(write.identifier.clone());
         facts.stamp = Some(write.stamp.clone());
+        facts.withheld = write.withheld;
         facts.weight_managers = [FIELD_MANAGER.to_owned()].into();
         let change = Change::Weight { side: write.side, before, after: write.weight.get(), stamp: write.stamp.clone() };
         self.record(&write.ingress, change, true, sent.allowed);

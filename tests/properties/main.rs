@@ -14,6 +14,7 @@
     reason = "a test that cannot go on stops and says why"
 )]
 
+mod alone;
 mod ceilings;
 mod conditions;
 mod contests;

@@ -135,6 +135,8 @@ pub struct World {
     pub served: Served,
     /// Whether the target's load balancer gives addresses.
     pub load_balancer: bool,
+    /// What it gives an Ingress that has none.
+    pub target_addresses: BTreeSet<String>,
     pub serial: u64,
     /// What deleted migrations left over, as the ClusterPair has it.
     pub debts: Debts,
@@ -176,6 +178,7 @@ impl World {
             dns: None,
             served: Served::default(),
             load_balancer: true,
+            target_addresses: [address(Side::Target)].into(),
             serial: 0,
             debts: Debts::default(),
             pair_refuses: false,
@@ -451,7 +454,7 @@ impl World {
     fn give_addresses(&mut self) {
         if self.load_balancer {
             for facts in self.target.ingresses.values_mut().filter(|facts| facts.addresses.is_empty()) {
-                facts.addresses.insert(address(Side::Target));
+                facts.addresses.clone_from(&self.target_addresses);
             }
         }
     }

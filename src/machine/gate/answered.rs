@@ -116,7 +116,7 @@ fn third<'a>(run: &Run<'_>, place: Place<'_>, answers: &'a ServerAnswers) -> Opt
 }
 
 /// The addresses of a side's load balancer, also behind its name.
-fn addresses(run: &Run<'_>, place: Place<'_>, side: Side) -> BTreeSet<String> {
+pub fn addresses(run: &Run<'_>, place: Place<'_>, side: Side) -> BTreeSet<String> {
     let Some(facts) = run.ingress(side, place.planned) else { return BTreeSet::new() };
     let behind = |name: &String| match run.observed.dns.hosts.get(place.host).map(|view| &view.evidence) {
         Some(Evidence::Answered { balancers, .. }) => balancers.get(name).cloned().unwrap_or_default(),

@@ -148,12 +148,17 @@ fn effective(routing: &Routing) -> Weight {
     }
 }
 
-/// Whether a record is the target's: by its identifier, or, for a simple one, by where it leads.
+/// Whether a record is the target's.
 pub(super) fn is_targets(run: &Run<'_>, host: &str, record: &ListedRecord) -> bool {
-    places(run).into_iter().filter(|place| place.host == host).any(|place| match &record.set.identifier {
+    places(run).into_iter().filter(|place| place.host == host).any(|place| is_of_target(run, place, record))
+}
+
+/// Whether a record is that of the target's Ingress: by its identifier, or, for a simple one, by where it leads.
+pub fn is_of_target(run: &Run<'_>, place: Place<'_>, record: &ListedRecord) -> bool {
+    match &record.set.identifier {
         Some(identifier) => identifier == place.planned.identifier(Side::Target),
         None => run
             .ingress(Side::Target, place.planned)
             .is_some_and(|facts| record.set.leads_to.iter().any(|address| facts.addresses.contains(address))),
-    })
+    }
 }

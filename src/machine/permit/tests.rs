@@ -19,6 +19,7 @@ fn write(weight: i32, stamp: Stamp) -> WeightWrite {
         stamp,
         after_source: false,
         keeps_weight: false,
+        withheld: false,
         replaces: None,
     }
 }

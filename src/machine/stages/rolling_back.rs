@@ -6,6 +6,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::super::alone;
 use super::super::contest;
 use super::super::effect::{Effect, RemovableKind, Removal, WeightWrite};
 use super::super::exposure;
@@ -126,7 +127,11 @@ fn unfenced(run: &Run<'_>, side: Side) -> Vec<WeightWrite> {
         .filter(|planned| !is_known_absent(run, side, planned) && !is_known_absent(run, Side::Source, planned))
         .filter(|planned| run.taken_by(side, planned).is_none());
     planned
-        .map(|planned| run.write(side, planned, Weight::ZERO, run.stamp(Direction::Forward)).undo(&stamp, after_source))
+        .map(|planned| {
+            let undone =
+                run.write(side, planned, Weight::ZERO, run.stamp(Direction::Forward)).undo(&stamp, after_source);
+            WeightWrite { withheld: side == Side::Target && alone::is_alone(run, planned), ..undone }
+        })
         .filter(|write| !is_fenced(run, write))
         .collect()
 }

@@ -2,21 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use super::{Cause, is_of, owners, refused};
+use super::{Cause, is_of, listed, owners, refused};
+use crate::machine::alone;
 use crate::machine::gate::{self, Place};
 use crate::machine::observed::Side;
 use crate::machine::reason::Reason;
-use crate::machine::records::{Evidence, ListedRecord, Owner, RecordKind, Routing};
+use crate::machine::records::{ListedRecord, Owner, Routing};
 use crate::machine::run::{Run, Wait};
 
 /// A wait because of what stands at a host, if it can never be shifted as it is.
 pub(in crate::machine) fn unshiftable(run: &Run<'_>) -> Option<Wait> {
     let at_hosts = gate::places(run).into_iter().find_map(|place| {
-        let Evidence::Listed(records) = &run.observed.dns.hosts.get(place.host)?.evidence else { return None };
+        let records = listed(run, place.host);
         other_routing(place, records)
             .or_else(|| third_record(run, place, records))
             .or_else(|| leads_to_the_source(place, records))
-            .or_else(|| kinds_differ(place, records))
+            .or_else(|| alone::cause(run, place))
             .or_else(|| refused::by_ttl(run, place, records))
     });
     let cause = at_hosts.or_else(|| owners::one_owner(run))?;
@@ -73,24 +74,5 @@ fn leads_to_the_source(place: Place<'_>, records: &[ListedRecord]) -> Option<Cau
     Some(Cause::new(
         format!("The target's {kind} record of {host} leads to {to}, as the source's does: nobody would be moved."),
         format!("Take external-dns's target annotation off Ingress {} on the target.", place.planned.name),
-    ))
-}
-
-/// A kind that only the target has answers with the target whatever its weight is.
-fn kinds_differ(place: Place<'_>, records: &[ListedRecord]) -> Option<Cause> {
-    let kinds = |side: Side| -> BTreeSet<RecordKind> {
-        records.iter().filter(|record| is_of(record, place, side)).map(|record| record.set.kind).collect()
-    };
-    let (source, target) = (kinds(Side::Source), kinds(Side::Target));
-    let only = target.difference(&source).next().filter(|_| !source.is_empty())?;
-    let (host, kind) = (place.host, only.name());
-    Some(Cause::new(
-        format!(
-            "Only the target has records of kind {kind} at {host}: alone in its kind it gets every {kind} answer, also with weight 0."
-        ),
-        format!(
-            "Make both external-dns publish the same kinds of records: --exclude-record-types={kind} on the target's, or the annotation alias on both Ingresses {}.",
-            place.planned.name
-        ),
     ))
 }

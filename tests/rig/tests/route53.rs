@@ -71,8 +71,12 @@ impl Scene {
     }
 
     async fn annotate(&self, cluster: &ControlPlane, identifier: &str, weight: &str) -> Result<()> {
+        self.change(cluster, &weighted(identifier, weight)).await
+    }
+
+    async fn change(&self, cluster: &ControlPlane, annotations: &Value) -> Result<()> {
         let api: Api<Ingress> = Api::namespaced(cluster.admin_client()?, self.class);
-        let change = json!({"metadata": {"annotations": weighted(identifier, weight)}});
+        let change = json!({"metadata": {"annotations": annotations}});
         let patched = api.patch("shop", &PatchParams::default(), &Patch::Merge(&change)).await;
         patched.context("annotating an Ingress").map(|_| ())
     }
@@ -156,6 +160,33 @@ async fn load_balancers_with_names_become_aliases_of_both_types_in_one_batch() -
     for kind in [Kind::A, Kind::Aaaa] {
         zone.wait_served(&host, kind, &[("blue", 100), ("green", 0)], LIMIT).await?;
     }
+    scene.pair.kill().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ingress_that_names_another_controller_loses_its_records_in_one_batch_until_it_does_not_any_more()
+-> Result<()> {
+    let scene = Scene::start("withheld").await?;
+    let (zone, host) = (&scene.zone, scene.host());
+    scene.publish(scene.world.source(), "shop", &json!({"ip": SOURCE_ADDRESS}), &weighted("blue", "100")).await?;
+    zone.wait_served(&host, Kind::A, &[("blue", 100)], LIMIT).await?;
+    let point = named(&scene, "target", TARGET_ADDRESS)?;
+    scene.publish(scene.world.target(), "shop", &point, &weighted("green", "0")).await?;
+    zone.wait_served(&host, Kind::A, &[("blue", 100), ("green", 0)], LIMIT).await?;
+    zone.wait_served(&host, Kind::Aaaa, &[("green", 0)], LIMIT)
+        .await
+        .context("alone in its kind, it is served at 0")?;
+
+    let (mark, controller) = (zone.mark(), format!("{ANNOTATION_PREFIX}controller"));
+    scene.change(scene.world.target(), &json!({&controller: "namespace-migration"})).await?;
+    let removed = scene.batch("the removal", mark, "target").await?;
+    let deleted = ["DELETE TXT 0", "DELETE TXT 0", "DELETE A 0", "DELETE AAAA 0"];
+    ensure!(removed.accepted() && removed.actions() == deleted, "{removed}");
+    zone.wait_served(&host, Kind::A, &[("blue", 100)], LIMIT).await?;
+    zone.wait_served(&host, Kind::Aaaa, &[], LIMIT).await?;
+
+    scene.change(scene.world.target(), &json!({&controller: null})).await?;
+    zone.wait_served(&host, Kind::Aaaa, &[("green", 0)], LIMIT).await?;
     scene.pair.kill().await
 }
 
