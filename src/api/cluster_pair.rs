@@ -186,6 +186,10 @@ pub struct ExternalDns {
     /// Prefix of the annotations that it reads: external-dns.kubernetes.io/ from 0.22 on, external-dns.alpha.kubernetes.io/ before.
     #[schemars(length(min = 2, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/$"))]
     pub annotation_prefix: String,
+    /// Its version, as v0.22.0. Before v0.14.1 a record that Route 53 refuses can keep all others from being changed.
+    #[serde(default)]
+    #[schemars(length(max = 64), regex(pattern = "^(v?[0-9]+[.][0-9]+[.][0-9]+([-+][0-9A-Za-z.+-]*)?)?$"))]
+    pub version: String,
     /// Its --interval: how long it may take to notice a change.
     #[serde(default = "a_minute")]
     pub interval: DurationText,

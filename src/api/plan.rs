@@ -125,7 +125,7 @@ pub struct Rehearsal {
     pub phase: RehearsalPhase,
     /// Since when.
     pub since: MicroTime,
-    /// The longest time from written to served, in milliseconds, so far.
+    /// The longest time from written to served, in milliseconds, so far. 0 where that cannot be seen.
     #[serde(default)]
     pub lag_millis: i64,
 }

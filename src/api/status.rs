@@ -238,6 +238,9 @@ pub struct RecordTraffic {
     /// As DNS was last seen to serve it: listed without a break for the propagation time. Absent where nobody looks, or nobody has yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served: Option<i32>,
+    /// How strongly it is known that what is written is served. Absent where nothing is written yet, or nobody looks at this stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<ServedProof>,
     /// How long resolvers keep an answer.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub ttl: String,
@@ -256,6 +259,19 @@ pub struct RecordTraffic {
     /// What DNS shows of each record, or why it cannot be read.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub found: String,
+}
+
+/// How strongly it is known that what is written is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum ServedProof {
+    /// It is not, or not yet.
+    Pending,
+    /// It was not seen: the time that DNS may take has passed, and nothing contradicts it.
+    Assumed,
+    /// The name servers answer with who has a weight and with nobody else.
+    Answered,
+    /// The provider has listed exactly this for as long as it takes to serve it everywhere.
+    Verified,
 }
 
 /// One watched check.

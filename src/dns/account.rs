@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use jiff::SignedDuration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -138,7 +139,7 @@ async fn run(shared: Arc<Shared>, asks: Asks) {
 async fn one(shared: &Shared, asks: &Asks, place: Place) {
     let began = crate::cluster::now();
     let reading = asks.read(&place).await;
-    shared.note(&place, reading, began);
+    shared.note(&place, reading, began, asks.pace());
 }
 
 impl Shared {
@@ -157,13 +158,14 @@ impl Shared {
         state.schedule.next(now)
     }
 
-    fn note(&self, place: &Place, reading: Result<Reading, ReadError>, began: jiff::Timestamp) {
+    fn note(&self, place: &Place, reading: Result<Reading, ReadError>, began: jiff::Timestamp, pace: Duration) {
         let (now, succeeded) = (Instant::now(), reading.is_ok());
         let reading = reading.map_err(|error| crate::causes::one_line(&error.to_string()));
         let mut state = locked(&self.state);
         let jitter = crate::random::bytes::<1>()[0];
+        let blind = SignedDuration::try_from(state.schedule.blind_after(place, pace)).unwrap_or(SignedDuration::MAX);
         state.schedule.answered(place, succeeded, now, jitter);
-        let news = state.book.note(place, reading, began, crate::cluster::now());
+        let news = state.book.note(place, reading, (began, crate::cluster::now()), blind);
         if news.other_sets {
             state.look_for_owners(place, now);
         }

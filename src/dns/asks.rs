@@ -50,6 +50,14 @@ impl Asks {
         }
     }
 
+    /// The time from one request to the next when all goes well.
+    pub(super) fn pace(&self) -> Duration {
+        match self {
+            Self::Route53(route53) => route53.gap(),
+            Self::NameServers(_) => Duration::ZERO,
+        }
+    }
+
     /// Reads one place. Always ends.
     pub(super) async fn read(&self, place: &Place) -> Result<Reading, ReadError> {
         match self {

@@ -72,13 +72,13 @@ pub struct News {
 
 impl Book {
     /// Takes in a reading that began and ended at these times. What was listed counts from the end on: only then had it
-    /// certainly been listed.
+    /// certainly been listed. After a gap longer than `blind` between two readings it counts anew.
     pub fn note(
         &mut self,
         place: &Place,
         reading: Result<Reading, String>,
-        began: Timestamp,
-        ended: Timestamp,
+        (began, ended): (Timestamp, Timestamp),
+        blind: SignedDuration,
     ) -> News {
         let page = self.pages.entry(place.clone()).or_default();
         let (before, trouble) = (page.sets(), page.trouble.take());
@@ -89,7 +89,7 @@ impl Book {
             }
             Ok(reading) => {
                 page.read_at = Some(began);
-                page.take_in(reading, ended)
+                page.take_in(reading, ended, blind)
             }
         };
         News { changed: changed || page.trouble != trouble, other_sets: page.sets() != before }
@@ -165,12 +165,12 @@ fn names<'a>(affixes: &'a BTreeSet<Affixes>, host: &'a str, set: &'a RecordSet) 
 }
 
 impl Page {
-    fn take_in(&mut self, reading: Reading, at: Timestamp) -> bool {
+    fn take_in(&mut self, reading: Reading, at: Timestamp, blind: SignedDuration) -> bool {
         match reading {
             Reading::Listed { sets, mut owners } => {
                 owners.sort();
                 let other_owners = std::mem::replace(&mut self.owners, owners) != self.owners;
-                self.history.read(sets, at) || other_owners
+                self.history.read(sets, at, blind) || other_owners
             }
             Reading::Resolved(addresses) => self.resolved(addresses, at),
             Reading::Answered { answers, trouble } => {
@@ -217,6 +217,8 @@ mod tests {
     use crate::machine::records::Routing;
     use crate::machine::traffic::Weight;
     use crate::machine::urgency::Urgency;
+
+    const BLIND: SignedDuration = SignedDuration::from_secs(30);
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
@@ -271,9 +273,9 @@ mod tests {
     #[test]
     fn what_is_listed_counts_from_the_end_of_the_first_reading_that_had_it() {
         let mut book = Book::default();
-        let news = book.note(&place("shop.example"), Ok(listed(100)), at(1), at(2));
+        let news = book.note(&place("shop.example"), Ok(listed(100)), (at(1), at(2)), BLIND);
         assert_eq!(news, News { changed: true, other_sets: true });
-        assert_eq!(book.note(&place("shop.example"), Ok(listed(100)), at(10), at(11)), News::default());
+        assert_eq!(book.note(&place("shop.example"), Ok(listed(100)), (at(10), at(11)), BLIND), News::default());
         let view = view(&book);
         assert_eq!((record(&view).since, view.hosts["shop.example"].read_at), (at(2), at(10)));
     }
@@ -281,34 +283,34 @@ mod tests {
     #[test]
     fn a_reading_that_failed_is_told_and_breaks_no_history() {
         let mut book = Book::default();
-        book.note(&place("shop.example"), Ok(listed(100)), at(1), at(2));
-        let news = book.note(&place("shop.example"), Err("throttled".to_owned()), at(3), at(4));
+        book.note(&place("shop.example"), Ok(listed(100)), (at(1), at(2)), BLIND);
+        let news = book.note(&place("shop.example"), Err("throttled".to_owned()), (at(3), at(4)), BLIND);
         assert_eq!(news, News { changed: true, other_sets: false });
         let failed = view(&book);
         assert_eq!(failed.trouble["shop.example"], "throttled");
         assert_eq!(failed.hosts["shop.example"].read_at, at(1));
-        book.note(&place("shop.example"), Ok(listed(100)), at(5), at(6));
+        book.note(&place("shop.example"), Ok(listed(100)), (at(5), at(6)), BLIND);
         assert_eq!((record(&view(&book)).since, view(&book).trouble.len()), (at(2), 0));
     }
 
     #[test]
     fn a_change_of_weight_is_news_but_no_other_set() {
         let mut book = Book::default();
-        book.note(&place("shop.example"), Ok(listed(100)), at(1), at(2));
-        let news = book.note(&place("shop.example"), Ok(listed(99)), at(3), at(4));
+        book.note(&place("shop.example"), Ok(listed(100)), (at(1), at(2)), BLIND);
+        let news = book.note(&place("shop.example"), Ok(listed(99)), (at(3), at(4)), BLIND);
         assert_eq!(news, News { changed: true, other_sets: false });
     }
 
     #[test]
     fn the_owner_is_found_where_either_generation_of_external_dns_notes_it() {
         let mut book = Book::default();
-        book.note(&place("shop.example"), Ok(listed(100)), at(1), at(2));
+        book.note(&place("shop.example"), Ok(listed(100)), (at(1), at(2)), BLIND);
         assert_eq!(record(&view(&book)).set.owner, Owner::Unread);
         let places = book.ownership_places(&place("shop.example"), &[Affixes::default()].into());
         assert_eq!(places, ["a-shop.example", "cname-shop.example"].map(place).into());
-        assert!(book.note(&place("cname-shop.example"), Ok(owned_by("old")), at(3), at(4)).changed);
+        assert!(book.note(&place("cname-shop.example"), Ok(owned_by("old")), (at(3), at(4)), BLIND).changed);
         assert_eq!(record(&view(&book)).set.owner.named(), Some("old"));
-        book.note(&place("a-shop.example"), Ok(owned_by("new")), at(3), at(4));
+        book.note(&place("a-shop.example"), Ok(owned_by("new")), (at(3), at(4)), BLIND);
         assert_eq!(record(&view(&book)).set.owner.named(), Some("new"));
     }
 
@@ -318,18 +320,18 @@ mod tests {
         let nothing = || Ok(Reading::Listed { sets: vec![], owners: vec![] });
         let names = ["a-shop.example", "cname-shop.example"];
         for name in names {
-            book.note(&place(name), nothing(), at(1), at(1));
+            book.note(&place(name), nothing(), (at(1), at(1)), BLIND);
         }
-        book.note(&place("shop.example"), Ok(listed(100)), at(2), at(2));
+        book.note(&place("shop.example"), Ok(listed(100)), (at(2), at(2)), BLIND);
         assert_eq!(record(&view(&book)).set.owner, Owner::Unread, "both were read before it was listed");
-        book.note(&place(names[0]), nothing(), at(3), at(3));
+        book.note(&place(names[0]), nothing(), (at(3), at(3)), BLIND);
         assert_eq!(record(&view(&book)).set.owner, Owner::Unread, "one of two names has been read since");
-        book.note(&place(names[1]), Err("throttled".to_owned()), at(3), at(3));
+        book.note(&place(names[1]), Err("throttled".to_owned()), (at(3), at(3)), BLIND);
         assert_eq!(record(&view(&book)).set.owner, Owner::Unread, "what was not answered is not known");
-        book.note(&place(names[1]), nothing(), at(4), at(4));
+        book.note(&place(names[1]), nothing(), (at(4), at(4)), BLIND);
         assert_eq!(record(&view(&book)).set.owner, Owner::Absent { sought: names.map(str::to_owned).into() });
         let encrypted = Ownership { identifier: Some("web-blue".to_owned()), owner: None };
-        book.note(&place(names[1]), Ok(Reading::Listed { sets: vec![], owners: vec![encrypted] }), at(5), at(5));
+        book.note(&place(names[1]), Ok(Reading::Listed { sets: vec![], owners: vec![encrypted] }), (at(5), at(5)), BLIND);
         assert_eq!(record(&view(&book)).set.owner, Owner::Unread, "there is one, and nobody can read it");
     }
 
@@ -343,11 +345,11 @@ mod tests {
             answers: vec![("192.0.2.53:53".to_owned(), kind, to(name))],
             trouble: Some("another one is silent".to_owned()),
         };
-        book.note(&place("shop.example"), Ok(answered(RecordKind::Cname, "lb.example")), at(1), at(1));
-        book.note(&place("shop.example"), Ok(answered(RecordKind::A, "192.0.2.1")), at(2), at(2));
+        book.note(&place("shop.example"), Ok(answered(RecordKind::Cname, "lb.example")), (at(1), at(1)), BLIND);
+        book.note(&place("shop.example"), Ok(answered(RecordKind::A, "192.0.2.1")), (at(2), at(2)), BLIND);
         for (second, address) in [(1, "192.0.2.1"), (500, "192.0.2.2"), (700, "192.0.2.3")] {
             let resolved = Reading::Resolved([address.to_owned()].into());
-            book.note(&Interest::balancer("lb.example"), Ok(resolved), at(second), at(second));
+            book.note(&Interest::balancer("lb.example"), Ok(resolved), (at(second), at(second)), BLIND);
         }
         let view = book.view(&interest);
         assert_eq!(view.trouble["shop.example"], "another one is silent");

@@ -1,6 +1,6 @@
 //! PURE. From successive listings of one host to how long each record set has been listed exactly so.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::machine::records::{ListedRecord, RecordSet};
 
@@ -10,16 +10,20 @@ pub struct History {
     listed: Vec<ListedRecord>,
     /// When the list was last another one than before.
     changed_at: Option<Timestamp>,
+    read_at: Option<Timestamp>,
 }
 
 impl History {
     /// Takes in a listing that was complete at `at`. A set that was listed exactly so before keeps its time; one that is new or
-    /// different begins now. A listing that failed says nothing, and is not brought here.
+    /// different begins now. A listing that failed says nothing, and is not brought here. But where the last one that did not fail is
+    /// older than `blind`, nobody knows what was listed in between, and everything begins now: it waits longer, and claims less.
     ///
     /// Returns whether anything is different.
-    pub fn read(&mut self, sets: Vec<RecordSet>, at: Timestamp) -> bool {
-        let since =
-            |set: &RecordSet| self.listed.iter().find(|known| known.set == *set).map_or(at, |known| known.since);
+    pub fn read(&mut self, sets: Vec<RecordSet>, at: Timestamp, blind: SignedDuration) -> bool {
+        let seen = self.read_at.is_some_and(|last| at.duration_since(last) <= blind);
+        self.read_at = Some(at);
+        let known = |set: &RecordSet| self.listed.iter().find(|known| seen && known.set == *set);
+        let since = |set: &RecordSet| known(set).map_or(at, |known| known.since);
         let mut listed: Vec<_> = sets.into_iter().map(|set| ListedRecord { since: since(&set), set }).collect();
         listed.sort_by(|one, other| key(&one.set).cmp(&key(&other.set)));
         let changed = listed != self.listed;
@@ -45,12 +49,13 @@ fn key(set: &RecordSet) -> (crate::machine::records::RecordKind, &Option<String>
 
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
     use proptest::prelude::*;
 
     use super::*;
     use crate::machine::records::{Owner, RecordKind, Routing};
     use crate::machine::traffic::Weight;
+
+    const BLIND: SignedDuration = SignedDuration::from_secs(30);
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
@@ -74,10 +79,10 @@ mod tests {
     #[test]
     fn a_set_that_stays_keeps_its_time_and_one_that_changes_begins_anew() {
         let mut history = History::default();
-        assert!(history.read(vec![set("blue", 100), set("green", 0)], at(1)));
-        assert!(!history.read(vec![set("green", 0), set("blue", 100)], at(2)));
+        assert!(history.read(vec![set("blue", 100), set("green", 0)], at(1), BLIND));
+        assert!(!history.read(vec![set("green", 0), set("blue", 100)], at(2), BLIND));
         assert_eq!(times(&history), [1, 1]);
-        assert!(history.read(vec![set("blue", 100), set("green", 10)], at(3)));
+        assert!(history.read(vec![set("blue", 100), set("green", 10)], at(3), BLIND));
         assert_eq!(times(&history), [1, 3]);
     }
 
@@ -97,10 +102,20 @@ mod tests {
     #[test]
     fn a_set_that_was_gone_in_between_begins_anew() {
         let mut history = History::default();
-        history.read(vec![set("blue", 100)], at(1));
-        history.read(vec![], at(2));
-        history.read(vec![set("blue", 100)], at(3));
+        history.read(vec![set("blue", 100)], at(1), BLIND);
+        history.read(vec![], at(2), BLIND);
+        history.read(vec![set("blue", 100)], at(3), BLIND);
         assert_eq!(times(&history), [3]);
+    }
+
+    #[test]
+    fn what_nobody_could_look_at_for_long_begins_anew() {
+        let mut history = History::default();
+        history.read(vec![set("blue", 100)], at(1), BLIND);
+        history.read(vec![set("blue", 100)], at(31), BLIND);
+        assert_eq!(times(&history), [1]);
+        assert!(history.read(vec![set("blue", 100)], at(62), BLIND), "it may have been another one meanwhile");
+        assert_eq!(times(&history), [62]);
     }
 
     proptest! {
@@ -109,7 +124,7 @@ mod tests {
         fn no_reading_since_then_showed_another_weight(weights in prop::collection::vec(0_i32..3, 1..40)) {
             let mut history = History::default();
             for (second, weight) in weights.iter().enumerate() {
-                history.read(vec![set("blue", *weight)], at(i64::try_from(second).unwrap()));
+                history.read(vec![set("blue", *weight)], at(i64::try_from(second).unwrap()), BLIND);
             }
             let since = usize::try_from(times(&history)[0]).unwrap();
             let last = weights[weights.len() - 1];

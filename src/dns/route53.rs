@@ -46,6 +46,7 @@ pub(super) struct Route53 {
     account: Account,
     home: HomeAccess,
     pace: Mutex<Pace>,
+    gap: Duration,
     client: tokio::sync::Mutex<Option<Client>>,
     zones: Mutex<Option<(Instant, Vec<Zone>)>>,
 }
@@ -53,7 +54,12 @@ pub(super) struct Route53 {
 impl Route53 {
     pub(super) fn new(account: Account, home: HomeAccess, gap: Duration) -> Self {
         let pace = Mutex::new(Pace::new(gap, Instant::now()));
-        Self { account, home, pace, client: tokio::sync::Mutex::default(), zones: Mutex::default() }
+        Self { account, home, pace, gap, client: tokio::sync::Mutex::default(), zones: Mutex::default() }
+    }
+
+    /// The shortest time between two requests.
+    pub(super) fn gap(&self) -> Duration {
+        self.gap
     }
 
     /// When the next request may be made.

@@ -51,6 +51,11 @@ const FIRST_RETRY: Duration = Duration::from_secs(2);
 const LONGEST_RETRY: Duration = Duration::from_secs(120);
 const LONGEST_RETRY_OF_A_ROLLBACK: Duration = Duration::from_secs(10);
 
+/// So many readings may be missing before what was listed meanwhile is unknown.
+const MISSING: u32 = 3;
+/// What is shorter than this is no gap, however often is read.
+const SHORTEST_GAP: Duration = Duration::from_secs(5);
+
 /// The questions of one account.
 #[derive(Debug, Default)]
 pub struct Schedule {
@@ -64,6 +69,8 @@ struct Question {
     asked: Option<Instant>,
     is_being_asked: bool,
     failures: u32,
+    /// The longest interval that was wanted since the last answer.
+    slowest: Duration,
 }
 
 /// What to do now.
@@ -112,12 +119,24 @@ impl Schedule {
         }
     }
 
+    /// The longest time between two readings of a place in which it is known what was there: a few intervals, as they were wanted
+    /// meanwhile. Where one account has more questions than fit into an interval, a round of all of them, `pace` apart, takes its place:
+    /// what is read regularly is never blind.
+    pub fn blind_after(&self, place: &Place, pace: Duration) -> Duration {
+        let round = pace.saturating_mul(u32::try_from(self.questions.len()).unwrap_or(u32::MAX));
+        let interval = self.questions.get(place).map_or(Duration::ZERO, |question| question.slowest);
+        interval.max(round).saturating_mul(MISSING).max(SHORTEST_GAP)
+    }
+
     /// The answer to a question came. It is due again after its interval, or sooner when the reading failed. `jitter` is a random
     /// byte: 255 makes the wait after a failure a fifth shorter.
     pub fn answered(&mut self, place: &Place, succeeded: bool, now: Instant, jitter: u8) {
         let Some(question) = self.questions.get_mut(place) else { return };
         question.is_being_asked = false;
         question.failures = if succeeded { 0 } else { question.failures.saturating_add(1) };
+        if succeeded {
+            question.slowest = question.wanted.interval;
+        }
         let began = question.asked.unwrap_or(now);
         question.due = if succeeded { began + question.wanted.interval } else { now + question.retry(jitter) };
     }
@@ -130,7 +149,7 @@ impl Schedule {
 
 impl Question {
     fn new(wanted: Wanted, now: Instant) -> Self {
-        Self { wanted, due: now, asked: None, is_being_asked: false, failures: 0 }
+        Self { wanted, due: now, asked: None, is_being_asked: false, failures: 0, slowest: wanted.interval }
     }
 
     fn change(&mut self, wanted: Wanted, now: Instant) {
@@ -142,6 +161,7 @@ impl Question {
             self.due = self.due.min(asked + wanted.interval);
         }
         self.wanted = wanted;
+        self.slowest = self.slowest.max(wanted.interval);
     }
 
     fn retry(&self, jitter: u8) -> Duration {
@@ -236,6 +256,22 @@ mod tests {
         schedule.want(&BTreeMap::new(), now);
         schedule.answered(&place("a"), true, now, 0);
         assert_eq!(schedule.next(now + secs(100)), Next::Nothing);
+    }
+
+    #[test]
+    fn a_place_is_blind_after_a_few_readings_are_missing_as_they_were_wanted_meanwhile() {
+        let now = Instant::now();
+        let mut schedule = asking(&[("a", Urgency::Monitoring)], now);
+        assert_eq!(schedule.blind_after(&place("a"), secs(1)), secs(30));
+        let often = Wanted { urgency: Urgency::Raising, interval: secs(2) };
+        schedule.want(&[(place("a"), often)].into(), now);
+        assert_eq!(schedule.blind_after(&place("a"), secs(1)), secs(30), "it was read as seldom as that until now");
+        schedule.next(now);
+        schedule.answered(&place("a"), true, now, 0);
+        assert_eq!(schedule.blind_after(&place("a"), secs(1)), secs(6));
+        let many: BTreeMap<_, _> = (0..40).map(|number| (place(&number.to_string()), often)).collect();
+        schedule.want(&many, now);
+        assert_eq!(schedule.blind_after(&place("0"), secs(1)), secs(120), "a round of all takes 40 s");
     }
 
     proptest! {

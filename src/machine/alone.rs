@@ -14,6 +14,7 @@ use super::reason::Reason;
 use super::records::{Evidence, ListedRecord, RecordKind, ServerAnswers};
 use super::run::{Move, Run, Wait};
 use super::stuck::Cause;
+use super::version::Version;
 use crate::api::Stage;
 use crate::api::status::PlannedIngress;
 
@@ -174,8 +175,10 @@ fn expected(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<BTree
     if says_otherwise(facts, &run.order.rules(side).annotation_prefix) {
         return None;
     }
-    let told = told(run, side);
-    let kinds = published::kinds(&facts.addresses).into_iter();
+    let (told, dns) = (told(run, side), &run.observed.dns);
+    let version = side.pick(&dns.source, &dns.target).version.or(run.order.rules(side).version);
+    let has_twins = version.is_none_or(|version| version >= Version::HAS_AAAA_TWINS);
+    let kinds = published::kinds(&facts.addresses, has_twins).into_iter();
     Some(kinds.filter(|kind| told.is_none_or(|told| told.contains(kind))).collect())
 }
 

@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::effect::Effect;
 use super::gate;
+use super::health::Verdict;
 use super::observed::Side;
 use super::reason::Reason;
 use super::run::{Memo, Move, Run, Wait, words};
@@ -76,7 +77,8 @@ fn is_hold(run: &Run<'_>) -> bool {
 
 /// What a wait that is too long turns into. None while it has time.
 ///
-/// What stops the clock never leads to a rollback: nobody has seen the target fail. Once it is over, the deadline starts anew.
+/// What stops the clock never leads to a rollback: nobody has seen the target fail. Once it is over, the deadline starts anew. Nobody
+/// is moved to a source that fails.
 pub fn exceeded(run: &Run<'_>, effects: &[Effect], wait: &Wait) -> Option<Move> {
     if run.now < deadline(run)? || is_rollback(run.status.stage) || wait.reason == Reason::ConnectingToClusters {
         return None;
@@ -91,6 +93,12 @@ pub fn exceeded(run: &Run<'_>, effects: &[Effect], wait: &Wait) -> Option<Move> 
     }
     if could_not_go_on(run) && run.status.reason != wait.reason.as_str() {
         return Some(Move::Remember(Memo::DeadlineAnew));
+    }
+    if let Some(sick) = run.observed.health.first(Side::Source, Verdict::Fail) {
+        let message =
+            format!("{message} The source fails too, so that nobody is moved. {}: {}", sick.name, sick.message);
+        let unblock = format!("Mend the source, or what is waited for; it goes on by itself. {}", wait.unblock);
+        return Some(held(effects, Wait { reason: Reason::SourceUnhealthy, message, unblock, ..wait.clone() }));
     }
     let reason = Reason::DeadlineExceeded;
     Some(match (run.status.stage, run.order.on_failure) {

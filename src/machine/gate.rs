@@ -7,6 +7,7 @@ mod kinds;
 mod listed;
 mod now;
 mod patience;
+mod proof;
 mod row;
 mod settled;
 
@@ -21,12 +22,13 @@ use super::run::{Run, Wait};
 use super::traffic::Weight;
 use crate::api::status::PlannedIngress;
 
-pub(super) use answered::addresses;
+pub(super) use answered::{addresses, heard};
 pub(super) use held::{Amiss, amiss, stale};
 pub(super) use kinds::unaddressed;
 pub(super) use listed::{is_of_target, is_targets, served_share, share_of};
 pub(super) use now::{serves, shows};
 pub(super) use patience::{longest, patience};
+pub(super) use proof::{kinds, proof};
 pub(super) use row::waits_for;
 pub(super) use settled::{is_forgotten, is_served, is_served_at};
 
@@ -119,6 +121,17 @@ pub enum Proof {
     },
 }
 
+impl Proof {
+    /// As status says it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Assumed => "Assumed",
+            Self::Answered => "Answered",
+            Self::Listed { .. } => "Verified",
+        }
+    }
+}
+
 /// A gate that does not let anybody through yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenGate {
@@ -188,8 +201,7 @@ fn by_list(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) -> Result<
         first_listed = first_listed.max(shown.since);
         let served = since.saturating_add(run.order.dns.follow.propagation).unwrap_or(Timestamp::MAX);
         if view.read_at < served {
-            let message = format!("{} is listed as written; the provider needs time to serve it.", place.host);
-            return Err(at_or_soon(run, waits(goal, what, &message), served));
+            return Err(patience::unserved(run, goal, written, what, (place.host, served)));
         }
         let forgotten = served.saturating_add(shown.ttl).unwrap_or(Timestamp::MAX);
         if goal.is_for_users() && run.now < forgotten {

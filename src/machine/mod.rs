@@ -78,6 +78,7 @@ mod stuck;
 pub mod summary;
 pub mod traffic;
 pub mod urgency;
+pub mod version;
 
 pub use drive::{Decision, Needs, decide, needs, rest};
 pub use effect::Effect;

@@ -13,6 +13,7 @@ use super::observed::Side;
 use super::records::RecordKind;
 use super::stamp::{Direction, Stamp};
 use super::traffic::Weight;
+use super::version::Version;
 use crate::api::cluster_pair::{self, ClusterPair, RecordType};
 use crate::api::duration::NotADuration;
 use crate::api::namespace_migration::{NamespaceMigration, NamespaceMigrationSpec, OnFailure, RemovalPolicy};
@@ -111,6 +112,8 @@ pub struct SideRules {
     pub txt_suffix: Option<String>,
     /// Its external-dns's --interval.
     pub interval: SignedDuration,
+    /// Its external-dns's version, where the pair says it.
+    pub version: Option<Version>,
     /// The kinds of records that its external-dns publishes, where the pair says it.
     pub record_kinds: Option<BTreeSet<RecordKind>>,
 }
@@ -280,6 +283,7 @@ impl SideRules {
             txt_suffix: said(&side.external_dns.txt_suffix),
             // What is no duration is refused where the whole pair is read.
             interval: side.external_dns.interval.span().unwrap_or_default(),
+            version: Version::parse(&side.external_dns.version),
             record_kinds: record_kinds(&side.external_dns.record_types),
         }
     }

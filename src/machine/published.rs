@@ -7,17 +7,18 @@ use std::net::IpAddr;
 
 use super::records::RecordKind;
 
-/// The kinds of records for these addresses: of an address A or AAAA, of the name of an AWS load balancer an alias of both kinds, of
-/// another name CNAME.
-pub fn kinds(addresses: &BTreeSet<String>) -> BTreeSet<RecordKind> {
-    addresses.iter().flat_map(|address| kinds_of(address)).collect()
+/// The kinds of records for these addresses: of an address A or AAAA, of the name of an AWS load balancer an alias, of another name
+/// CNAME. An alias is of kind A, and of AAAA as well when this external-dns `has_twins`.
+pub fn kinds(addresses: &BTreeSet<String>, has_twins: bool) -> BTreeSet<RecordKind> {
+    addresses.iter().flat_map(|address| kinds_of(address, has_twins)).collect()
 }
 
-fn kinds_of(address: &str) -> Vec<RecordKind> {
+fn kinds_of(address: &str, has_twins: bool) -> Vec<RecordKind> {
     match address.parse::<IpAddr>() {
         Ok(IpAddr::V4(_)) => vec![RecordKind::A],
         Ok(IpAddr::V6(_)) => vec![RecordKind::Aaaa],
-        Err(_) if has_alias(address) => vec![RecordKind::A, RecordKind::Aaaa],
+        Err(_) if has_alias(address) && has_twins => vec![RecordKind::A, RecordKind::Aaaa],
+        Err(_) if has_alias(address) => vec![RecordKind::A],
         Err(_) => vec![RecordKind::Cname],
     }
 }
@@ -43,7 +44,7 @@ mod tests {
     #[test]
     fn the_kind_of_record_follows_from_the_address() {
         let kinds = |address: &str| {
-            let found = kinds(&[address.to_owned()].into());
+            let found = kinds(&[address.to_owned()].into(), true);
             found.into_iter().map(RecordKind::name).collect::<Vec<_>>()
         };
         let alias = vec!["A", "AAAA"];
@@ -54,5 +55,6 @@ mod tests {
         assert_eq!(kinds("d1.cloudfront.net"), alias);
         assert_eq!(kinds("bucket.s3.amazonaws.com"), ["CNAME"]);
         assert_eq!(kinds("lb.example.net"), ["CNAME"]);
+        assert_eq!(super::kinds(&["d1.cloudfront.net".to_owned()].into(), false), [RecordKind::A].into());
     }
 }

@@ -45,6 +45,9 @@ reasons! {
     DnsUnreadable "DNSUnreadable" "DNS cannot be read, so that nothing is known of what users get; weights stay.";
     DnsDiffers "DNSDiffers" "In a hold DNS serves other records or weights than the step says; the clock stands still.";
     AddressLost "AddressLost" "An Ingress has lost its load balancer address, and with it its DNS record; weights stay, the clock stands still.";
+    Verified "Verified" "The DNS provider lists exactly what was written, for as long as it takes to serve it everywhere.";
+    Answered "Answered" "The name servers answer with who has a weight and with nobody else.";
+    Assumed "Assumed" "DNS was given the time that it may take; what it serves, or which share, was not seen.";
     WaitingForNamespace "WaitingForNamespace" "The namespace is not on the target yet.";
     WaitingForServices "WaitingForServices" "A Service that an Ingress needs is not on the target yet.";
     WaitingForSecrets "WaitingForSecrets" "Secrets are being read, copied or compared.";

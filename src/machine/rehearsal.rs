@@ -35,10 +35,11 @@ pub(super) fn visit(run: &Run<'_>) -> Option<Move> {
     })
 }
 
-/// What it has shown, in a sentence. Empty where there was none.
+/// What it has shown, in a sentence. Empty where there was none, or nothing could be measured.
 pub(super) fn result(run: &Run<'_>) -> String {
     let done = run.status.rehearsal.as_ref().filter(|rehearsal| rehearsal.phase == RehearsalPhase::Done);
-    done.map(|done| format!(" DNS follows within {}.", words(lag(done)))).unwrap_or_default()
+    let measured = done.map(lag).filter(|lag| *lag > SignedDuration::ZERO);
+    measured.map(|lag| format!(" DNS follows within {}.", words(lag))).unwrap_or_default()
 }
 
 /// The source's weights that the rehearsal may have left behind: as last remembered, and one write ahead.
@@ -89,13 +90,11 @@ fn follow(run: &Run<'_>, rehearsal: &Rehearsal, weight: Weight, next: RehearsalP
     }
 }
 
-/// From written to served.
+/// From written to served, where that was seen: a gate that has only waited would measure its own timer.
 fn taken(run: &Run<'_>, rehearsal: &Rehearsal, proof: Proof) -> SignedDuration {
-    let since = match proof {
-        Proof::Listed { since } => since.saturating_add(run.order.dns.follow.propagation).unwrap_or(run.now),
-        Proof::Assumed | Proof::Answered => run.now,
-    };
-    since.duration_since(rehearsal.since.0).max(SignedDuration::ZERO)
+    let Proof::Listed { since } = proof else { return SignedDuration::ZERO };
+    let served = since.saturating_add(run.order.dns.follow.propagation).unwrap_or(run.now);
+    served.duration_since(rehearsal.since.0).max(SignedDuration::ZERO)
 }
 
 fn lag(rehearsal: &Rehearsal) -> SignedDuration {

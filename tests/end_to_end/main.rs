@@ -12,6 +12,7 @@
 )]
 
 mod at_once;
+mod authoritative;
 mod bad_input;
 mod cached_answers;
 mod ceiling;

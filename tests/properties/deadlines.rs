@@ -111,6 +111,29 @@ fn a_step_that_cannot_be_written_goes_back_after_an_hour_but_holds_have_no_deadl
 }
 
 #[test]
+fn a_deadline_moves_nobody_to_a_source_that_fails_and_starts_anew_when_it_does_not_any_more() {
+    let mut world = at(1, StepPhase::Holding);
+    world.advance(SignedDuration::from_hours(9));
+    world.unreachable(Side::Target);
+    world.pass();
+    world.settle();
+    world.verdicts.insert(Side::Source, Verdict::Fail);
+    world.advance(SignedDuration::from_mins(64));
+    world.pass();
+    let said = "ShiftTraffic took longer than 1h3m: The target cluster of ClusterPair old-to-new does not answer: connection refused. The source fails too, so that nobody is moved. https shop.example /: it answered 503, expected 200";
+    assert_eq!(says(&world), (Stage::ShiftTraffic, "SourceUnhealthy", said));
+    assert!(world.status.conditions.iter().any(|it| it.type_ == "Stalled" && it.status == "True"), "a person is told");
+    let weights = (world.source.weight("web"), world.target.weight("web"));
+    assert_eq!(weights, (Some(90), Some(10)), "nobody is moved");
+    world.verdicts.insert(Side::Source, Verdict::Pass);
+    world.settle();
+    assert_eq!((world.status.stage, world.status.cause.is_none()), (Stage::ShiftTraffic, true), "its time begins anew");
+    world.advance(SignedDuration::from_mins(64));
+    world.pass();
+    assert_eq!(world.status.cause.as_ref().map(|cause| cause.reason.as_str()), Some("DeadlineExceeded"));
+}
+
+#[test]
 fn no_verdict_for_however_long_holds_and_goes_on_afterwards() {
     let mut world = at(1, StepPhase::Holding);
     world.advance(SignedDuration::from_mins(40));

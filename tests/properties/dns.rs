@@ -11,6 +11,7 @@ use namespace_migration::machine::records::{
 };
 use namespace_migration::machine::traffic::{Weight, target_share};
 
+use crate::answers::NameServers;
 use crate::world::Cluster;
 
 const KINDS: [RecordKind; 3] = [RecordKind::A, RecordKind::Aaaa, RecordKind::Cname];
@@ -36,11 +37,16 @@ pub struct Dns {
     pub ttls: BTreeMap<Side, SignedDuration>,
     /// When the records of a host were last changed, as the whole of them.
     pub changed_at: BTreeMap<String, Timestamp>,
+    /// The zone's name servers, where those are asked instead of its list.
+    pub answers: Option<NameServers>,
 }
 
 impl Dns {
-    /// Both external-dns look at their clusters, as far as they run.
+    /// Both external-dns look at their clusters, as far as they run. What they change is answered from now on.
     pub fn follow(&mut self, source: &Cluster, target: &Cluster, now: Timestamp) {
+        if let Some(answers) = &mut self.answers {
+            answers.ask(&self.records, now);
+        }
         for (side, cluster) in [(Side::Source, source), (Side::Target, target)] {
             if !self.stopped.contains(&side) {
                 self.sync(side, cluster, now);
@@ -53,7 +59,8 @@ impl Dns {
         let published = cluster.ingresses.values().filter(|facts| !facts.withheld);
         let mut wanted: BTreeMap<String, Vec<RecordSet>> = BTreeMap::new();
         for facts in published {
-            let kinds = kinds(&facts.addresses).into_iter().filter(|kind| !self.left_out.contains(&(side, *kind)));
+            let kinds =
+                kinds(&facts.addresses, true).into_iter().filter(|kind| !self.left_out.contains(&(side, *kind)));
             let records: Vec<_> = kinds.map(|kind| record(side, facts, kind, self.ttls.get(&side).copied())).collect();
             for host in &facts.hosts {
                 wanted.entry(host.clone()).or_default().extend(records.clone());
@@ -110,13 +117,17 @@ impl Dns {
     pub fn view(&self, now: Timestamp) -> DnsView {
         let trouble =
             self.unreadable.iter().flat_map(|why| self.records.keys().map(|host| (host.clone(), why.clone())));
-        let seen = |host: &String, records: &Vec<ListedRecord>| HostView {
+        let listed = |host: &String, records: &Vec<ListedRecord>| HostView {
             read_at: self.read_at.unwrap_or(now),
             since: self.changed_at.get(host).copied().unwrap_or(Timestamp::MIN),
             evidence: Evidence::Listed(records.clone()),
         };
+        let seen = |host: &String, records| match &self.answers {
+            Some(answers) => answers.view(host),
+            None => Some(listed(host, records)),
+        };
         DnsView {
-            hosts: self.records.iter().map(|(host, records)| (host.clone(), seen(host, records))).collect(),
+            hosts: self.records.iter().filter_map(|(host, it)| Some((host.clone(), seen(host, it)?))).collect(),
             trouble: trouble.collect(),
             source: self.known.get(&Side::Source).cloned().unwrap_or_default(),
             target: self.known.get(&Side::Target).cloned().unwrap_or_default(),
@@ -175,6 +186,15 @@ impl Dns {
     }
 }
 
+/// What somebody sees who looks at A records only.
+pub fn only_a(view: &mut DnsView) {
+    for host in view.hosts.values_mut() {
+        if let Evidence::Listed(records) = &mut host.evidence {
+            records.retain(|record| record.set.kind == RecordKind::A);
+        }
+    }
+}
+
 fn record_weight(record: &ListedRecord) -> Option<Weight> {
     match record.set.routing {
         Routing::Weighted(weight) => Some(weight),
@@ -191,7 +211,7 @@ fn record(side: Side, facts: &IngressFacts, kind: RecordKind, ttl: Option<Signed
         Some(_) => Routing::Weighted(facts.weight().unwrap_or_default()),
         None => Routing::Simple,
     };
-    let leads_to = facts.addresses.iter().filter(|address| kinds(&[(*address).clone()].into()).contains(&kind));
+    let leads_to = facts.addresses.iter().filter(|address| kinds(&[(*address).clone()].into(), true).contains(&kind));
     RecordSet {
         kind,
         identifier: facts.identifier.clone(),

@@ -42,6 +42,8 @@ pub enum Bug {
     IgnoresThePause,
     /// The target is lowered while the source, which is at 0, could not be raised.
     IgnoresTheOrder,
+    /// Of DNS only the A records are looked at.
+    LooksAtOneKind,
 }
 
 /// What a write may do, as of when it was decided.

@@ -127,8 +127,36 @@ fn what_is_listed_must_be_listed_for_the_propagation_time() {
     world.run_while(|status| status.reason != "WaitingForDNS");
     let read = world.now;
     world.dns.as_mut().unwrap().read_at = Some(read);
-    wait(&mut world, 30);
-    assert_eq!(world.status.stage, Stage::WeightSource, "the reading is from before: {}", world.status.message);
+    wait(&mut world, 300);
+    let said = "was not seen so for 1m without a break yet";
+    assert_eq!(
+        (world.status.stage, world.status.reason.as_str()),
+        (Stage::WeightSource, "DNSLate"),
+        "it is from before"
+    );
+    assert!(world.status.message.contains(said), "{}", world.status.message);
+}
+
+#[test]
+fn a_later_gate_has_twice_the_time_that_the_rehearsal_took() {
+    let late_after = |slow: i64| {
+        let mut world = World::with_dns();
+        world.run_while(|status| status.rehearsal.is_none());
+        stop(&mut world, Side::Source);
+        wait(&mut world, slow);
+        start(&mut world, Side::Source);
+        world.run_until(Stage::ShiftTraffic);
+        let lag = world.status.rehearsal.as_ref().unwrap().lag_millis;
+        stop(&mut world, Side::Target);
+        world.run_while(|status| status.weight == 0);
+        let written = world.now;
+        world.run_while(|status| status.reason != "DNSLate");
+        (lag / 60_000, world.now.duration_since(written).as_secs() / 60)
+    };
+    // Interval and propagation of the pair are a minute each.
+    assert_eq!(late_after(0).1, 4);
+    let (lag, late) = late_after(20);
+    assert!(lag >= 20 && late >= 2 * lag, "late after {late} minutes; the rehearsal took {lag}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use namespace_migration::api::{
 };
 use namespace_migration::machine::health::Verdict;
 use namespace_migration::machine::observed::{NamespaceFacts, SecretFacts};
+use namespace_migration::machine::records::RecordKind;
 use namespace_migration::machine::{Side, decide, needs, requests};
 use proptest::prelude::*;
 use serde_json::json;
@@ -40,6 +41,8 @@ pub enum Happening {
     StopDns(Side, bool),
     /// One external-dns that may have been stopped follows once.
     Lag(Side),
+    /// One external-dns does not follow with AAAA, or does again.
+    LagInAaaa(Side, bool),
     /// DNS cannot be read, or can be again.
     Unreadable(bool),
     /// A load balancer loses its address, or has it again.
@@ -107,6 +110,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => side().prop_map(Happening::Recreate),
         2 => (side(), prop::bool::weighted(0.6)).prop_map(|(side, stopped)| Happening::StopDns(side, stopped)),
         2 => side().prop_map(Happening::Lag),
+        2 => (side(), prop::bool::weighted(0.5)).prop_map(|(side, lags)| Happening::LagInAaaa(side, lags)),
         1 => prop::bool::weighted(0.4).prop_map(Happening::Unreadable),
         1 => (side(), prop::bool::weighted(0.4)).prop_map(|(side, is_there)| Happening::Address(side, is_there)),
         1 => (side(), prop_oneof![Just(None), Just(Some(0)), Just(Some(5)), Just(Some(100))])
@@ -138,11 +142,23 @@ pub struct Start {
     hold: bool,
     remove: bool,
     zone: bool,
+    /// Both load balancers have addresses of both kinds.
+    both_kinds: bool,
+    /// The second Ingress has the host of the first.
+    one_host: bool,
 }
 
 impl Start {
     fn any() -> impl Strategy<Value = Self> {
-        any::<[bool; 5]>().prop_map(|[two, present, hold, remove, zone]| Self { two, present, hold, remove, zone })
+        any::<[bool; 7]>().prop_map(|[two, present, hold, remove, zone, both_kinds, one_host]| Self {
+            two,
+            present,
+            hold,
+            remove,
+            zone,
+            both_kinds,
+            one_host,
+        })
     }
 
     pub fn world(self) -> World {
@@ -158,10 +174,13 @@ impl Start {
         let secret = SecretFacts { uid: "s".into(), kind: "Opaque".into(), digests, ..SecretFacts::default() };
         world.source.secrets.insert("api-key".into(), secret);
         if self.two {
-            world.add_ingress(Side::Source, "api", "api.example");
+            world.add_ingress(Side::Source, "api", if self.one_host { "shop.example" } else { "api.example" });
         }
         if self.present {
             world.add_ingress(Side::Target, "web", "shop.example");
+        }
+        if self.both_kinds {
+            world.give_both_kinds();
         }
         if self.zone { world.in_a_zone() } else { world }
     }
@@ -197,6 +216,7 @@ pub fn happen(world: &mut World, happening: &Happening) -> Option<String> {
         Happening::Recreate(side) => world.recreate(*side, "web"),
         Happening::StopDns(side, stopped) => world.stop_dns(*side, *stopped),
         Happening::Lag(side) => world.follow_once(*side),
+        Happening::LagInAaaa(side, lags) => world.lag(*side, RecordKind::Aaaa, *lags),
         Happening::Unreadable(unreadable) => world.hide_dns(*unreadable),
         Happening::Address(side, is_there) => world.lose_address(*side, "web", !is_there),
         Happening::EditRecord(side, weight) => world.edit_record("shop.example", *side, *weight),
@@ -279,6 +299,7 @@ fn mend(world: &mut World) {
     for side in [Side::Source, Side::Target] {
         world.lose_address(side, "web", false);
         world.stop_dns(side, false);
+        world.lag(side, RecordKind::Aaaa, false);
         world.reachable(side);
         let uid = world.side(side).identity.clone();
         world.side_mut(side).namespace = Some(NamespaceFacts { uid, terminating: false });
@@ -473,7 +494,9 @@ proptest! {
 
 #[test]
 fn what_preflight_has_passed_on_an_old_view_is_checked_again_before_the_first_write() {
-    let mut world = Start { two: true, present: false, hold: false, remove: false, zone: false }.world();
+    let two = [true, false, false, false, false, false, false];
+    let [two, present, hold, remove, zone, both_kinds, one_host] = two;
+    let mut world = Start { two, present, hold, remove, zone, both_kinds, one_host }.world();
     let old = Happening::Pass(Faults { stale: 3, ..Faults::default() });
     let completed = [Happening::Smooth(8), Happening::Smooth(8), Happening::Smooth(10)];
     let lost = [Happening::LoseStatus, Happening::Recreate(Side::Source), Happening::Pass(Faults::default()), old];

@@ -3,7 +3,7 @@
 //! | Question | Module |
 //! |---|---|
 //! | What are the two clusters here, and how does time pass? | `world` |
-//! | What does DNS serve? | `dns`; what of that breaks a promise, `served` |
+//! | What does DNS serve? | `dns`, and what name servers answer of it, `answers`; what of that breaks a promise, `served` |
 //! | What is deleted, released and owed? | `object` |
 //! | How are effects carried out, and how can that go wrong? | `executor` |
 //! | What was written, and which promises does that break? | `recording` |
@@ -15,6 +15,7 @@
 )]
 
 mod alone;
+mod answers;
 mod ceilings;
 mod conditions;
 mod contests;
@@ -25,6 +26,7 @@ mod ended;
 mod executor;
 mod gates;
 mod object;
+mod one_host;
 mod pauses;
 mod recording;
 mod replaced;
@@ -44,6 +46,7 @@ mod interleavings;
 mod journey;
 mod looks;
 mod lost_status;
+mod name_servers;
 mod not_noted;
 mod permission;
 mod permissions;

@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use namespace_migration::api::Stage;
 use namespace_migration::api::status::{StepPhase, StepProgress};
 use namespace_migration::machine::health::Verdict;
+use namespace_migration::machine::records::RecordKind;
 use namespace_migration::machine::{Observed, Side, decide};
 use serde_json::json;
 
@@ -55,6 +56,26 @@ fn a_target_that_gets_more_than_its_step_is_seen() {
     world.pass_with(&with(Bug::RaisesTooFar));
     let said = "the target has 50 percent, 1 are allowed, after: target web 100";
     assert_eq!(broken_promise(&world.writes).as_deref(), Some(said));
+}
+
+/// The target is raised, and its external-dns follows with A, but not with AAAA.
+fn raised_in_one_kind_only(bug: Option<Bug>) -> Option<String> {
+    let mut world = World::new();
+    world.give_both_kinds();
+    let mut world = stands(world.in_a_zone(), 1, StepPhase::RaiseTarget);
+    world.lag(Side::Target, RecordKind::Aaaa, true);
+    for _ in 0..20 {
+        world.pass_with(&Faults { bug, ..Faults::default() });
+        world.advance(SignedDuration::from_secs(30));
+    }
+    broken_promise(&world.writes)
+}
+
+#[test]
+fn a_gate_that_looks_at_one_kind_of_record_only_is_seen() {
+    let said = "given before DNS showed who receives: source web 90";
+    assert_eq!(raised_in_one_kind_only(Some(Bug::LooksAtOneKind)).as_deref(), Some(said));
+    assert_eq!(raised_in_one_kind_only(None), None);
 }
 
 /// A raise is sent and hangs; the target fails and is rolled back; then the raise arrives.

@@ -4,6 +4,8 @@ use namespace_migration::api::Stage;
 use namespace_migration::api::status::Severity;
 use namespace_migration::machine::Side;
 use namespace_migration::machine::observed::NamespaceFacts;
+use namespace_migration::machine::records::ExternalDnsView;
+use namespace_migration::machine::version::Version;
 use serde_json::json;
 
 use crate::recording::texts;
@@ -241,4 +243,43 @@ fn a_home_on_the_target_is_allowed_with_a_warning() {
     assert_eq!(finding.severity, Severity::Info);
     assert!(finding.message.contains("If the target dies, the operator dies with it"), "{}", finding.message);
     assert!(finding.fix.contains("on the source or on a third cluster"), "{}", finding.fix);
+}
+
+#[test]
+fn an_external_dns_that_a_refusal_stops_does_not_publish_beside_a_simple_record() {
+    let mut world = World::new();
+    world.add_ingress(Side::Target, "web", "shop.example");
+    world.order.target.version = Version::parse("v0.13.6");
+    says(
+        &world,
+        "ExternalDNSVersion: The external-dns of the target is v0.13.6. Ingress web is on the target already, and Route 53 refuses its record until the source's is weighted; before v0.14.1 one refusal can keep every other record of the zone from being changed.",
+        "Run v0.14.1 or newer on the target and say so in spec.target.externalDNS.version of ClusterPair old-to-new; or take Ingress web off the target until the source's record is weighted.",
+    );
+    world.order.target.version = Version::parse("v0.14.1");
+    world.run_until(Stage::Completed);
+    // Without an Ingress there, nothing is published before the source's record is weighted.
+    let mut world = World::new();
+    world.order.target.version = Version::parse("v0.13.6");
+    world.run_until(Stage::Completed);
+}
+
+#[test]
+fn where_the_version_is_not_known_there_is_a_hint_and_what_is_seen_comes_before_what_the_pair_says() {
+    let mut world = World::with_dns();
+    world.add_ingress(Side::Target, "web", "shop.example");
+    world.pass();
+    let hint = |world: &World| {
+        let found = world.status.preflight.iter().find(|finding| finding.check == "ExternalDNSVersion");
+        found.map(|finding| (finding.severity, finding.fix.clone()))
+    };
+    let fix =
+        "See that it is v0.14.1 or newer, and say it in spec.target.externalDNS.version of ClusterPair old-to-new.";
+    assert_eq!(hint(&world), Some((Severity::Info, fix.to_owned())));
+    let mut world = World::with_dns();
+    world.add_ingress(Side::Target, "web", "shop.example");
+    world.order.target.version = Version::parse("v0.22.0");
+    let seen = ExternalDnsView { version: Version::parse("v0.12.0"), ..ExternalDnsView::default() };
+    world.dns.as_mut().unwrap().known.insert(Side::Target, seen);
+    world.run_while(|status| status.reason != "PreflightBlocked");
+    assert!(world.status.message.contains("The external-dns of the target is v0.12.0."), "{}", world.status.message);
 }

@@ -4,8 +4,10 @@ use jiff::Timestamp;
 use namespace_migration::api::Stage;
 use namespace_migration::api::status::{NamespaceMigrationStatus, PipelineStage};
 use namespace_migration::machine::Side;
+use namespace_migration::machine::records::RecordKind;
 use namespace_migration::machine::traffic::Weight;
 
+use crate::answers::NameServers;
 use crate::dns::Dns;
 use crate::recording::allowed_share;
 use crate::world::{Cluster, World};
@@ -35,6 +37,14 @@ impl World {
         self
     }
 
+    /// The same with a pair that has the zone's name servers asked.
+    pub fn with_name_servers() -> Self {
+        let mut world = Self::with_dns();
+        world.dns.as_mut().unwrap().answers = Some(NameServers::default());
+        world.reorder();
+        world
+    }
+
     /// Both external-dns follow, as far as they run.
     pub fn follow(&mut self) {
         self.watching_dns(Dns::follow);
@@ -62,6 +72,27 @@ impl World {
             self.served.meddled = true;
             dns.edit(side, host, weight, self.now);
         }
+    }
+
+    /// One external-dns does not follow with one kind of record, or does again.
+    pub fn lag(&mut self, side: Side, kind: RecordKind, lags: bool) {
+        if let Some(dns) = &mut self.dns {
+            if lags {
+                dns.lagging.insert((side, kind))
+            } else {
+                dns.lagging.remove(&(side, kind))
+            };
+        }
+    }
+
+    /// The load balancers of both sides have an IPv6 address as well.
+    pub fn give_both_kinds(&mut self) {
+        for (side, address) in [(Side::Source, "2001:db8::10"), (Side::Target, "2001:db8::20")] {
+            for facts in self.side_mut(side).ingresses.values_mut() {
+                facts.addresses.insert(address.to_owned());
+            }
+        }
+        self.target_addresses.insert("2001:db8::20".to_owned());
     }
 
     /// DNS cannot be read, or can be again.

@@ -22,7 +22,8 @@ use namespace_migration::machine::{Decision, Needs, Observed, Order, Side, decid
 use serde_json::{Value, json};
 
 use crate::dns::Dns;
-use crate::executor::{Faults, InFlight};
+use crate::dns::only_a;
+use crate::executor::{Bug, Faults, InFlight};
 use crate::recording::{Weights, Write};
 use crate::served::Served;
 
@@ -286,8 +287,9 @@ impl World {
         self.order = order(&self.spec, &self.annotations, self.annotated, self.editor);
         (self.order.source, self.order.target) = (source, target);
         (self.order.deletion.asked_at, self.order.deletion.held) = (asked_at, held);
-        if self.dns.is_some() {
-            self.order.dns.verification = Verification::Route53;
+        if let Some(dns) = &self.dns {
+            let asks = dns.answers.is_some();
+            self.order.dns.verification = if asks { Verification::AuthoritativeDns } else { Verification::Route53 };
         }
     }
 
@@ -371,6 +373,9 @@ impl World {
     /// A new process: nothing is remembered but the status, and only what can be reached is listed again.
     pub fn restart(&mut self) {
         (self.watched_since, self.last_round, self.watched_before) = (None, None, None);
+        if let Some(answers) = self.dns.as_mut().and_then(|dns| dns.answers.as_mut()) {
+            answers.forget();
+        }
         for side in [Side::Source, Side::Target] {
             let cluster = self.side_mut(side);
             cluster.synced = cluster.reach.is_reachable();
@@ -434,7 +439,10 @@ impl World {
         let before = self.status.stage;
         let needs = needs(&self.order, &self.status);
         self.watch(needs.probes);
-        let observed = self.observe(&needs, faults.stale);
+        let mut observed = self.observe(&needs, faults.stale);
+        if faults.bug == Some(Bug::LooksAtOneKind) {
+            only_a(&mut observed.dns);
+        }
         let decision = decide(&self.order, &self.status, &observed, self.now);
         let crashed = self.execute(&decision, faults);
         if crashed || faults.crash_before_save {

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Goal, Place, Proof, at_or_soon, patience, places, seen, waits};
 use crate::machine::observed::Side;
-use crate::machine::records::{Evidence, RecordKind, ServerAnswers};
+use crate::machine::records::{Evidence, RecordKind, Seen, ServerAnswers};
 use crate::machine::run::{Run, Wait};
 use crate::machine::traffic::Weight;
 
@@ -30,89 +30,157 @@ pub(super) fn gate(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) ->
     Ok(if shows_exactly(goal) { Proof::Answered } else { Proof::Assumed })
 }
 
-/// Whether answers alone can show it: that somebody answers at all, or not at all.
+/// Whether answers alone can show it: that somebody answers at all, or not at all. That nobody is answered does not show that a
+/// record at weight 0 is there.
 fn shows_exactly(goal: Goal) -> bool {
-    matches!(goal, Goal::SourceServesAll | Goal::TargetPublished | Goal::Gives(_, Weight::ZERO))
+    matches!(goal, Goal::SourceServesAll | Goal::Gives(_, Weight::ZERO))
+}
+
+/// What is asked of the answers of one server about one kind.
+struct Question<'a> {
+    run: &'a Run<'a>,
+    goal: Goal,
+    place: Place<'a>,
+    /// Receivers must have been answered since then.
+    since: Timestamp,
+    /// So many answers without it show that a share is not there.
+    enough: u32,
 }
 
 /// Whether the answers about a host show the goal, where receivers must have answered since then. The error says what is missing,
 /// in a sentence.
 pub(super) fn shown(run: &Run<'_>, goal: Goal, place: Place<'_>, since: Timestamp) -> Result<(), String> {
-    let servers = match run.observed.dns.hosts.get(place.host).map(|view| &view.evidence) {
-        Some(Evidence::Answered { servers, .. }) if !servers.is_empty() => servers,
-        _ => return Err(format!("{} is being asked.", place.host)),
-    };
-    for ((server, kind), answers) in servers {
-        let missing = missing(run, goal, place, *kind, answers, since);
-        missing.map_or(Ok(()), |missing| Err(format!("Name server {server}: {missing}")))?;
+    let kinds = led(run, place.host)?;
+    if kinds.is_empty() {
+        return Err(format!("No name server has an answer for {} that leads anywhere.", place.host));
     }
-    Ok(())
+    kinds.into_iter().try_for_each(|kind| shown_of_kind(run, goal, place, since, kind))
 }
 
-/// What the answers of one server do not show yet, in a sentence.
-pub(super) fn missing(
+/// The same of one kind.
+pub(super) fn shown_of_kind(
     run: &Run<'_>,
     goal: Goal,
     place: Place<'_>,
-    kind: RecordKind,
-    answers: &ServerAnswers,
     since: Timestamp,
-) -> Option<String> {
-    let (host, name) = (place.host, kind.name());
-    if answers.seen.is_empty() {
-        // A kind that leads nowhere leads nobody to the target either.
-        return None;
-    }
-    third(run, place, answers)
-        .map(|address| format!("{address} answers for {host} ({name}) and belongs to neither side."))
-        .or_else(|| match goal {
-            Goal::SourceWeighted(_) => absent(run, place, answers, Side::Source, since),
-            Goal::Receives(side, weight) if weight > Weight::ZERO => absent(run, place, answers, side, since),
-            Goal::Gives(side, Weight::ZERO) => present(run, place, answers, side),
-            Goal::TargetPublished | Goal::SourceServesAll => present(run, place, answers, Side::Target),
-            Goal::AsWritten => not_as_written(run, place, answers),
-            Goal::Receives(..) | Goal::Gives(..) => None,
-        })
-}
-
-/// A side at 0 must not have been answered, another one must.
-fn not_as_written(run: &Run<'_>, place: Place<'_>, answers: &ServerAnswers) -> Option<String> {
-    [Side::Source, Side::Target].into_iter().find_map(|side| match run.ingress(side, place.planned)?.weight()? {
-        Weight::ZERO => present(run, place, answers, side),
-        _ => unheard(run, place, answers, side),
+    kind: RecordKind,
+) -> Result<(), String> {
+    let question = Question { run, goal, place, since, enough: enough_answers(smallest_share(run)) };
+    let asked = servers(run, place.host).filter(|((_, of), _)| *of == kind);
+    asked.into_iter().try_for_each(|((server, kind), answers)| {
+        let missing = question.missing(*kind, answers);
+        missing.map_or(Ok(()), |missing| Err(format!("Name server {server}: {missing}")))
     })
 }
 
-/// A side with a share must be among the answers, in twice as many as would have shown the smallest step.
-fn unheard(run: &Run<'_>, place: Place<'_>, answers: &ServerAnswers, side: Side) -> Option<String> {
-    let (addresses, many) = (addresses(run, place, side), enough_answers(smallest_share(run)).saturating_mul(2));
-    let heard = answers.seen.iter().any(|(address, seen)| addresses.contains(address) && seen.answers_since < many);
-    (!heard).then(|| format!("the {side} is missing from {many} answers in a row for {}.", place.host))
+/// The kinds that lead anywhere at a host, at one server at least: not one that has led nowhere in so many answers as would have shown
+/// the smallest step.
+pub(super) fn led(run: &Run<'_>, host: &str) -> Result<BTreeSet<RecordKind>, String> {
+    let enough = enough_answers(smallest_share(run));
+    let mut asked = servers(run, host).peekable();
+    if asked.peek().is_none() {
+        return Err(format!("{host} is being asked."));
+    }
+    let leads = |answers: &ServerAnswers| answers.seen.values().any(|seen| seen.answers_since < enough);
+    Ok(asked.filter(|(_, answers)| leads(answers)).map(|((_, kind), _)| *kind).collect())
 }
 
-/// A receiver must have been answered since it was written.
-fn absent(run: &Run<'_>, place: Place<'_>, answers: &ServerAnswers, side: Side, written: Timestamp) -> Option<String> {
-    let addresses = addresses(run, place, side);
-    let answered = answers.seen.iter().any(|(address, seen)| addresses.contains(address) && seen.last >= written);
-    (!answered).then(|| format!("the {side} has not answered for {} yet.", place.host))
+type Answered<'a> = (&'a (String, RecordKind), &'a ServerAnswers);
+
+fn servers<'a>(run: &Run<'a>, host: &str) -> impl Iterator<Item = Answered<'a>> + use<'a> {
+    let servers = run.observed.dns.hosts.get(host).and_then(|view| match &view.evidence {
+        Evidence::Answered { servers, .. } => Some(servers),
+        Evidence::Listed(_) => None,
+    });
+    servers.into_iter().flatten()
 }
 
-/// A giver at 0 must not have been answered in as many answers as would have shown the smallest step.
-fn present(run: &Run<'_>, place: Place<'_>, answers: &ServerAnswers, side: Side) -> Option<String> {
-    let (addresses, enough) = (addresses(run, place, side), enough_answers(smallest_share(run)));
-    let seen = answers.seen.iter().filter(|(address, _)| addresses.contains(*address));
-    let without = seen.map(|(_, seen)| seen.answers_since).min().unwrap_or(answers.answers);
-    (without < enough).then(|| format!("the {side} must be missing from {enough} answers in a row for {}.", place.host))
+/// The sides that are among the last answers about a host and kind.
+pub fn heard(run: &Run<'_>, place: Place<'_>, kind: RecordKind) -> Vec<Side> {
+    let many = enough_answers(smallest_share(run)).saturating_mul(2);
+    let is_heard = |side: &Side| {
+        let addresses = addresses(run, place, *side);
+        let mut of_kind = servers(run, place.host).filter(|((_, of), _)| *of == kind);
+        of_kind.any(|(_, answers)| among(answers, &addresses, many))
+    };
+    [Side::Source, Side::Target].into_iter().filter(is_heard).collect()
 }
 
-fn third<'a>(run: &Run<'_>, place: Place<'_>, answers: &'a ServerAnswers) -> Option<&'a str> {
-    let known: BTreeSet<_> =
-        [Side::Source, Side::Target].into_iter().flat_map(|side| addresses(run, place, side)).collect();
-    answers
-        .seen
-        .iter()
-        .find(|(address, seen)| !known.contains(*address) && seen.answers_since == 0)
-        .map(|(address, _)| address.as_str())
+fn among(answers: &ServerAnswers, addresses: &BTreeSet<String>, last: u32) -> bool {
+    answers.seen.iter().any(|(address, seen)| addresses.contains(address) && seen.answers_since < last)
+}
+
+impl Question<'_> {
+    /// What the answers of one server do not show yet, in a sentence.
+    fn missing(&self, kind: RecordKind, answers: &ServerAnswers) -> Option<String> {
+        self.third(kind, answers).or_else(|| match self.goal {
+            Goal::SourceWeighted(_) => self.absent(answers, Side::Source),
+            Goal::Receives(side, weight) if weight > Weight::ZERO => self.absent(answers, side),
+            Goal::Receives(side, _) => self.present(answers, side),
+            Goal::Gives(side, Weight::ZERO) => self.gone(answers, side),
+            Goal::Gives(side, _) => self.unheard(answers, side.other()),
+            Goal::TargetPublished | Goal::SourceServesAll => self.gone(answers, Side::Target),
+            Goal::AsWritten => self.not_as_written(answers),
+        })
+    }
+
+    /// A giver at 0 is gone when it is not answered any more and who has received its users is.
+    fn gone(&self, answers: &ServerAnswers, side: Side) -> Option<String> {
+        self.absent(answers, side.other()).or_else(|| self.present(answers, side))
+    }
+
+    /// A side at 0 must not be answered, another one must.
+    fn not_as_written(&self, answers: &ServerAnswers) -> Option<String> {
+        let weight = |side| self.run.ingress(side, self.place.planned)?.weight();
+        [Side::Source, Side::Target].into_iter().find_map(|side| match weight(side)? {
+            Weight::ZERO => self.present(answers, side),
+            _ => self.unheard(answers, side),
+        })
+    }
+
+    /// A side with a share must be among the answers, in twice as many as would have shown the smallest step.
+    fn unheard(&self, answers: &ServerAnswers, side: Side) -> Option<String> {
+        let many = self.enough.saturating_mul(2);
+        let heard = among(answers, &addresses(self.run, self.place, side), many);
+        (!heard).then(|| format!("the {side} is missing from {many} answers in a row for {}.", self.place.host))
+    }
+
+    /// A receiver must have been answered since it was written.
+    fn absent(&self, answers: &ServerAnswers, side: Side) -> Option<String> {
+        let (host, addresses) = (self.place.host, addresses(self.run, self.place, side));
+        if addresses.is_empty() {
+            return Some(format!(
+                "the address of the {side}'s load balancer is not known, so that nobody knows who answers for {host}."
+            ));
+        }
+        let is_new = |seen: &Seen| seen.last >= self.since;
+        let answered = answers.seen.iter().any(|(address, seen)| addresses.contains(address) && is_new(seen));
+        (!answered).then(|| format!("the {side} has not answered for {host} yet."))
+    }
+
+    /// A giver at 0 must not have been answered in as many answers as would have shown the smallest step. Where its addresses are not
+    /// known, all of those were somebody else's: what nobody knows is a third.
+    fn present(&self, answers: &ServerAnswers, side: Side) -> Option<String> {
+        let (addresses, enough) = (addresses(self.run, self.place, side), self.enough);
+        let seen = answers.seen.iter().filter(|(address, _)| addresses.contains(*address));
+        let without = seen.map(|(_, seen)| seen.answers_since).min().unwrap_or(answers.answers);
+        let host = self.place.host;
+        (without < enough).then(|| format!("the {side} must be missing from {enough} answers in a row for {host}."))
+    }
+
+    /// Whoever belongs to neither side has a share, unless it is missing from as many answers as would have shown the smallest step.
+    fn third(&self, kind: RecordKind, answers: &ServerAnswers) -> Option<String> {
+        let here = places(self.run).into_iter().filter(|place| place.host == self.place.host);
+        let sides = |place| [Side::Source, Side::Target].map(|side| addresses(self.run, place, side));
+        let known: BTreeSet<_> = here.flat_map(sides).flatten().collect();
+        let is_third =
+            |(address, seen): &(&String, &Seen)| !known.contains(*address) && seen.answers_since < self.enough;
+        let (address, _) = answers.seen.iter().find(is_third)?;
+        let (host, kind, enough) = (self.place.host, kind.name(), self.enough);
+        Some(format!(
+            "{address} is among the last {enough} answers for {host} ({kind}) and belongs to neither side, as far as is known: look which record leads there."
+        ))
+    }
 }
 
 /// The addresses of a side's load balancer, also behind its name.

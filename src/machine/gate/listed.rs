@@ -113,7 +113,7 @@ pub(super) fn is_of(record: &ListedRecord, place: Place<'_>, side: Side) -> bool
     record.set.identifier.as_ref() == Some(place.planned.identifier(side))
 }
 
-fn each_kind(records: &[ListedRecord]) -> BTreeSet<RecordKind> {
+pub(super) fn each_kind(records: &[ListedRecord]) -> BTreeSet<RecordKind> {
     records.iter().map(|record| record.set.kind).collect()
 }
 

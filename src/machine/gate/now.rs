@@ -41,8 +41,7 @@ fn by_list(run: &Run<'_>, goal: Goal, since: Timestamp, what: &str, served: bool
             .map_err(|missing| patience::waits_for(run, goal, since, what, &missing))?;
         let everywhere = shown.since.saturating_add(run.order.dns.follow.propagation).unwrap_or(Timestamp::MAX);
         if served && view.read_at < everywhere {
-            let message = format!("{} is listed as written; the provider needs time to serve it.", place.host);
-            return Err(at_or_soon(run, waits(goal, what, &message), everywhere));
+            return Err(patience::unserved(run, goal, since, what, (place.host, everywhere)));
         }
     }
     Ok(())

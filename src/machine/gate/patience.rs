@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Goal, waits};
+use super::{Goal, at_or_soon, waits};
 use crate::machine::reason::Reason;
 use crate::machine::run::{Run, Wait, words};
 use crate::machine::stuck;
@@ -52,6 +52,27 @@ pub(super) fn waits_for(run: &Run<'_>, goal: Goal, written: Timestamp, what: &st
     let reason = if goal == Goal::SourceServesAll { wait.reason } else { Reason::DnsLate };
     let message = format!("{what}, but DNS does not follow, which usually takes {usual}. {missing} {}", cause.found);
     Wait { reason, message, unblock: cause.fix, ..wait }
+}
+
+/// It is listed as written, but not for long enough. When that is late, something keeps it from being read, or from staying so.
+pub(super) fn unserved(
+    run: &Run<'_>,
+    goal: Goal,
+    written: Timestamp,
+    what: &str,
+    (host, at): (&str, Timestamp),
+) -> Wait {
+    let found = format!("{host} is listed as written; the provider needs time to serve it.");
+    let wait = at_or_soon(run, waits(goal, what, &found), at);
+    if !is_late(run, written) || goal == Goal::SourceServesAll {
+        return wait;
+    }
+    let propagation = words(run.order.dns.follow.propagation);
+    let message = format!(
+        "{what}, but {host}, which is listed as written, was not seen so for {propagation} without a break yet."
+    );
+    let fix = "Nothing, if it is read again and again; else look what keeps it from being read (often another user of the account's                requests) or who changes its records. Weights stay, and it goes on by itself.";
+    Wait { reason: Reason::DnsLate, message, ..wait }.unblocked_by(fix)
 }
 
 /// DNS cannot be read: nothing is known, so nothing goes on.

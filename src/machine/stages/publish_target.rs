@@ -36,7 +36,7 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
     let what = "The target's records are being published at weight 0, which users do not notice";
     match gate::gate(run, Goal::TargetPublished, written.0, what) {
         Err(wait) => wait.into(),
-        Ok(_) => Move::Advance { message: "The target is published at weight 0.".to_owned() },
+        Ok(proof) => Move::Advance { message: format!("The target is published at weight 0 ({}).", proof.word()) },
     }
 }
 

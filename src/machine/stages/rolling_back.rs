@@ -45,9 +45,10 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
 /// Both fences have been read back: DNS has its time, then what we created goes if it is to go, then the final stamps.
 fn fenced(run: &Run<'_>) -> Move {
     let Some(written) = &run.status.written_since else { return Move::Remember(Memo::WrittenNow) };
-    if let Err(wait) = served_by_source(run, written.0) {
-        return wait.into();
-    }
+    let proof = match served_by_source(run, written.0) {
+        Err(wait) => return wait.into(),
+        Ok(proof) => proof,
+    };
     if let Some(removing) = removes(run) {
         return removing;
     }
@@ -58,7 +59,7 @@ fn fenced(run: &Run<'_>) -> Move {
     }
     match taken(run) {
         Some(message) => Move::Fail { reason: Reason::OwnedByAnother, message },
-        None => Move::Advance { message: "The source serves everything again.".to_owned() },
+        None => Move::Advance { message: format!("The source serves everything again ({}).", proof.word()) },
     }
 }
 

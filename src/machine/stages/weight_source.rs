@@ -32,8 +32,9 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
     let what = "The source's records are being made weighted, which users do not notice";
     match gate::gate(run, Goal::SourceWeighted(Weight::FULL), written.0, what) {
         Err(wait) => wait.into(),
-        Ok(_) => rehearsal::begin(run).unwrap_or_else(|| {
-            let message = format!("The source's records are weighted, at 100.{}", rehearsal::result(run));
+        Ok(proof) => rehearsal::begin(run).unwrap_or_else(|| {
+            let (word, measured) = (proof.word(), rehearsal::result(run));
+            let message = format!("The source's records are weighted, at 100 ({word}).{measured}");
             Move::Advance { message }
         }),
     }

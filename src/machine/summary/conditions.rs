@@ -1,10 +1,11 @@
 //! Conditions in the form of Kubernetes. All are set on the first visit; a transition time moves only with its status.
 
 use super::super::replace;
+use super::dns::NOBODY_ASKS;
 use super::{
     Condition, NamespaceMigrationStatus, Reason, Stage, Timestamp, Verdict, Wait, is_rollback, is_terminal, seconds,
 };
-use crate::api::status::PipelineState;
+use crate::api::status::{PipelineState, ServedProof};
 use crate::machine::condition::merged;
 
 /// Every condition, in the order of status, and when it is True.
@@ -22,7 +23,10 @@ pub const CONDITIONS: [(&str, &str); 16] = [
     ("RolledBack", "The source serves everything again."),
     ("TargetHealthy", "Every check of the target passes. Unknown: there is no verdict."),
     ("SourceHealthy", "Every check of the source passes. Unknown: there is no verdict."),
-    ("WeightsVerified", "DNS was asked, and serves what was written. Unknown: nobody asked."),
+    (
+        "WeightsVerified",
+        "DNS was asked, and every host and kind serves what was written. False: not yet. Unknown: nobody asked, or a share is assumed.",
+    ),
     ("WeightContested", "Somebody else changes our annotations."),
     ("SourceSilent", "The source was measured to get no requests. Unknown: nobody measured."),
 ];
@@ -61,8 +65,44 @@ fn drafts(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
     let mut drafts = summaries(status, wait);
     drafts.extend(parts(status, wait));
     drafts.extend(health(status));
+    drafts.push(verified(status, wait));
     drafts.extend(silence_and_contest(status, wait));
     drafts
+}
+
+/// Whether DNS shows what is written, by the rows of each host and kind: the weakest proof counts.
+fn verified(status: &NamespaceMigrationStatus, wait: &Wait) -> Draft {
+    let draft = |status, reason, message: String| Draft { kind: "WeightsVerified", status, reason, message };
+    let known = status.dns.iter().filter_map(|row| Some((row.proof?, row)));
+    let Some((weakest, row)) = known.min_by_key(|(proof, _)| *proof) else {
+        let message = "No weight is written yet, or nobody looks at DNS in this stage.";
+        return draft("Unknown", Reason::NotYet, message.to_owned());
+    };
+    let (place, backend) = (format!("{} ({})", row.host, row.kind), &status.dns_verification);
+    match weakest {
+        ServedProof::Pending if backend == NOBODY_ASKS => {
+            draft("Unknown", Reason::WaitingForDns, format!("{place} is given the time that DNS may take. {backend}"))
+        }
+        ServedProof::Pending => {
+            let dns = [Reason::DnsLate, Reason::DnsBlocked, Reason::DnsUnreadable, Reason::WaitingForRollbackDns];
+            let reason = if dns.contains(&wait.reason) { wait.reason } else { Reason::WaitingForDns };
+            let found = if row.found.is_empty() { String::new() } else { format!(" Seen: {}.", row.found) };
+            draft("False", reason, format!("{place} is not known to serve yet what is written.{found}"))
+        }
+        ServedProof::Assumed => draft(
+            "Unknown",
+            Reason::Assumed,
+            format!("{place} is assumed to serve what is written: the time that it may take has passed. {backend}"),
+        ),
+        ServedProof::Answered => draft(
+            "True",
+            Reason::Answered,
+            format!("Every host and kind is answered by who has a weight and by nobody else. {backend}"),
+        ),
+        ServedProof::Verified => {
+            draft("True", Reason::Verified, format!("Every host and kind serves what is written. {backend}"))
+        }
+    }
 }
 
 fn truth(value: bool) -> &'static str {
@@ -222,7 +262,6 @@ fn silence_and_contest(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Dr
         _ => "The source still serves.",
     };
     vec![
-        verified(status),
         Draft { kind: "WeightContested", status: truth(contested), reason, message: contest },
         Draft {
             kind: "SourceSilent",

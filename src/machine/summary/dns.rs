@@ -14,6 +14,10 @@ use crate::machine::run::{Run, seconds, words};
 use crate::machine::stages::is_rollback;
 use crate::machine::traffic::target_share;
 
+/// What it says where nobody asks.
+pub(super) const NOBODY_ASKS: &str =
+    "AnnotationOnly: nobody looks at DNS. Served is assumed after interval, propagation and TTL.";
+
 /// Writes the rows of each host and kind, each with what the gate waits for there, and the highest served share.
 pub(super) fn write(run: &mut Run<'_>, gate: Option<OpenGate>) {
     means(run.order.dns.verification).clone_into(&mut run.status.dns_verification);
@@ -33,9 +37,7 @@ pub(super) fn open_gates(status: &mut NamespaceMigrationStatus) {
 /// What a backend proves and what it does not.
 fn means(verification: Verification) -> &'static str {
     match verification {
-        Verification::AnnotationOnly => {
-            "AnnotationOnly: nobody looks at DNS. Served is assumed after interval, propagation and TTL."
-        }
+        Verification::AnnotationOnly => NOBODY_ASKS,
         Verification::Route53 => {
             "Route53: the list of records is read. Served is what has been listed without a break for the propagation time."
         }
@@ -46,22 +48,11 @@ fn means(verification: Verification) -> &'static str {
 }
 
 fn rows(run: &Run<'_>, gate: Option<OpenGate>, host: &str) -> Vec<RecordTraffic> {
-    let rows: Vec<_> = match run.observed.dns.hosts.get(host).map(|view| &view.evidence) {
-        Some(Evidence::Listed(records)) => {
-            let kinds: BTreeSet<_> = records.iter().map(|record| record.set.kind).collect();
-            kinds.into_iter().map(|kind| (kind, by_list(run, host, kind, records))).collect()
-        }
-        Some(Evidence::Answered { servers, .. }) => {
-            let answered = servers.iter().filter(|(_, answers)| !answers.seen.is_empty());
-            let kinds: BTreeSet<_> = answered.map(|((_, kind), _)| *kind).collect();
-            kinds.into_iter().map(|kind| (kind, by_answers(run, host, kind, servers))).collect()
-        }
-        None => vec![],
-    };
-    if rows.is_empty() {
+    let kinds = gate::kinds(run, host);
+    if kinds.is_empty() {
         return vec![unseen(run, gate, host)];
     }
-    rows.into_iter().map(|(kind, row)| at_gate(run, gate, kind, row)).collect()
+    kinds.into_iter().map(|kind| at_gate(run, gate, kind, row(run, host, kind))).collect()
 }
 
 /// A row with what the gate waits for there.
@@ -101,6 +92,7 @@ fn empty(run: &Run<'_>, host: &str, kind: &str) -> RecordTraffic {
         desired: desired(run),
         written: written(run, host),
         served: None,
+        proof: gate::proof(run, host, None),
         ttl: String::new(),
         since: None,
         gate: String::new(),
@@ -110,37 +102,31 @@ fn empty(run: &Run<'_>, host: &str, kind: &str) -> RecordTraffic {
     }
 }
 
-fn by_list(run: &Run<'_>, host: &str, kind: RecordKind, records: &[ListedRecord]) -> RecordTraffic {
-    let of_kind: Vec<_> = records.iter().filter(|record| record.set.kind == kind).cloned().collect();
-    let ttl = of_kind.iter().map(|record| record.set.ttl.unwrap_or(run.order.dns.follow.record_ttl)).max();
-    let since = of_kind.iter().map(|record| record.since).max();
-    let found = of_kind.iter().map(text).collect::<Vec<_>>().join(", ");
-    RecordTraffic {
-        served: Some(gate::share_of(run, host, &of_kind)),
-        ttl: ttl.map(words).unwrap_or_default(),
-        since: since.map(seconds),
-        found: found + &as_last_read(run, host),
-        ..empty(run, host, kind.name())
-    }
+fn row(run: &Run<'_>, host: &str, kind: RecordKind) -> RecordTraffic {
+    let empty = RecordTraffic { proof: gate::proof(run, host, Some(kind)), ..empty(run, host, kind.name()) };
+    let row = match run.observed.dns.hosts.get(host).map(|view| &view.evidence) {
+        Some(Evidence::Listed(records)) => {
+            let of_kind: Vec<_> = records.iter().filter(|record| record.set.kind == kind).cloned().collect();
+            let ttl = of_kind.iter().map(|record| record.set.ttl.unwrap_or(run.order.dns.follow.record_ttl)).max();
+            RecordTraffic {
+                served: Some(gate::share_of(run, host, &of_kind)),
+                ttl: ttl.map(words).unwrap_or_default(),
+                since: of_kind.iter().map(|record| record.since).max().map(seconds),
+                found: of_kind.iter().map(text).collect::<Vec<_>>().join(", "),
+                ..empty
+            }
+        }
+        _ => RecordTraffic { found: who_answers(run, host, kind), ..empty },
+    };
+    RecordTraffic { found: row.found + &as_last_read(run, host), ..row }
 }
 
-/// Name servers show who answers, and no share.
-fn by_answers(
-    run: &Run<'_>,
-    host: &str,
-    kind: RecordKind,
-    servers: &BTreeMap<(String, RecordKind), ServerAnswers>,
-) -> RecordTraffic {
-    let of_kind: Vec<_> = servers.iter().filter(|((_, of), _)| *of == kind).map(|(_, answers)| answers).collect();
-    let last = of_kind.iter().flat_map(|answers| answers.seen.iter().filter(|(_, seen)| seen.answers_since == 0));
-    let addresses: BTreeSet<_> = last.map(|(address, _)| address.as_str()).collect();
-    let ttl = of_kind.iter().filter_map(|answers| answers.ttl).max();
-    let found = format!("last answered: {}", addresses.into_iter().collect::<Vec<_>>().join(", "));
-    RecordTraffic {
-        ttl: ttl.map(words).unwrap_or_default(),
-        found: found + &as_last_read(run, host),
-        ..empty(run, host, kind.name())
-    }
+/// Who is among the last answers. No shares: those are not seen, and would be news with each answer.
+fn who_answers(run: &Run<'_>, host: &str, kind: RecordKind) -> String {
+    let here = gate::places(run).into_iter().filter(|place| place.host == host);
+    let sides: BTreeSet<_> = here.flat_map(|place| gate::heard(run, place, kind)).collect();
+    let sides: Vec<_> = sides.into_iter().map(Side::name).collect();
+    if sides.is_empty() { "neither side answers".to_owned() } else { format!("answered by {}", sides.join(" and ")) }
 }
 
 fn as_last_read(run: &Run<'_>, host: &str) -> String {
