@@ -127,7 +127,8 @@ fn stops_the_clock(run: &Run<'_>, reason: Reason) -> bool {
         | Reason::NotAllowed
         | Reason::AnnotationPrefixChanged
         | Reason::SourceUnhealthyToo
-        // A DNS that does not follow is no failure of the application.
+        // A DNS that does not follow is no failure of the application, also where it usually takes longer than the stage may.
+        | Reason::WaitingForDns
         | Reason::DnsLate
         | Reason::DnsBlocked
         | Reason::DnsUnreadable

@@ -137,26 +137,51 @@ fn what_is_listed_must_be_listed_for_the_propagation_time() {
     assert!(world.status.message.contains(said), "{}", world.status.message);
 }
 
+/// Passes every half a minute, as readings wake it, while a pass leaves this behind.
+fn watch_while(world: &mut World, still: impl Fn(&World) -> bool) {
+    for _ in 0..2000 {
+        world.pass();
+        if !still(world) {
+            return;
+        }
+        world.advance(SignedDuration::from_secs(30));
+    }
+    panic!("it goes on for ever: {} {}", world.status.stage, world.status.message);
+}
+
+/// The minutes that the rehearsal took where external-dns was so slow, and those after which a raise that it does not follow is late.
+fn late_after(slow: i64) -> (i64, i64) {
+    let mut world = World::with_dns();
+    watch_while(&mut world, |world| world.status.rehearsal.is_none());
+    stop(&mut world, Side::Source);
+    wait(&mut world, slow);
+    start(&mut world, Side::Source);
+    watch_while(&mut world, |world| world.status.stage != Stage::ShiftTraffic);
+    let lag = world.status.rehearsal.as_ref().unwrap().lag_millis;
+    stop(&mut world, Side::Target);
+    watch_while(&mut world, |world| world.status.weight == 0);
+    let written = world.now;
+    watch_while(&mut world, |world| world.status.reason != "DNSLate");
+    assert_eq!(
+        (world.status.stage, world.status.cause.as_ref()),
+        (Stage::ShiftTraffic, None),
+        "a slow DNS is no failure"
+    );
+    (lag / 60_000, world.now.duration_since(written).as_secs() / 60)
+}
+
 #[test]
 fn a_later_gate_has_twice_the_time_that_the_rehearsal_took() {
-    let late_after = |slow: i64| {
-        let mut world = World::with_dns();
-        world.run_while(|status| status.rehearsal.is_none());
-        stop(&mut world, Side::Source);
-        wait(&mut world, slow);
-        start(&mut world, Side::Source);
-        world.run_until(Stage::ShiftTraffic);
-        let lag = world.status.rehearsal.as_ref().unwrap().lag_millis;
-        stop(&mut world, Side::Target);
-        world.run_while(|status| status.weight == 0);
-        let written = world.now;
-        world.run_while(|status| status.reason != "DNSLate");
-        (lag / 60_000, world.now.duration_since(written).as_secs() / 60)
-    };
-    // Interval and propagation of the pair are a minute each.
-    assert_eq!(late_after(0).1, 4);
-    let (lag, late) = late_after(20);
-    assert!(lag >= 20 && late >= 2 * lag, "late after {late} minutes; the rehearsal took {lag}");
+    // 50 minutes twice are longer than a stage may take.
+    for slow in [0, 20, 50] {
+        let (lag, late) = late_after(slow);
+        // Interval and propagation of the pair are a minute each.
+        let usual = lag.max(2);
+        assert!(
+            lag >= slow && (2 * usual..=2 * usual + 3).contains(&late),
+            "late after {late}, rehearsed in {lag} minutes"
+        );
+    }
 }
 
 #[test]
