@@ -63,7 +63,7 @@ impl Dns {
                 kinds(&facts.addresses, true).into_iter().filter(|kind| !self.left_out.contains(&(side, *kind)));
             let records: Vec<_> = kinds.map(|kind| record(side, facts, kind, self.ttls.get(&side).copied())).collect();
             for host in &facts.hosts {
-                wanted.entry(host.clone()).or_default().extend(records.clone());
+                merge(wanted.entry(host.clone()).or_default(), &records);
             }
         }
         let hosts: BTreeSet<_> = wanted.keys().chain(self.records.keys()).cloned().collect();
@@ -183,6 +183,21 @@ impl Dns {
 
     fn of_kind(&self, host: &str, kind: RecordKind) -> impl Iterator<Item = &ListedRecord> {
         self.records.get(host).into_iter().flatten().filter(move |record| record.set.kind == kind)
+    }
+}
+
+/// external-dns makes one record of what two Ingresses say of one name, kind and identifier.
+fn merge(wanted: &mut Vec<RecordSet>, records: &[RecordSet]) {
+    for record in records {
+        let is_same = |known: &&mut RecordSet| (known.kind, &known.identifier) == (record.kind, &record.identifier);
+        match wanted.iter_mut().find(is_same) {
+            Some(known) => {
+                known.leads_to.extend(record.leads_to.iter().cloned());
+                known.leads_to.sort();
+                known.leads_to.dedup();
+            }
+            None => wanted.push(record.clone()),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Goal, Place, Proof, at_or_soon, patience, places, seen, waits};
-use crate::machine::observed::Side;
+use crate::machine::observed::{IngressFacts, Side};
 use crate::machine::records::{Evidence, RecordKind, Seen, ServerAnswers};
 use crate::machine::run::{Run, Wait};
 use crate::machine::traffic::Weight;
@@ -95,13 +95,15 @@ fn servers<'a>(run: &Run<'a>, host: &str) -> impl Iterator<Item = Answered<'a>> 
     servers.into_iter().flatten()
 }
 
-/// The sides that are among the last answers about a host and kind.
+/// The sides that are among the last answers about a host and kind: as many as must be without a side at 0, and twice as many where a
+/// side has a weight, so that it is not missed by chance.
 pub fn heard(run: &Run<'_>, place: Place<'_>, kind: RecordKind) -> Vec<Side> {
-    let many = enough_answers(smallest_share(run)).saturating_mul(2);
+    let enough = enough_answers(smallest_share(run));
     let is_heard = |side: &Side| {
-        let addresses = addresses(run, place, *side);
+        let is_zero = run.ingress(*side, place.planned).and_then(IngressFacts::weight) == Some(Weight::ZERO);
+        let (addresses, last) = (addresses(run, place, *side), if is_zero { enough } else { enough.saturating_mul(2) });
         let mut of_kind = servers(run, place.host).filter(|((_, of), _)| *of == kind);
-        of_kind.any(|(_, answers)| among(answers, &addresses, many))
+        of_kind.any(|(_, answers)| among(answers, &addresses, last))
     };
     [Side::Source, Side::Target].into_iter().filter(is_heard).collect()
 }

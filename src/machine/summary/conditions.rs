@@ -80,9 +80,7 @@ fn verified(status: &NamespaceMigrationStatus, wait: &Wait) -> Draft {
     };
     let (place, backend) = (format!("{} ({})", row.host, row.kind), &status.dns_verification);
     match weakest {
-        ServedProof::Pending if backend == NOBODY_ASKS => {
-            draft("Unknown", Reason::WaitingForDns, format!("{place} is given the time that DNS may take. {backend}"))
-        }
+        _ if backend == NOBODY_ASKS => draft("Unknown", Reason::Assumed, backend.clone()),
         ServedProof::Pending => {
             let dns = [Reason::DnsLate, Reason::DnsBlocked, Reason::DnsUnreadable, Reason::WaitingForRollbackDns];
             let reason = if dns.contains(&wait.reason) { wait.reason } else { Reason::WaitingForDns };
