@@ -4,7 +4,8 @@
 
 use jiff::Timestamp;
 
-use crate::machine::external_dns::{Count, ExternalDnsView, PassErrors, numbers};
+use crate::machine::external_dns::{Count, ExternalDnsView, PassErrors};
+use crate::machine::version::Version;
 
 /// Set after a pass without an error only; 0 until there was one.
 pub const LAST_SYNC: &str = "external_dns_controller_last_sync_timestamp_seconds";
@@ -32,8 +33,8 @@ pub struct Passes {
     pub record_errors: Option<u64>,
     /// How often reading the cluster has failed.
     pub cluster_errors: Option<u64>,
-    /// The version, as numbers with dots.
-    pub version: Option<String>,
+    /// The version.
+    pub version: Option<Version>,
 }
 
 impl Passes {
@@ -113,11 +114,10 @@ fn count(page: &str, name: &str) -> Option<u64> {
     Some(number)
 }
 
-fn version(page: &str) -> Option<String> {
+fn version(page: &str) -> Option<Version> {
     let labels = page.lines().find_map(|line| line.strip_prefix(BUILD)?.strip_prefix('{'))?;
     let version = labels.split(',').find_map(|label| label.strip_prefix("version=\""))?;
-    let [major, minor, patch] = numbers(version.split_once('"')?.0)?;
-    Some(format!("{major}.{minor}.{patch}"))
+    Version::parse(version.split_once('"')?.0)
 }
 
 #[cfg(test)]
@@ -144,7 +144,7 @@ mod tests {
             failed_in_a_row: Some(3),
             record_errors: Some(3),
             cluster_errors: Some(0),
-            version: Some("0.22.0".to_owned()),
+            version: Some(Version::of(0, 22, 0)),
         };
         assert_eq!(Passes::read(PAGE), Ok(expected));
     }

@@ -191,6 +191,7 @@ fn without_proof_only_a_write_that_takes_users_back_is_permitted() {
             after_source: false,
             keeps_weight: false,
             withheld: false,
+            before_end: false,
             replaces: None,
         })
     };

@@ -176,10 +176,10 @@ fn expected(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<BTree
         return None;
     }
     let (told, dns) = (told(run, side), &run.observed.dns);
-    let version = side.pick(&dns.source, &dns.target).version.or(run.order.rules(side).version);
+    let version = dns.external_dns(side).version.or(run.order.rules(side).version);
     let has_twins = version.is_none_or(|version| version >= Version::HAS_AAAA_TWINS);
     let kinds = published::kinds(&facts.addresses, has_twins).into_iter();
-    Some(kinds.filter(|kind| told.is_none_or(|told| told.contains(kind))).collect())
+    Some(kinds.filter(|kind| told.as_ref().is_none_or(|told| told.contains(kind))).collect())
 }
 
 fn says_otherwise(facts: &IngressFacts, prefix: &str) -> bool {
@@ -187,7 +187,7 @@ fn says_otherwise(facts: &IngressFacts, prefix: &str) -> bool {
 }
 
 /// The kinds that a side's external-dns publishes at all, where its arguments or the pair say so.
-fn told<'a>(run: &'a Run<'_>, side: Side) -> Option<&'a BTreeSet<RecordKind>> {
-    let dns = &run.observed.dns;
-    side.pick(&dns.source, &dns.target).kinds.as_ref().or(run.order.rules(side).record_kinds.as_ref())
+fn told(run: &Run<'_>, side: Side) -> Option<BTreeSet<RecordKind>> {
+    let declared = || run.order.rules(side).record_kinds.clone();
+    run.observed.dns.external_dns(side).kinds().or_else(declared)
 }

@@ -187,7 +187,7 @@ pub(super) fn is_given_back(run: &Run<'_>, side: Side, planned: &PlannedIngress,
 ///
 /// What is ours may be one write ahead: effects come before the status that remembers them. The way down to a ceiling may begin
 /// in any phase of a step, so that the source may also be one write above it.
-fn written(run: &Run<'_>, side: Side, ours: bool) -> Vec<Weight> {
+pub(super) fn written(run: &Run<'_>, side: Side, ours: bool) -> Vec<Weight> {
     let around = around(run);
     let phase = run.status.step.as_ref().map_or(StepPhase::RaiseTarget, |step| step.phase);
     let (seen, ahead) = match (run.status.stage, side) {

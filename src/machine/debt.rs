@@ -114,6 +114,7 @@ impl Leftover {
             after_source: self.after_source,
             keeps_weight: false,
             withheld: false,
+            before_end: false,
             replaces: None,
         }
     }

@@ -60,6 +60,8 @@ pub struct WeightWrite {
     /// A rollback's write to the target that also takes the Ingress away from external-dns, which removes its records: one that is
     /// alone in its kind gets every answer, also with weight 0. The Ingress goes on serving whoever still has its address.
     pub withheld: bool,
+    /// Whether the Ingress was under way when it was decided. Such a write of a rollback is not put over an end that it did not know of.
+    pub before_end: bool,
     /// The foreign weights that a forward write may overwrite, or stand beside. None: there is no contest, or it waits.
     pub replaces: Option<Box<Replaces>>,
 }

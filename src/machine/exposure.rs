@@ -3,12 +3,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::contest;
 use super::gate::{self, Goal, Verification};
 use super::observed::Side;
 use super::run::Run;
 use super::stages::{is_known_absent, is_taken};
 use super::traffic::{Weight, target_share};
-use crate::api::status::{IngressTraffic, PlannedIngress};
+use crate::api::status::{IngressTraffic, PlannedIngress, StepPhase};
 
 /// The share of users, in percent, that may still be sent to the target: the worst of all Ingresses and hosts.
 pub(super) fn percent(run: &Run<'_>) -> i32 {
@@ -16,8 +17,19 @@ pub(super) fn percent(run: &Run<'_>) -> i32 {
     if has_followed(run) { now } else { run.status.exposed_percent.map_or(now, |before| before.max(now)) }
 }
 
-/// A rollback begins, here or as another process has begun it: what was served until now may go on to be.
+/// A rollback begins: what was served until now may go on to be.
 pub(super) fn begin(run: &Run<'_>) -> i32 {
+    let seen = |planned: &PlannedIngress| weight(run, Side::Source, planned);
+    before(run).max(if is_unsure_of_target(run) { unheard_of(run, seen) } else { 0 })
+}
+
+/// A rollback that another process has begun is taken up: what that one had written before is not all in the status.
+pub(super) fn take_up(run: &Run<'_>) -> i32 {
+    let lowered = contest::written(run, Side::Source, true).into_iter().min();
+    before(run).max(unheard_of(run, |_| lowered))
+}
+
+fn before(run: &Run<'_>) -> i32 {
     let remembered = run.status.traffic.iter().map(|traffic| share(weights_of(traffic)));
     let known = [Some(as_seen(run)), run.status.served, left_step(run)];
     known.into_iter().flatten().chain(remembered).max().unwrap_or(0)
@@ -28,6 +40,20 @@ fn left_step(run: &Run<'_>) -> Option<i32> {
     let step = run.status.step.as_ref().filter(|step| step.phase.is_on_the_way_down())?;
     let steps = &run.status.plan.as_ref()?.steps;
     steps.get(usize::try_from(step.index).ok()?).map(|step| step.weight)
+}
+
+/// The target's share if it was raised once more, by a write of which nothing was heard.
+fn unheard_of(run: &Run<'_>, source: impl Fn(&PlannedIngress) -> Option<Weight>) -> i32 {
+    let target = contest::written(run, Side::Target, true).into_iter().max();
+    let shares = run.ingresses().iter().map(|planned| share([source(planned).or(Some(Weight::FULL)), target]));
+    shares.max().unwrap_or(0)
+}
+
+/// Whether the target may have another weight than is known: this process has never seen it, or it went away while it was raised.
+fn is_unsure_of_target(run: &Run<'_>) -> bool {
+    let (view, raises) =
+        (run.view(Side::Target), run.status.step.as_ref().map(|step| step.phase == StepPhase::RaiseTarget));
+    !view.synced || (!view.reach.is_reachable() && raises == Some(true))
 }
 
 /// By the weights as last seen, and by what is listed.
@@ -42,12 +68,13 @@ fn as_seen(run: &Run<'_>) -> i32 {
 
 /// Whether users get what is seen now, and nothing of before: resolvers have forgotten that too.
 fn has_followed(run: &Run<'_>) -> bool {
-    match run.order.dns.verification {
-        Verification::Route53 => gate::places(run).into_iter().all(|place| gate::is_forgotten(run, place.host)),
-        Verification::AnnotationOnly | Verification::AuthoritativeDns => {
-            last_written(run).is_some_and(|at| gate::gate(run, Goal::SourceServesAll, at, "").is_ok())
-        }
+    let Some(at) = last_written(run).filter(|_| !is_unsure_of_target(run)) else { return false };
+    if gate::gate(run, Goal::SourceServesAll, at, "").is_ok() {
+        return true;
     }
+    // What is listed may be neither all of one side nor as it is written, and served so for long.
+    let listed = run.order.dns.verification == Verification::Route53;
+    listed && gate::passed(run, at) && gate::places(run).into_iter().all(|place| gate::is_forgotten(run, place.host))
 }
 
 /// When the last of the weights was written, as the API servers tell it: in whole seconds, so that it was a little later.

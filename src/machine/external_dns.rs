@@ -7,6 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::observed::{IngressFacts, Side};
 use super::order::Order;
+use super::records::RecordKind;
+use super::version::Version;
 
 /// What is known of a cluster's external-dns. Each fact is None where nobody has told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,8 +31,8 @@ pub struct ExternalDnsView {
     pub wanted: Option<i32>,
     /// Ready Pods of its Deployment.
     pub ready: Option<i32>,
-    /// Its version, as numbers with dots.
-    pub version: Option<String>,
+    /// Its version.
+    pub version: Option<Version>,
     /// Its --policy.
     pub policy: Option<String>,
     /// Its --txt-owner-id.
@@ -142,24 +144,22 @@ impl ExternalDnsView {
         }
     }
 
-    /// Whether it is older than this version. None where that is not known.
-    pub fn is_older_than(&self, version: [u32; 3]) -> Option<bool> {
-        Some(numbers(self.version.as_ref()?)? < version)
+    /// The kinds of records that it publishes at all: its --managed-record-types without its --exclude-record-types. None where its
+    /// arguments are not known.
+    /// <https://github.com/kubernetes-sigs/external-dns/blob/v0.22.0/pkg/apis/externaldns/types.go>
+    pub fn kinds(&self) -> Option<BTreeSet<RecordKind>> {
+        let DeploymentSight::Seen { .. } = self.deployment else { return None };
+        let (managed, excluded) = (&self.filters.managed_kinds, &self.filters.excluded_kinds);
+        let publishes = |kind: &RecordKind| {
+            (managed.is_empty() || managed.contains(kind.name())) && !excluded.contains(kind.name())
+        };
+        Some([RecordKind::A, RecordKind::Aaaa, RecordKind::Cname].into_iter().filter(publishes).collect())
     }
 
     /// Whether ownership is noted in TXT records, as far as is known.
     pub fn notes_owners_in_txt(&self) -> bool {
         self.registry.as_deref().is_none_or(|registry| registry == "txt")
     }
-}
-
-/// The three numbers of a version: `v0.22.0`, and `0.14.2-debian-12-r3` as some name their images.
-pub fn numbers(text: &str) -> Option<[u32; 3]> {
-    let plain = text.strip_prefix('v').unwrap_or(text);
-    let plain = plain.split(|letter: char| !letter.is_ascii_digit() && letter != '.').next()?;
-    let mut parts = plain.split('.').map(|part| part.parse().ok());
-    let (major, minor) = (parts.next()??, parts.next()??);
-    Some([major, minor, parts.next().flatten().unwrap_or(0)])
 }
 
 impl Filters {
@@ -249,23 +249,6 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_read_from_the_tags_that_there_are() {
-        for (text, expected) in [
-            ("v0.22.0", Some([0, 22, 0])),
-            ("0.14.2-debian-12-r3", Some([0, 14, 2])),
-            ("v0.7", Some([0, 7, 0])),
-            ("latest", None),
-            ("", None),
-        ] {
-            assert_eq!(numbers(text), expected, "{text}");
-        }
-        let view = |version: &str| ExternalDnsView { version: Some(version.to_owned()), ..ExternalDnsView::default() };
-        assert_eq!(view("0.14.0").is_older_than([0, 14, 1]), Some(true));
-        assert_eq!(view("0.14.1").is_older_than([0, 14, 1]), Some(false));
-        assert_eq!(ExternalDnsView::default().is_older_than([0, 14, 1]), None);
-    }
-
-    #[test]
     fn what_a_filter_leaves_out_is_named_with_the_filter() {
         let none = Filters::default();
         let shop = ingress("nginx", "shop.example.org");
@@ -300,11 +283,11 @@ mod tests {
         let metrics = ExternalDnsView {
             last_sync: Some(now),
             trouble: Some("refused".into()),
-            version: Some("0.22.0".into()),
+            version: Some(Version::of(0, 22, 0)),
             ..ExternalDnsView::default()
         };
         let both = deployment.beside(metrics);
         assert_eq!((both.ready, both.owner.as_deref(), both.last_sync), (Some(1), Some("blue"), Some(now)));
-        assert_eq!((both.trouble.as_deref(), both.version.as_deref()), (Some("refused"), Some("0.22.0")));
+        assert_eq!((both.trouble.as_deref(), both.version), (Some("refused"), Some(Version::of(0, 22, 0))));
     }
 }

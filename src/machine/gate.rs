@@ -30,7 +30,7 @@ pub(super) use now::{serves, shows};
 pub(super) use patience::{longest, patience};
 pub(super) use proof::{kinds, proof};
 pub(super) use row::waits_for;
-pub(super) use settled::{is_forgotten, is_served, is_served_at};
+pub(super) use settled::{is_forgotten, is_served, is_served_at, unserved};
 
 /// How it is known that a weight is served, and how long everything takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,8 +218,18 @@ fn followed(run: &Run<'_>, shown: &Shown, written: Timestamp) -> Timestamp {
     if shown.oldest >= written {
         return shown.since;
     }
-    let passed = written.saturating_add(run.order.dns.follow.interval.saturating_mul(2)).unwrap_or(Timestamp::MAX);
-    passed.max(shown.since)
+    passes_end(run, written).max(shown.since)
+}
+
+fn passes_end(run: &Run<'_>, written: Timestamp) -> Timestamp {
+    written.saturating_add(run.order.dns.follow.interval.saturating_mul(2)).unwrap_or(Timestamp::MAX)
+}
+
+/// Whether users have what was listed when every pass of external-dns had ended that may have read something older than this.
+pub(super) fn passed(run: &Run<'_>, written: Timestamp) -> bool {
+    let follow = &run.order.dns.follow;
+    let forgotten = follow.propagation.saturating_add(follow.record_ttl);
+    run.now >= passes_end(run, written).saturating_add(forgotten).unwrap_or(Timestamp::MAX)
 }
 
 /// A wait until every host has been read once: what stands there may forbid the first write.

@@ -120,7 +120,7 @@ pub enum Refusal {
         /// The share in percent that is allowed.
         allowed: i32,
     },
-    /// A fence keeps the weight, and this one is another by now.
+    /// A fence, or the last stamp, keeps the weight, and this one is another by now.
     #[error("Ingress {ingress} on the {side} has changed since it was decided to keep its weight")]
     Moved {
         /// The side.
@@ -203,7 +203,9 @@ fn refusal<'a>(write: &WeightWrite, expected_identity: &str, live: &'a Live) -> 
         return Err(Refusal::Terminating { side, ingress });
     }
     if write.stamp.direction.is_back() {
-        return Ok(found);
+        // A process that was stopped for long must not open again what another one has ended meanwhile. Who knows of the end may.
+        let ended = found.stamp.as_ref().filter(|stamp| write.before_end && stamp.direction == Direction::Completed);
+        return ended.map_or(Ok(found), |newer| Err(Refusal::Fenced { newer: newer.clone(), ours: write.stamp.epoch }));
     }
     if write.uid.as_ref().is_some_and(|uid| *uid != found.uid) {
         return Err(Refusal::Recreated { side, ingress });
@@ -225,6 +227,10 @@ fn keeps(write: &WeightWrite, found: &IngressFacts) -> bool {
 fn forward(write: &WeightWrite, found: &IngressFacts, other: Option<&IngressFacts>) -> Result<(), Refusal> {
     fence(write, other.and_then(|other| other.stamp.as_ref()))?;
     if !keeps(write, found) {
+        if write.stamp.direction == Direction::Completed {
+            // The last stamp says what was seen to be served: a weight that it changed would be served later, or never.
+            return Err(Refusal::Moved { side: write.side, ingress: write.ingress.clone() });
+        }
         unended(write, found)?;
         uncontested(write, write.side, Some(found))?;
         if !(other.is_none() && rehearsal::sends_nobody(write.side, write.weight, other)) {

@@ -228,7 +228,7 @@ fn progress(run: &Run<'_>, index: i32, phase: StepPhase) -> StepProgress {
 
 fn adopt_rollback(run: &mut Run<'_>, newest: &Stamp) {
     run.status.epoch = newest.epoch;
-    run.status.exposed_percent = Some(exposure::begin(run));
+    run.status.exposed_percent = Some(exposure::take_up(run));
     enter_adopted(run, Stage::RollingBack, newest);
     let message = "A rollback had begun: its stamp is on an Ingress.".to_owned();
     let reason = Reason::RollingBack.as_str().to_owned();

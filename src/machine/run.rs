@@ -232,8 +232,14 @@ impl<'a> Run<'a> {
             after_source: false,
             keeps_weight: false,
             withheld: false,
+            before_end: self.is_under_way(side, planned),
             replaces: replace::permitted(self, planned),
         }
+    }
+
+    fn is_under_way(&self, side: Side, planned: &PlannedIngress) -> bool {
+        let stamp = self.ingress(side, planned).and_then(|facts| facts.stamp_of(&self.order.owner));
+        stamp.is_some_and(|stamp| !stamp.direction.is_final())
     }
 
     /// The writes that are still missing until every Ingress of a side has this weight, going forward.

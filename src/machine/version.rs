@@ -23,13 +23,14 @@ impl Version {
         Self { major, minor, patch }
     }
 
-    /// Reads a version, with or without its `v`. None when it is none.
+    /// Reads a version, with or without its `v`; a third number may be missing, and what follows does not count: `v0.22.0`,
+    /// `0.14.2-debian-12-r3`. None when it is none.
     pub fn parse(text: &str) -> Option<Self> {
         let plain = text.strip_prefix('v').unwrap_or(text);
-        let numbers = plain.split_once(['-', '+']).map_or(plain, |(numbers, _)| numbers);
-        let mut parts = numbers.split('.').map(|part| part.parse().ok());
-        let version = Self::of(parts.next()??, parts.next()??, parts.next()??);
-        parts.next().is_none().then_some(version)
+        let plain = plain.split(|letter: char| !letter.is_ascii_digit() && letter != '.').next()?;
+        let mut parts = plain.split('.').map(|part| part.parse().ok());
+        let (major, minor) = (parts.next()??, parts.next()??);
+        Some(Self::of(major, minor, parts.next().flatten().unwrap_or(0)))
     }
 }
 
@@ -48,7 +49,9 @@ mod tests {
         let read = |text| Version::parse(text).map(|version| version.to_string());
         assert_eq!(read("v0.14.1"), Some("v0.14.1".into()));
         assert_eq!(read("0.22.0-rc1"), Some("v0.22.0".into()));
-        for none in ["", "v0.14", "latest", "v0.14.1.2", "v0.x.1"] {
+        assert_eq!(read("0.14.2-debian-12-r3"), Some("v0.14.2".into()));
+        assert_eq!(read("v0.7"), Some("v0.7.0".into()));
+        for none in ["", "latest", "v0.x.1", "v1"] {
             assert_eq!(read(none), None, "{none}");
         }
         assert!(Version::of(0, 9, 0) < Version::KEEPS_REFUSALS_APART && Version::of(1, 0, 0) > Version::HAS_AAAA_TWINS);

@@ -10,13 +10,14 @@ use kube::api::DynamicObject;
 use serde_json::Value;
 
 use crate::dns::external_dns::USUAL_TTL;
-use crate::machine::external_dns::{ExternalDnsView, Filters, numbers};
+use crate::machine::external_dns::{ExternalDnsView, Filters};
+use crate::machine::version::Version;
 use arguments::Arguments;
 
 /// The label by which charts say the version of what they install.
 const VERSION_LABEL: &str = "app.kubernetes.io/version";
 /// From this version on there is another default prefix, and --policy has no default.
-const NEW_DEFAULTS: [u32; 3] = [0, 22, 0];
+const NEW_DEFAULTS: Version = Version::of(0, 22, 0);
 const OLD_PREFIX: &str = "external-dns.alpha.kubernetes.io/";
 const NEW_PREFIX: &str = "external-dns.kubernetes.io/";
 const USUAL_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
@@ -47,7 +48,7 @@ pub fn facts(object: &DynamicObject) -> ExternalDnsView {
         None => None,
     };
     ExternalDnsView {
-        version: version.map(|[major, minor, patch]| format!("{major}.{minor}.{patch}")),
+        version,
         policy: arguments.one("policy", default(None, Some("sync"))),
         owner: arguments.one("txt-owner-id", Some("default".to_owned())),
         annotation_prefix: arguments.one("annotation-prefix", default(Some(NEW_PREFIX), Some(OLD_PREFIX))),
@@ -82,12 +83,12 @@ fn container(containers: &Value) -> Option<&Value> {
 }
 
 /// By the tag of the image, else by the label.
-fn version(container: &Value, object: &DynamicObject) -> Option<[u32; 3]> {
+fn version(container: &Value, object: &DynamicObject) -> Option<Version> {
     let image = container["image"].as_str().unwrap_or_default();
     let image = image.split_once('@').map_or(image, |(before, _)| before);
     let tag = image.rsplit('/').next().and_then(|name| name.split_once(':')).map(|(_, tag)| tag);
     let label = || object.metadata.labels.as_ref()?.get(VERSION_LABEL).map(String::as_str);
-    tag.and_then(numbers).or_else(|| label().and_then(numbers))
+    tag.and_then(Version::parse).or_else(|| label().and_then(Version::parse))
 }
 
 /// What the arguments leave out.
@@ -169,7 +170,7 @@ mod tests {
             "--label-filter=team=a",
             "--exclude-record-types=AAAA",
         ]);
-        assert_eq!((view.wanted, view.ready, view.version.as_deref()), (Some(2), Some(1), Some("0.22.0")));
+        assert_eq!((view.wanted, view.ready, view.version), (Some(2), Some(1), Some(Version::of(0, 22, 0))));
         assert_eq!((view.policy.as_deref(), view.owner.as_deref()), (Some("sync"), Some("blue")));
         assert_eq!((view.annotation_prefix.as_deref(), view.provider.as_deref()), (Some("dns.example/"), Some("aws")));
         assert_eq!((view.txt_prefix.as_deref(), view.txt_suffix.as_deref()), (Some("_owner."), Some("")));
@@ -199,8 +200,8 @@ mod tests {
         assert_eq!((new.policy, new.annotation_prefix.as_deref()), (None, Some(NEW_PREFIX)));
         let by_label = image("");
         assert_eq!(
-            (by_label.version.as_deref(), by_label.annotation_prefix.as_deref()),
-            (Some("0.18.0"), Some(OLD_PREFIX))
+            (by_label.version, by_label.annotation_prefix.as_deref()),
+            (Some(Version::of(0, 18, 0)), Some(OLD_PREFIX))
         );
     }
 

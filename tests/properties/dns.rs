@@ -35,6 +35,8 @@ pub struct Dns {
     pub read_at: Option<Timestamp>,
     /// TTLs of each side's records. None: they are aliases.
     pub ttls: BTreeMap<Side, SignedDuration>,
+    /// What is seen at each host instead of its list.
+    pub seen: Option<Evidence>,
     /// When the records of a host were last changed, as the whole of them.
     pub changed_at: BTreeMap<String, Timestamp>,
     /// The zone's name servers, where those are asked instead of its list.
@@ -120,7 +122,7 @@ impl Dns {
         let listed = |host: &String, records: &Vec<ListedRecord>| HostView {
             read_at: self.read_at.unwrap_or(now),
             since: self.changed_at.get(host).copied().unwrap_or(Timestamp::MIN),
-            evidence: Evidence::Listed(records.clone()),
+            evidence: self.seen.clone().unwrap_or_else(|| Evidence::Listed(records.clone())),
         };
         let seen = |host: &String, records| match &self.answers {
             Some(answers) => answers.view(host),

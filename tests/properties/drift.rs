@@ -5,8 +5,9 @@ use jiff::SignedDuration;
 use namespace_migration::api::Stage;
 use namespace_migration::api::status::StepPhase;
 use namespace_migration::machine::Side;
+use namespace_migration::machine::gate::Verification;
 use namespace_migration::machine::health::Verdict;
-use namespace_migration::machine::records::{Owner, Routing};
+use namespace_migration::machine::records::{Evidence, Owner, RecordKind, Routing, Seen, ServerAnswers};
 use namespace_migration::machine::traffic::Weight;
 
 use crate::executor::Faults;
@@ -287,4 +288,64 @@ fn a_hold_in_which_dns_is_not_read_any_more_does_not_count() {
     assert!(is_stalled(&world) && !held(&world).1, "{}", world.status.message);
     world.dns.as_mut().unwrap().read_at = None;
     world.run_until(Stage::Completed);
+}
+
+#[test]
+fn a_record_that_is_listed_again_is_not_served_yet_and_nothing_ends_before_it_is() {
+    let mut world = baking();
+    while world.status.stage == Stage::Bake && world.look().effects.is_empty() {
+        world.step();
+    }
+    // The bake is over, and its last stamps are about to be written.
+    edit_record(&mut world, Side::Target, None);
+    world.pass();
+    assert_eq!((world.status.stage, world.status.reason.as_str()), (Stage::Bake, "DNSDiffers"));
+    world.stop_dns(Side::Target, false);
+    world.follow();
+    world.pass();
+    let said = "shop.example is listed as the step says; the provider needs time to serve it.";
+    assert_eq!(says(&world), (Stage::Bake, "WaitingForDNS", said));
+    world.run_until(Stage::Completed);
+}
+
+/// What the name server answered last, and what it had answered some time before.
+fn answers(world: &mut World, last: &str, before: &str) {
+    let seen = |answers_since| Seen { last: world.now, answers_since };
+    let known = [(last, 0), (before, 1000)].into_iter().filter(|(address, _)| !address.is_empty());
+    let empty = last.is_empty().then(|| seen(0));
+    let seen = known.map(|(address, since)| (address.to_owned(), seen(since))).collect();
+    let server = ServerAnswers { answers: 2000, seen, empty, ttl: None };
+    let servers = [(("192.0.2.53:53".to_owned(), RecordKind::A), server)].into();
+    world.order.dns.verification = Verification::AuthoritativeDns;
+    world.dns.as_mut().unwrap().seen = Some(Evidence::Answered { servers, balancers: [].into() });
+}
+
+#[test]
+fn where_name_servers_are_asked_the_bake_stops_when_nobody_answers_or_the_source_does() {
+    let (source, target) = ("192.0.2.10", "192.0.2.20");
+    let cases = [
+        (target, source, None),
+        (
+            source,
+            target,
+            Some(
+                "name server 192.0.2.53:53 answers 192.0.2.10 for shop.example (A), which is the source's and must not answer",
+            ),
+        ),
+        ("", target, Some("name server 192.0.2.53:53 answers nothing any more for shop.example (A)")),
+    ];
+    for (last, before, said) in cases {
+        let mut world = baking();
+        answers(&mut world, last, before);
+        world.settle();
+        let Some(said) = said else {
+            assert_eq!(world.status.reason, "Baking");
+            continue;
+        };
+        let said = format!("In DNS {said}. Not everybody who asks is led where the step says. The clock stands still.");
+        assert_eq!(says(&world), (Stage::Bake, "DNSDiffers", said.as_str()));
+        days(&mut world);
+        answers(&mut world, target, "");
+        world.run_until(Stage::Completed);
+    }
 }

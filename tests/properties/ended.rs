@@ -8,6 +8,7 @@ use namespace_migration::machine::health::Verdict;
 use namespace_migration::machine::{Observed, Side, decide, needs};
 use serde_json::json;
 
+use crate::executor::Faults;
 use crate::planted::at;
 use crate::recording::{Change, broken_promise, texts};
 use crate::world::World;
@@ -210,4 +211,22 @@ fn a_soaking_migration_writes_nothing_not_even_its_status() {
         assert_eq!((&world.status, world.writes.len()), (&status, writes));
     }
     assert_eq!(status.stage, Stage::Bake);
+}
+
+#[test]
+fn a_rollback_that_was_decided_before_the_end_is_not_carried_out_after_it() {
+    let mut world = World::new();
+    world.run_until(Stage::Bake);
+    world.settle();
+    let mut other = world.clone();
+    other.verdicts.insert(Side::Target, Verdict::Fail);
+    let late = other.look();
+    assert_eq!(late.effects.len(), 2, "it goes back");
+    world.run_until(Stage::Completed);
+    let before = texts(&world);
+    world.execute(&late, &Faults::default());
+    assert_eq!(texts(&world), before);
+    // Who knows of the end may go back from it.
+    world.annotate(ROLLBACK_ANNOTATION, Some("now"));
+    world.run_until(Stage::RolledBack);
 }

@@ -7,6 +7,7 @@ use namespace_migration::api::status::{NamespaceMigrationStatus, StepPhase};
 use namespace_migration::machine::Side;
 use namespace_migration::machine::health::Verdict;
 
+use crate::executor::Faults;
 use crate::planted::{at, stands};
 use crate::world::World;
 
@@ -55,9 +56,10 @@ fn a_source_that_is_dead_keeps_nobody_exposed_once_the_targets_zero_has_been_fol
         world.verdicts.insert(Side::Target, Verdict::Fail);
         world.pass();
         assert_eq!((world.target.weight("web"), world.status.exposed_percent), (Some(0), Some(50)));
-        for _ in 0..3 {
+        // An old pass of external-dns and a new one, a minute to be served, another to be forgotten.
+        for _ in 0..4 {
             world.pass();
-            world.advance(SignedDuration::from_secs(80));
+            world.advance(SignedDuration::from_secs(61));
         }
         world.pass();
         let told = (world.status.reason.as_str(), world.status.exposed_percent);
@@ -73,7 +75,8 @@ fn a_rollback_that_another_process_has_written_is_told_with_what_was_served_befo
     world.follow();
     world.status = known;
     world.pass();
-    assert_eq!((world.status.stage, world.status.exposed_percent), (Stage::RollingBack, Some(50)));
+    // The other one may have raised the target to the next step's 100 before that: beside 50 that is 67 percent.
+    assert_eq!((world.status.stage, world.status.exposed_percent), (Stage::RollingBack, Some(67)));
     world.status = NamespaceMigrationStatus::default();
     world.pass();
     assert_eq!((world.status.stage, world.status.exposed_percent), (Stage::RollingBack, Some(100)), "nobody knows");
@@ -115,4 +118,30 @@ fn a_new_process_remembers_what_was_served_until_it_knows_better() {
     world.edit_record("shop.example", Side::Target, Some(10));
     world.pass();
     assert_eq!((world.status.served, world.status.dns[0].served), (Some(50), Some(50)));
+}
+
+#[test]
+fn a_raise_of_which_nothing_was_heard_counts_while_the_target_is_away() {
+    let mut world = stands(World::with_dns(), 1, StepPhase::Holding);
+    while world.look().effects.is_empty() {
+        world.step();
+    }
+    // Target 50 is written, and both the process and the target go away.
+    world.pass_with(&Faults { crash_before_save: true, ..Faults::default() });
+    world.unreachable(Side::Target);
+    world.restart();
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    let minute = |world: &mut World| {
+        world.pass();
+        world.advance(SignedDuration::from_mins(1));
+    };
+    world.stop_dns(Side::Target, true);
+    (0..10).for_each(|_| minute(&mut world));
+    world.pass();
+    let told = (world.status.reason.as_str(), world.status.exposed_percent);
+    assert_eq!(told, ("RollbackWaitsForTarget", Some(36)), "50 beside 90: {}", world.status.message);
+    world.stop_dns(Side::Target, false);
+    world.reachable(Side::Target);
+    world.run_until(Stage::RolledBack);
+    assert_eq!(world.status.exposed_percent, None);
 }

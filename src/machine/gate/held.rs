@@ -1,7 +1,7 @@
 //! What a hold and the bake rest on: in every kind that a host has or had, the records of both sides with the weights of the step. The
 //! gates of the step have shown them once; here it is seen whether they still are there.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::kinds::{is_answered_otherwise, known_kinds};
 use super::{Goal, Place, answered, listed, patience, places};
@@ -108,15 +108,17 @@ fn by_answers<'a>(run: &Run<'_>, place: Place<'a>, share: Weight) -> Option<Amis
     else {
         return None;
     };
+    let (name, source) = (place.host, answered::addresses(run, place, Side::Source));
     let found = servers.iter().find_map(|((server, kind), answers)| {
+        let kind = kind.name();
         if !answers.seen.is_empty() && answers.empty.is_some_and(|empty| empty.answers_since == 0) {
-            return Some(format!("name server {server} answers nothing any more for {} ({})", place.host, kind.name()));
+            return Some(format!("name server {server} answers nothing any more for {name} ({kind})"));
         }
-        let goal = Goal::Gives(Side::Source, Weight::ZERO);
-        let missing = (share == Weight::FULL)
-            .then(|| answered::missing(run, goal, place, *kind, answers, Timestamp::MIN))
-            .flatten()?;
-        Some(format!("name server {server}: {}", missing.trim_end_matches('.')))
+        let mut last = answers.seen.iter().filter(|(_, seen)| seen.answers_since == 0);
+        let (address, _) = last.find(|(address, _)| share == Weight::FULL && source.contains(*address))?;
+        Some(format!(
+            "name server {server} answers {address} for {name} ({kind}), which is the source's and must not answer"
+        ))
     })?;
     let (host, side) = (place.host, Side::Target);
     Some(Amiss { host, side, is_missing: true, share: None, weights: [None; 2], are_all_zero: false, found })

@@ -17,12 +17,7 @@ pub fn waits_for(run: &Run<'_>, gate: OpenGate, host: &str, kind: RecordKind) ->
     let at_host = places(run).into_iter().filter(|place| place.host == host);
     let missing = at_host.filter_map(|place| match &view.evidence {
         Evidence::Listed(records) => by_list(run, gate, place, view, records, kind),
-        Evidence::Answered { servers, .. } => {
-            servers.iter().filter(|((_, of_kind), _)| *of_kind == kind).find_map(|((server, _), answers)| {
-                let missing = answered::missing(run, gate.goal, place, kind, answers, gate.written)?;
-                Some(format!("Name server {server}: {missing}"))
-            })
-        }
+        Evidence::Answered { .. } => answered::shown_of_kind(run, gate.goal, place, gate.written, kind).err(),
     });
     let mut missing: Vec<_> = missing.collect();
     missing.dedup();

@@ -2,8 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::{Verification, at_or_soon, places};
+use crate::machine::reason::Reason;
 use crate::machine::records::{Evidence, HostView};
-use crate::machine::run::Run;
+use crate::machine::run::{Run, Wait};
 
 /// Whether the records of a host have been listed exactly so for as long as it takes to serve them everywhere.
 pub fn is_served(run: &Run<'_>, host: &str) -> bool {
@@ -20,6 +22,15 @@ pub fn is_forgotten(run: &Run<'_>, host: &str) -> bool {
 /// When what is listed of a host is served everywhere. None where nobody has read.
 pub fn is_served_at(run: &Run<'_>, host: &str) -> Option<Timestamp> {
     run.observed.dns.hosts.get(host).map(|view| served_from(run, view))
+}
+
+/// A wait until what is listed is served, at every host: a record that was gone is listed again before it is.
+pub fn unserved(run: &Run<'_>) -> Option<Wait> {
+    let listed = run.order.dns.verification == Verification::Route53;
+    let host = places(run).into_iter().map(|place| place.host).find(|host| listed && !is_served(run, host))?;
+    let message = format!("{host} is listed as the step says; the provider needs time to serve it.");
+    let at = is_served_at(run, host).unwrap_or(run.now);
+    Some(at_or_soon(run, Wait::new(Reason::WaitingForDns, message), at))
 }
 
 fn served_from(run: &Run<'_>, view: &HostView) -> Timestamp {

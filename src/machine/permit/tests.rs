@@ -20,6 +20,7 @@ fn write(weight: i32, stamp: Stamp) -> WeightWrite {
         after_source: false,
         keeps_weight: false,
         withheld: false,
+        before_end: false,
         replaces: None,
     }
 }
@@ -192,6 +193,27 @@ fn a_fence_changes_the_stamp_alone_and_needs_nothing_of_the_other_side() {
     assert_eq!(refusal.to_string(), "Ingress web on the target has changed since it was decided to keep its weight");
     let newer = Live { other: None, ..live("10", Some(stamp(3, Direction::Forward))) };
     assert!(matches!(refused(permit(&fence, "target", &newer)), Refusal::Fenced { .. }));
+}
+
+#[test]
+fn the_last_stamp_changes_no_weight() {
+    let last = write(100, stamp(1, Direction::Completed));
+    let at = |weight: &str| live(weight, Some(stamp(1, Direction::Forward)));
+    assert!(matches!(permit(&last, "target", &at("100")), Permit::Write { .. }));
+    assert!(matches!(refused(permit(&last, "target", &at("50"))), Refusal::Moved { .. }));
+}
+
+#[test]
+fn a_rollback_that_did_not_know_of_the_end_is_not_written_over_it() {
+    let ended = || live("100", Some(stamp(1, Direction::Completed)));
+    let back = |before_end| WeightWrite { before_end, ..write(0, stamp(2, Direction::RollingBack)) };
+    assert!(matches!(refused(permit(&back(true), "target", &ended())), Refusal::Fenced { .. }));
+    assert!(
+        matches!(permit(&back(false), "target", &ended()), Permit::Write { .. }),
+        "a person asked for it afterwards"
+    );
+    let under_way = live("100", Some(stamp(1, Direction::Forward)));
+    assert!(matches!(permit(&back(true), "target", &under_way), Permit::Write { .. }));
 }
 
 #[test]

@@ -51,12 +51,15 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
 
 /// The final stamps release the Ingresses: another migration may take them, and nothing here writes them again.
 fn finish(run: &Run<'_>) -> Move {
+    if let Some(wait) = gate::unread(run).or_else(|| gate::unserved(run)) {
+        return wait.into();
+    }
     let mut effects = run.missing_writes(Side::Target, Weight::FULL, Direction::Completed);
     effects.extend(run.missing_writes(Side::Source, Weight::ZERO, Direction::Completed));
     if effects.is_empty() {
         return Move::Advance { message: "The service has moved. That the source is silent is not proved.".to_owned() };
     }
-    if let Some(wait) = run.cluster_trouble().or_else(|| gate::unread(run)) {
+    if let Some(wait) = run.cluster_trouble() {
         return wait.into();
     }
     let message = "The Ingresses are marked as completed; their weights stay.";

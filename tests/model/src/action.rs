@@ -223,7 +223,7 @@ impl State {
     }
 
     /// What happens that is not ours: whoever has decided or sent something does not know of it.
-    fn disturb(&mut self, what: Unaware) {
+    pub fn disturb(&mut self, what: Unaware) {
         (self.past.disturbed, self.past.excused) = (true, true);
         let works = self.processes.iter_mut().flatten().filter_map(|process| process.work.as_mut());
         let flights = self.flights.iter_mut().flatten().map(|flight| &mut flight.unaware);

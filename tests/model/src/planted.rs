@@ -1,5 +1,8 @@
 //! The planted mistakes: what each changes of the shipped decision or of the executor.
 
+use namespace_migration::api::Stage;
+use namespace_migration::api::foreign::ForeignState;
+use namespace_migration::api::status::{NamespaceMigrationStatus, StepPhase};
 use namespace_migration::machine::effect::WeightWrite;
 use namespace_migration::machine::permit::Refusal;
 use namespace_migration::machine::stamp::Direction;
@@ -7,12 +10,16 @@ use namespace_migration::machine::{Decision, Effect, Side};
 
 use crate::facts::View;
 use crate::setup::{Plant, Setup};
-use crate::state::{OLD, State};
+use crate::state::{OLD, Shown, State};
 use crate::zone::wanted;
 
 /// What a decision becomes.
 pub fn change(setup: &Setup, decision: &mut Decision) {
-    if setup.plants(Plant::LowerFirst) || setup.plants(Plant::LowerFirstBehindThePermit) {
+    if setup.plants(Plant::TellsTooLittle) {
+        decision.status.exposed_percent = None;
+    }
+    let plants = [Plant::LowerFirst, Plant::LowerFirstBehindThePermit, Plant::ReplacesGiverFirst];
+    if plants.into_iter().any(|plant| setup.plants(plant)) {
         let lowered: Vec<_> = decision.effects.iter().filter_map(|effect| lowered(setup, effect)).collect();
         decision.effects.splice(0..0, lowered);
     }
@@ -22,6 +29,7 @@ pub fn change(setup: &Setup, decision: &mut Decision) {
 fn lowered(setup: &Setup, effect: &Effect) -> Option<Effect> {
     let Effect::WriteWeight(raise) = effect else { return None };
     let raises = raise.side == Side::Target && !raise.is_claim() && raise.stamp.direction == Direction::Forward;
+    let raises = raises && (raise.replaces.is_some() || !setup.plants(Plant::ReplacesGiverFirst));
     let identifier = setup.order(0).identifier(Side::Source, &raise.ingress);
     raises.then(|| {
         let weight = raise.weight.complement();
@@ -32,19 +40,29 @@ fn lowered(setup: &Setup, effect: &Effect) -> Option<Effect> {
 /// Refusals that nobody heeds.
 pub fn ignores(setup: &Setup, refusal: &Refusal) -> bool {
     match refusal {
-        Refusal::BothZero { .. } => setup.plants(Plant::LowerFirst),
+        Refusal::BothZero { .. } => setup.plants(Plant::LowerFirst) || setup.plants(Plant::ReplacesGiverFirst),
         Refusal::Fenced { .. } => setup.plants(Plant::NoFence),
         _ => false,
     }
 }
 
-/// What a process makes of what DNS lists, going forward.
-pub fn misread(setup: &Setup, state: &State, view: &mut View) {
-    if !setup.plants(Plant::NoGate) || view.token > 0 || state.past.rolling() {
-        return;
-    }
-    for (listed, live) in view.listed.iter_mut().flatten().zip(state.live.iter().flatten()) {
-        *listed = (wanted(*live, true), OLD);
+/// What a process with this status makes of what DNS lists.
+pub fn misread(setup: &Setup, state: &State, status: &NamespaceMigrationStatus, view: &mut View) {
+    let holds =
+        status.stage == Stage::Bake || status.step.as_ref().is_some_and(|step| step.phase == StepPhase::Holding);
+    let replaces = status.foreign_weights.iter().any(|weight| weight.state == ForeignState::Replacing);
+    let forward = view.token == 0 && !state.past.rolling();
+    let as_written = forward
+        && (setup.plants(Plant::NoGate)
+            || (setup.plants(Plant::ReplacesUnseen) && (status.put_back.is_some() || replaces))
+            || (setup.plants(Plant::HoldsBlindly) && holds));
+    let answered = setup.plants(Plant::EndsUnanswered) && state.past.rolling();
+    for (side, (listed, live)) in view.listed.iter_mut().zip(&state.live).enumerate() {
+        for (listed, live) in listed.iter_mut().zip(live) {
+            if as_written || (answered && side == 0 && listed.0 == Shown::Nothing) {
+                *listed = (wanted(*live, true), OLD);
+            }
+        }
     }
 }
 

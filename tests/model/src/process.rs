@@ -24,7 +24,7 @@ impl State {
             seen: process.seen,
             listed: listed(&self.records),
         };
-        planted::misread(&known.setup, &self, &mut view);
+        planted::misread(&known.setup, &self, known.status(process.status), &mut view);
         let decision = known.decide(process.status, &view);
         let decided = known.decided(decision).clone();
         if decided.writes.is_empty() && decided.status == process.status {
@@ -114,6 +114,7 @@ impl State {
         for _ in 0..work.age {
             status = known.aged(status);
         }
+        let before = known.stage(self.home);
         if process.current && status != self.home {
             self.home = status;
             for other in self.processes.iter_mut().flatten() {
@@ -123,7 +124,7 @@ impl State {
         let passes = process.passes.saturating_sub(u8::from(who == 1));
         let idle = Process { status: self.home, current: true, work: None, passes, ..process };
         self.processes[who] = Some(idle).filter(|idle| who == 0 || idle.passes > 0);
-        Some(promises::of_saved(known, &self, work.unaware).map_or(Ok(self), Err))
+        Some(promises::of_saved(known, before, &self, work.unaware).map_or(Ok(self), Err))
     }
 
     /// It dies. A new one knows what was saved, and lists what it reaches.

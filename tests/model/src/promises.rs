@@ -101,9 +101,10 @@ pub fn may_wake(known: &Known, state: &State, status: u32) -> bool {
     known.stage(status) == Stage::Completed && state.asked > 0
 }
 
-/// What a status says that is not so, as far as the process that saved it could know.
-pub fn of_saved(known: &Known, state: &State, unaware: Unaware) -> Option<String> {
-    if unaware.since_decided {
+/// What a status that has just been saved says that is not so, as far as the process that saved it could know. `before` is the stage
+/// of the one that it replaces: what happens after an end is not told by it.
+pub fn of_saved(known: &Known, before: Stage, state: &State, unaware: Unaware) -> Option<String> {
+    if unaware.since_decided || before == known.stage(state.home) {
         return None;
     }
     let ingresses = || 0..known.setup.ingresses;

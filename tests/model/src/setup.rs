@@ -56,6 +56,16 @@ pub enum Plant {
     NoVersion,
     /// A rollback begins with the target.
     WaitsForTarget,
+    /// Where foreign weights are replaced, the source is lowered before the target is raised, and nobody looks at the other side.
+    ReplacesGiverFirst,
+    /// Where foreign weights are replaced, what is put back first counts as served when it is written.
+    ReplacesUnseen,
+    /// A hold does not look at what DNS serves.
+    HoldsBlindly,
+    /// A rollback is over when the target has no share, whether or not anybody answers.
+    EndsUnanswered,
+    /// What a rollback has written, nobody is told to be exposed to any more.
+    TellsTooLittle,
 }
 
 /// A configuration.

@@ -45,8 +45,7 @@ fn begin(state: &State, target_lives: bool) -> State {
         state.readings[1] = None;
     }
     if let Some(process) = &mut state.processes[0] {
-        let unaware = crate::state::Unaware::default();
-        let work = process.work.map(|work| crate::state::Work { sent: false, unaware, ..work });
+        let work = process.work.map(|work| crate::state::Work { sent: false, ..work });
         *process = Process { work, ..*process };
     }
     state

@@ -5,7 +5,7 @@ use std::ops::Range;
 use namespace_migration::machine::Side;
 use namespace_migration::machine::traffic::{Weight, target_share};
 
-use crate::state::{Ingress, Reading, Record, Shown, State, at};
+use crate::state::{Ingress, Reading, Record, Shown, State, Unaware, at};
 
 /// What an external-dns makes of an Ingress whose load balancer has an address, or none.
 pub fn wanted(ingress: Ingress, addressed: bool) -> Shown {
@@ -54,6 +54,10 @@ impl State {
         }
         if is_accepted(&after, host) {
             self.records = after;
+            if batch.contains(&Some(Shown::Nothing)) {
+                // Of the address that was lost the operator may have known, but not of the record.
+                self.disturb(Unaware { since_decided: true, since_sent: false });
+            }
         }
         true
     }

@@ -84,12 +84,107 @@ fn external_dns_that_applies_what_it_read_earlier_breaks_nothing() {
 }
 
 #[test]
+fn it_does_not_either_with_two_ingresses() {
+    let troubles = &[Trouble::Batches];
+    holds(Setup { name: "external-dns in a pass, two Ingresses", ingresses: 2, troubles, ..ONE_STEP }, 1);
+}
+
+const AT_ONE_HOST: Setup = Setup { ingresses: 2, one_host: true, ..PLAIN };
+
+#[test]
+fn two_ingresses_at_one_host_break_nothing() {
+    holds(Setup { name: "two Ingresses at one host", ..AT_ONE_HOST }, 1);
+    holds(
+        Setup {
+            name: "two Ingresses at one host, the target's are there already",
+            target_is_there: true,
+            ..AT_ONE_HOST
+        },
+        1,
+    );
+}
+
+#[test]
+fn two_ingresses_at_one_host_break_nothing_when_a_process_dies_and_writes_come_late() {
+    let setup = Setup { from: Stage::ShiftTraffic, steps: &[100], ..AT_ONE_HOST };
+    holds(
+        Setup {
+            name: "two Ingresses at one host, a crash and a late write",
+            troubles: &[Trouble::Crash, Trouble::Delay],
+            ..setup
+        },
+        1,
+    );
+}
+
+#[test]
+fn two_ingresses_at_one_host_break_nothing_while_external_dns_is_in_a_pass() {
+    let setup = Setup { from: Stage::ShiftTraffic, steps: &[100], ..AT_ONE_HOST };
+    holds(
+        Setup { name: "two Ingresses at one host, external-dns in a pass", troubles: &[Trouble::Batches], ..setup },
+        1,
+    );
+}
+
+#[test]
+fn a_second_operator_that_comes_to_know_more_and_acts_again_breaks_nothing() {
+    let troubles = &[Trouble::Second, Trouble::Second, Trouble::Second];
+    holds(Setup { name: "a second operator, three passes", troubles, ..ONE_STEP }, 1);
+}
+
+#[test]
+fn a_second_operator_beside_a_target_that_fails_and_recovers_breaks_nothing() {
+    let troubles = &[Trouble::Second, Trouble::Sick];
+    holds(Setup { name: "a second operator, the target fails", troubles, ..ONE_STEP }, 1);
+}
+
+const FOREIGN: [Trouble; 4] = [
+    Trouble::Foreign(Side::Source, Some(0)),
+    Trouble::Foreign(Side::Source, None),
+    Trouble::Foreign(Side::Target, Some(0)),
+    Trouble::Foreign(Side::Target, Some(100)),
+];
+
+#[test]
 fn somebody_elses_write_at_any_moment_does_not_make_ours_harmful() {
-    const FOREIGN: [Trouble; 4] = [
-        Trouble::Foreign(Side::Source, Some(0)),
-        Trouble::Foreign(Side::Source, None),
-        Trouble::Foreign(Side::Target, Some(0)),
-        Trouble::Foreign(Side::Target, Some(100)),
-    ];
     holds(Setup { name: "somebody else's write", troubles: &FOREIGN, ..ONE_STEP }, 10_000);
+}
+
+#[test]
+fn a_foreign_weight_is_replaced_without_harm_on_both_sides_and_when_it_comes_back() {
+    let troubles = &[Trouble::Foreign(Side::Source, Some(100)), Trouble::Foreign(Side::Target, Some(0))];
+    holds(Setup { name: "two harmless foreign weights", troubles, foreign: 2, ..SHIFT }, 1);
+}
+
+#[test]
+fn a_foreign_weight_of_the_source_that_is_lowered_is_put_back_first() {
+    let troubles = &[Trouble::Foreign(Side::Source, Some(20)), Trouble::Foreign(Side::Target, Some(5))];
+    holds(Setup { name: "a source lowered by somebody", troubles, foreign: 2, ..SHIFT }, 1);
+}
+
+#[test]
+fn somebody_elses_write_beside_a_crash_and_a_late_write_does_not_make_ours_harmful() {
+    const TROUBLES: [Trouble; 6] = [FOREIGN[0], FOREIGN[1], FOREIGN[2], FOREIGN[3], Trouble::Crash, Trouble::Delay];
+    holds(Setup { name: "somebody else's write, a crash and a late write", troubles: &TROUBLES, ..ONE_STEP }, 1);
+}
+
+#[test]
+fn load_balancers_that_lose_their_address_break_nothing() {
+    let source = &[Trouble::Address(Side::Source)];
+    holds(Setup { name: "the source's address is lost", troubles: source, ..SHIFT }, 1);
+    let target = &[Trouble::Address(Side::Target)];
+    holds(Setup { name: "the target's address is lost", troubles: target, ..SHIFT }, 1);
+    let both = &[Trouble::Address(Side::Source), Trouble::Address(Side::Target), Trouble::Crash];
+    holds(Setup { name: "both addresses are lost, and a crash", troubles: both, ..ONE_STEP }, 1);
+}
+
+#[test]
+fn status_tells_of_everybody_who_is_exposed() {
+    holds(Setup { name: "who is exposed", tells: true, ..SHIFT }, 1);
+    let crash = &[Trouble::Crash, Trouble::Dead(Side::Target)];
+    holds(Setup { name: "who is exposed, the target away, a crash", tells: true, troubles: crash, ..ONE_STEP }, 1);
+    holds(
+        Setup { name: "who is exposed, external-dns in a pass", tells: true, troubles: &[Trouble::Batches], ..SHIFT },
+        1,
+    );
 }

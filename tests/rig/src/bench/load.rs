@@ -62,10 +62,6 @@ impl Load {
 }
 
 /// Nothing that is counted here comes to more than a `u32` holds.
-fn number(count: usize) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
-}
-
 fn per_minute(count: f64, length: Duration) -> f64 {
     count * 60.0 / length.as_secs_f64()
 }
