@@ -286,15 +286,14 @@ pub fn merge(recordings: impl IntoIterator<Item = Vec<Write>>) -> Vec<Write> {
         let object = (write.cluster.clone(), write.resource.clone(), write.namespace.clone(), write.name.clone());
         places.entry(object).or_default().push(place);
     }
-    let mut ordered = writes.clone();
+    let mut order: Vec<usize> = (0..writes.len()).collect();
     for places in places.into_values() {
         let mut committed = places.clone();
         committed.sort_by_key(|place| resource_version(&writes[*place]));
-        for (place, from) in places.into_iter().zip(committed) {
-            ordered[place] = writes[from].clone();
-        }
+        places.into_iter().zip(committed).for_each(|(place, from)| order[place] = from);
     }
-    ordered
+    let mut writes: Vec<_> = writes.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|from| writes[from].take()).collect()
 }
 
 /// The verb of a line without parsing it: it stands before everything that a client has sent, its URI apart, which has no

@@ -39,7 +39,7 @@ struct Shared {
 
 struct State {
     first: Records,
-    written: Records,
+    written: Arc<Records>,
     served: Records,
     journal: Vec<Entry>,
     pending: VecDeque<Pending>,
@@ -68,7 +68,7 @@ impl Zone {
         let origin = absolute(origin);
         let first = apex(&origin);
         let state = State {
-            written: first.clone(),
+            written: Arc::new(first.clone()),
             served: first.clone(),
             first,
             journal: Vec::new(),
@@ -93,8 +93,8 @@ impl Zone {
     }
 
     /// What the API lists: every set as written, PENDING ones too.
-    pub fn written(&self) -> Records {
-        self.state().written.clone()
+    pub fn written(&self) -> Arc<Records> {
+        Arc::clone(&self.state().written)
     }
 
     /// What name servers show.
@@ -156,7 +156,7 @@ impl Zone {
         };
         let entry = state.enter(caller, changes, fate);
         if let Ok(written) = accepted {
-            state.written = written;
+            state.written = Arc::new(written);
             let due = entry.at + state.propagation;
             state.pending.push_back(Pending { number: entry.number, due });
             state.settle();
