@@ -331,7 +331,12 @@ mod tests {
         book.note(&place(names[1]), nothing(), (at(4), at(4)), BLIND);
         assert_eq!(record(&view(&book)).set.owner, Owner::Absent { sought: names.map(str::to_owned).into() });
         let encrypted = Ownership { identifier: Some("web-blue".to_owned()), owner: None };
-        book.note(&place(names[1]), Ok(Reading::Listed { sets: vec![], owners: vec![encrypted] }), (at(5), at(5)), BLIND);
+        book.note(
+            &place(names[1]),
+            Ok(Reading::Listed { sets: vec![], owners: vec![encrypted] }),
+            (at(5), at(5)),
+            BLIND,
+        );
         assert_eq!(record(&view(&book)).set.owner, Owner::Unread, "there is one, and nobody can read it");
     }
 

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
+
 use crate::api::cluster_pair::ExternalDns;
 use crate::machine::external_dns::ExternalDnsView;
 use crate::machine::records::RecordKind;
 
 /// What stands for the kind of record in `--txt-prefix` and `--txt-suffix`.
 const KIND_IN_AFFIX: &str = "%{record_type}";
+
+/// TTL of what it publishes unless an annotation says otherwise; an alias has none of its own.
+pub const USUAL_TTL: SignedDuration = SignedDuration::from_secs(300);
 
 /// How one external-dns names its ownership records.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

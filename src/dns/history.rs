@@ -93,7 +93,7 @@ mod tests {
         let both = || vec![set("blue", 100), set("green", 0)];
         let lists = [both(), both(), vec![set("blue", 100)], vec![set("blue", 100)], both(), vec![], vec![]];
         let since = lists.into_iter().zip(1..).map(|(sets, second)| {
-            history.read(sets, at(second));
+            history.read(sets, at(second), BLIND);
             history.since().unwrap().as_second()
         });
         assert_eq!(since.collect::<Vec<_>>(), [1, 1, 3, 3, 5, 6, 6]);

@@ -135,8 +135,6 @@ fn stops_the_clock(run: &Run<'_>, reason: Reason) -> bool {
         | Reason::DnsDiffers
         | Reason::AddressLost
         | Reason::Held => true,
-        // Neither is one that is not late yet: how long it takes is measured, and may be longer than any stage is allowed.
-        Reason::WaitingForDns => run.order.dns.is_verified(),
         // Before the first write a blocker has its deadline; afterwards a person has to decide.
         Reason::PreflightBlocked => run.status.stage > Stage::Preflight,
         // Both out of reach in one moment is our own network.

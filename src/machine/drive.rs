@@ -195,7 +195,9 @@ fn next_move(run: &Run<'_>) -> Move {
 /// gives the target more users than its step, on an Ingress or in DNS, goes before all of them.
 fn overruled(run: &Run<'_>) -> Option<Move> {
     let (contest, drift) = (contest::respond(run), drift::respond(run));
-    if let (Some(rollback @ Move::RollBack { .. }), _) | (_, Some(rollback @ Move::RollBack { .. })) = (&contest, &drift) {
+    if let (Some(rollback @ Move::RollBack { .. }), _) | (_, Some(rollback @ Move::RollBack { .. })) =
+        (&contest, &drift)
+    {
         return Some(rollback.clone());
     }
     if let Some(alone) = alone::respond(run) {

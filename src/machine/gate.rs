@@ -25,7 +25,7 @@ use crate::api::status::PlannedIngress;
 pub(super) use answered::{addresses, heard};
 pub(super) use held::{Amiss, amiss, stale};
 pub(super) use kinds::unaddressed;
-pub(super) use listed::{is_of_target, is_targets, served_share, share_of};
+pub(super) use listed::{is_of_target, served_share, share_of};
 pub(super) use now::{serves, shows};
 pub(super) use patience::{longest, patience};
 pub(super) use proof::{kinds, proof};

@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 pub use super::external_dns::ExternalDnsView;
 use super::side::Side;
 use super::traffic::Weight;
-use super::version::Version;
 
 /// The kinds of records that lead users to a load balancer. Each is a group of its own: shares are computed within it.
 /// <https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/routing-policy-weighted.html>

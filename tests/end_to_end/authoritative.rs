@@ -5,7 +5,7 @@ use namespace_migration::api::{NamespaceMigration, Stage};
 use rig::route53::record::Kind;
 use rig::sample_app::Fault;
 use rig::setup::{Options, Verification};
-use rig::weights::{share_never_above, share_rose_then_fell, somebody_always_answered};
+use rig::weights::{Approval, share_never_above_approved, share_rose_then_fell, somebody_always_answered};
 
 use crate::scene::{Migration, Scene, condition, holds_step};
 
@@ -59,7 +59,7 @@ fn how(migration: &NamespaceMigration) -> Result<(&str, Option<String>, &str)> {
 fn served_as_promised(shop: &Migration<'_>, most: i32) -> Result<()> {
     let history = shop.scene.world.zone().weights(shop.host(), Kind::A);
     let kept = somebody_always_answered(&history)
-        .and_then(|()| share_never_above(&history, most))
+        .and_then(|()| share_never_above_approved(&history, &[Approval::from_the_start(most)]))
         .and_then(|()| share_rose_then_fell(&history));
     kept.map_err(|broken| anyhow::anyhow!("served: {broken}"))
 }

@@ -33,7 +33,7 @@ fn between<const N: usize, const M: usize>(source: [&str; N], target: [&str; M])
 
 fn kinds_of_target(world: &World) -> Vec<&'static str> {
     let records = world.dns.as_ref().unwrap().records[HOST].iter();
-    let theirs = records.filter(|record| record.set.owner.as_deref() == Some("target-owner"));
+    let theirs = records.filter(|record| record.set.owner.named() == Some("target-owner"));
     theirs.map(|record| record.set.kind.name()).collect()
 }
 

@@ -59,7 +59,7 @@ impl NameServers {
     pub fn view(&self, host: &str) -> Option<HostView> {
         let servers = self.answered.get(host)?.clone();
         let evidence = Evidence::Answered { servers, balancers: BTreeMap::new() };
-        Some(HostView { read_at: self.asked_at?, evidence })
+        Some(HostView { read_at: self.asked_at?, since: Timestamp::MIN, evidence })
     }
 }
 

@@ -136,15 +136,6 @@ impl Dns {
         }
     }
 
-    /// The weight of one side's record of this identifier, if it is weighted.
-    pub fn weight(&self, side: Side, host: &str, identifier: Option<&String>) -> Option<Weight> {
-        let records = self.records.get(host)?;
-        let found = records
-            .iter()
-            .find(|record| record.set.owner == owner(side) && record.set.identifier.as_ref() == identifier)?;
-        record_weight(found)
-    }
-
     /// Whether a side has a record at a host.
     pub fn has_record(&self, host: &str, side: Side) -> bool {
         self.records.get(host).is_some_and(|records| records.iter().any(|record| record.set.owner == owner(side)))

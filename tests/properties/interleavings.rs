@@ -509,7 +509,8 @@ fn what_preflight_has_passed_on_an_old_view_is_checked_again_before_the_first_wr
 
 #[test]
 fn what_is_remembered_of_two_foreign_weights_keeps_its_order() {
-    let start = Start { two: false, present: false, hold: true, remove: false, zone: false };
+    let [two, present, remove, zone, both_kinds, one_host] = [false; 6];
+    let start = Start { two, present, hold: true, remove, zone, both_kinds, one_host };
     let happenings = [
         Happening::Smooth(9),
         Happening::Unreachable(Side::Source),

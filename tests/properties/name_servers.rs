@@ -5,7 +5,7 @@ use namespace_migration::api::Stage;
 use namespace_migration::api::status::{RehearsalPhase, ServedProof};
 use namespace_migration::machine::Side;
 use namespace_migration::machine::health::Verdict;
-use namespace_migration::machine::records::{ListedRecord, RecordKind, RecordSet, Routing};
+use namespace_migration::machine::records::{ListedRecord, Owner, RecordKind, RecordSet, Routing};
 use namespace_migration::machine::traffic::Weight;
 use serde_json::json;
 
@@ -21,7 +21,7 @@ fn third(leads_to: &str, weight: i32) -> ListedRecord {
         routing: Routing::Weighted(Weight::percent(weight)),
         ttl: None,
         leads_to: vec![leads_to.into()],
-        owner: None,
+        owner: Owner::Absent { sought: vec![] },
     };
     ListedRecord { set, since: World::new().now }
 }
@@ -186,7 +186,7 @@ fn an_edit_in_the_zone_that_takes_the_target_away_is_noticed_before_the_next_rai
     world.run_while(|status| status.reason != "HoldingStep");
     let dns = world.dns.as_mut().unwrap();
     dns.stopped.insert(Side::Target);
-    dns.records.get_mut(HOST).unwrap().retain(|record| record.set.owner.as_deref() != Some("target-owner"));
+    dns.records.get_mut(HOST).unwrap().retain(|record| record.set.owner.named() != Some("target-owner"));
     for _ in 0..60 {
         seconds(&mut world, 60);
     }

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Goal, Verification, answered, at_gate, at_or_soon, listed, patience, places, seen, soon, waits};
+use super::{Goal, Verification, answered, at_gate, listed, patience, places, seen, soon};
 use crate::machine::reason::Reason;
 use crate::machine::records::{Evidence, HostView};
 use crate::machine::run::{Run, Wait};

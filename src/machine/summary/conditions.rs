@@ -220,33 +220,6 @@ fn severity(verdict: &str) -> u8 {
     }
 }
 
-/// Whether DNS serves what is written, at every host and in every kind.
-fn verified(status: &NamespaceMigrationStatus) -> Draft {
-    let draft = |status, reason, message: String| Draft { kind: "WeightsVerified", status, reason, message };
-    let unknown = |message: &str| draft("Unknown", Reason::NotYet, message.to_owned());
-    if status.dns_verification.is_empty() {
-        return unknown("DNS has not been looked at yet.");
-    }
-    if status.dns_verification.starts_with("AnnotationOnly") {
-        return unknown(
-            "With AnnotationOnly nothing is asked of DNS: a weight counts as served after the time that it may take.",
-        );
-    }
-    if let Some(other) = status.dns.iter().find(|row| row.served.is_some_and(|served| served != row.written)) {
-        let (kind, host, written) = (&other.kind, &other.host, other.written);
-        let served = other.served.unwrap_or_default();
-        let message = format!(
-            "As {kind} records of {host} DNS sends {served} percent to the target, where {written} percent are written."
-        );
-        return draft("False", Reason::WaitingForDns, message);
-    }
-    match status.dns.iter().find(|row| row.served.is_none()) {
-        Some(unseen) => unknown(&format!("No share of {} has been seen to be served.", unseen.host)),
-        None if status.dns.is_empty() => unknown("DNS has not been looked at yet."),
-        None => draft("True", Reason::Passed, "DNS serves what is written, at every host.".to_owned()),
-    }
-}
-
 fn silence_and_contest(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
     let contested = matches!(wait.reason, Reason::WeightContested | Reason::RollbackContested);
     let (reason, contest) = match replace::being_replaced(status) {

@@ -1,6 +1,6 @@
 //! What a person reads of DNS: per host and kind what is wanted, written and served, and how that is known.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
@@ -9,7 +9,7 @@ use crate::api::Stage;
 use crate::api::status::{NamespaceMigrationStatus, RecordTraffic};
 use crate::machine::gate::{self, OpenGate, Verification};
 use crate::machine::observed::Side;
-use crate::machine::records::{Evidence, ListedRecord, RecordKind, Routing, ServerAnswers};
+use crate::machine::records::{Evidence, ListedRecord, RecordKind, Routing};
 use crate::machine::run::{Run, seconds, words};
 use crate::machine::stages::is_rollback;
 use crate::machine::traffic::target_share;

@@ -299,6 +299,7 @@ fn known_kind(setup: &Setup, row: &RecordTraffic) -> RecordTraffic {
         desired: 0,
         written: 0,
         served: row.served.filter(|_| setup.tells),
+        proof: None,
         ttl: text(),
         since: None,
         found: text(),

@@ -71,5 +71,5 @@ async fn measure(world: &World, options: &Options, machine: Machine) -> Result<R
     let writes = Box::pin(writes::measure(world)).await?;
     say("3. many migrations");
     let busy = Box::pin(busy::measure(world, options)).await?;
-    Ok(Report { machine, round_trips, writes, busy })
+    Ok(Report { options: options.clone(), machine, round_trips, writes, busy })
 }

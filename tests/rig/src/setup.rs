@@ -160,7 +160,7 @@ impl Setup {
         )?;
         let home = home_of(world, options.home).await?;
         let own_dns = OwnDns::start(world, &options).await?;
-        if options.verification != Verification::AnnotationOnly && own_dns.is_none() {
+        if own_dns.is_none() {
             world.external_dns().await?;
         }
         let mut setup = Self {
@@ -312,7 +312,7 @@ impl Setup {
         written.with_context(|| format!("writing ClusterPair {name} on {}", home.name())).map(|_| ())
     }
 
-    fn pair(&self, [source, target]: &[String; 2], world: &World) -> Value {
+    fn pair(&self, [source, target]: &[String; 2], endpoint: &str) -> Value {
         let name = &self.options.name;
         let classes: Vec<Value> =
             self.options.source_class.iter().map(|class| json!({"source": class, "target": name})).collect();
@@ -323,7 +323,7 @@ impl Setup {
             "spec": {
                 "source": self.side("source", source, &self.source_balancer),
                 "target": self.side("target", target, &self.target_balancer),
-                "dns": self.dns(world),
+                "dns": self.dns(endpoint),
                 "ingressClasses": classes,
                 "deletionDeadline": self.options.deletion_deadline,
                 "probes": {"allowedAddresses": ["127.0.0.0/8"], "trustedRoots": self.users_root()},
@@ -331,7 +331,7 @@ impl Setup {
         })
     }
 
-    fn dns(&self, world: &World) -> Value {
+    fn dns(&self, endpoint: &str) -> Value {
         let [_, propagation, ttl] = self.options.dns;
         let mut dns = json!({"propagation": propagation, "recordTTL": ttl});
         match self.options.verification {

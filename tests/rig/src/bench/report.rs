@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use super::Options;
 use super::busy::Busy;
 use super::machine::Machine;
 use super::round_trips::RoundTrips;
@@ -22,6 +23,8 @@ const END: &str = "<!-- end of figures -->";
 
 /// Everything that was measured.
 pub struct Report {
+    /// How large the run was.
+    pub options: Options,
     /// Where.
     pub machine: Machine,
     /// Of one rollback.

@@ -130,9 +130,7 @@ mod tests {
 
     #[test]
     fn a_status_is_idle_when_only_its_times_change() {
-        let status = |reason: &str, next: i32, served: i32| {
-            json!({"stage": "Bake", "reason": reason, "next": next, "dns": [{"served": served, "since": next}]})
-        };
+        let status = |reason: &str, next: i32, served: i32| json!({"stage": "Bake", "reason": reason, "next": next, "dns": [{"served": served, "since": next}]});
         let seen = |reason, next, served| what_people_wait_for(&status(reason, next, served));
         assert_eq!(seen("Baking", 1, 100), seen("Baking", 2, 100));
         assert_ne!(seen("Baking", 1, 100), seen("Held", 1, 100));
