@@ -259,6 +259,10 @@ pub struct RecordTraffic {
     /// What DNS shows of each record, or why it cannot be read.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub found: String,
+    /// Only the target has records of this kind here, and the source has had none in this attempt: such records get every answer of their
+    /// kind, also with weight 0, and are not missed when they are gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_target: bool,
 }
 
 /// How strongly it is known that what is written is served.

@@ -121,10 +121,9 @@ fn at(run: &Run<'_>, place: Place<'_>) -> Option<Alone> {
 
 /// A kind in which a record of this Ingress is listed and none that is not the target's, beside other kinds that the source has.
 fn listed_alone(run: &Run<'_>, place: Place<'_>, records: &[ListedRecord]) -> Option<RecordKind> {
-    let others = kinds_of_others(run, place, records);
     let here = records.iter().filter(|record| gate::is_of_target(run, place, record));
     let kinds: BTreeSet<_> = here.map(|record| record.set.kind).collect();
-    kinds.difference(&others).next().copied().filter(|_| !others.is_empty())
+    kinds.into_iter().find(|kind| gate::is_only_targets(run, place.host, records, *kind))
 }
 
 fn kinds_of_others(run: &Run<'_>, place: Place<'_>, records: &[ListedRecord]) -> BTreeSet<RecordKind> {
@@ -157,7 +156,8 @@ fn coming(run: &Run<'_>, place: Place<'_>, evidence: Option<&Evidence>) -> Optio
     let by_address = expected(run, Side::Source, place.planned);
     let (source, left_out) = match evidence {
         Some(Evidence::Listed(records)) => {
-            let listed = kinds_of_others(run, place, records);
+            // What the source has lost it still is expected to have.
+            let listed = &kinds_of_others(run, place, records) | &gate::remembered(run, place.host);
             let left_out = by_address.filter(|_| told(run, Side::Target).is_none()).unwrap_or_default();
             (listed.clone(), left_out.difference(&listed).copied().collect())
         }

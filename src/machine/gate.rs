@@ -22,9 +22,9 @@ use super::run::{Run, Wait};
 use super::traffic::Weight;
 use crate::api::status::PlannedIngress;
 
-pub(super) use answered::{addresses, heard};
+pub(super) use answered::{addresses, answered_ttl, heard};
 pub(super) use held::{Amiss, amiss, stale};
-pub(super) use kinds::unaddressed;
+pub(super) use kinds::{is_only_targets, remembered, unaddressed};
 pub(super) use listed::{is_of_target, served_share, share_of};
 pub(super) use now::{serves, shows};
 pub(super) use patience::{longest, patience};

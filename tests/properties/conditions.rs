@@ -280,7 +280,11 @@ fn weights_are_verified_while_every_host_and_kind_serves_what_is_written() {
     let workloads = std::mem::take(&mut world.target.workloads);
     world.run_until(Stage::DeployWorkloads);
     world.settle();
-    assert_eq!(says(&world), "Unknown NotYet", "nobody looks while a pipeline is waited for");
+    assert_eq!(
+        says(&world),
+        "True Verified",
+        "the source is weighted, and is looked at while a pipeline is waited for"
+    );
     world.target.workloads = workloads;
     let is_at =
         |phase| move |status: &NamespaceMigrationStatus| status.step.as_ref().is_none_or(|step| step.phase != phase);

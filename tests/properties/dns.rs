@@ -87,12 +87,14 @@ impl Dns {
         let (mine, others): (Vec<_>, Vec<_>) = old.into_iter().partition(|record| record.set.owner == owner(side));
         let since = |set: &RecordSet| mine.iter().find(|old| old.set == *set).map_or(now, |old| old.since);
         let new: Vec<_> = wanted.into_iter().map(|set| ListedRecord { since: since(&set), set }).collect();
-        let mut all: Vec<_> = others.into_iter().chain(new).collect();
-        all.sort_by(|one, other| (&one.set.owner, &one.set.identifier).cmp(&(&other.set.owner, &other.set.identifier)));
+        let all: Vec<_> = others.into_iter().chain(new).collect();
         let simple = all.iter().filter(|record| record.set.routing == Routing::Simple).count();
         let ttls: BTreeSet<_> = all.iter().filter_map(|record| record.set.ttl).collect();
         if (simple == 0 && ttls.len() < 2) || all.len() == 1 {
             kept.extend(all);
+            let place =
+                |record: &ListedRecord| (record.set.kind, record.set.owner.clone(), record.set.identifier.clone());
+            kept.sort_by_key(place);
             let before = self.records.insert(host.to_owned(), kept);
             if before.as_ref() != self.records.get(host) {
                 self.changed_at.insert(host.to_owned(), now);

@@ -349,3 +349,23 @@ fn where_name_servers_are_asked_the_bake_stops_when_nobody_answers_or_the_source
         world.run_until(Stage::Completed);
     }
 }
+
+#[test]
+fn a_kind_that_the_source_has_lost_is_missed_and_taken_from_nobody() {
+    let mut world = World::with_dns();
+    world.give_both_kinds();
+    world.follow();
+    world.run_while(|status| {
+        status.step.as_ref().is_none_or(|step| (step.index, step.phase) != (1, StepPhase::Holding))
+    });
+    world.ingress_mut(Side::Source, "web").addresses = ["192.0.2.10".to_owned()].into();
+    world.advance(SignedDuration::from_secs(1));
+    world.pass();
+    assert_eq!((world.status.stage, world.status.reason.as_str()), (Stage::ShiftTraffic, "DNSDiffers"));
+    let said = "In DNS shop.example has no AAAA record web-shop-blue of the source any more";
+    assert!(world.status.message.starts_with(said), "{}", world.status.message);
+    days(&mut world);
+    assert!(!world.target.ingresses["web"].withheld, "who asks for AAAA would be answered by nobody");
+    world.lose_address(Side::Source, "web", false);
+    world.run_until(if world.status.stage == Stage::ShiftTraffic { Stage::Completed } else { Stage::RolledBack });
+}

@@ -520,3 +520,19 @@ fn what_is_remembered_of_two_foreign_weights_keeps_its_order() {
     ];
     assert_eq!(end(&mut start.world(), &happenings), Ok(()));
 }
+
+#[test]
+fn a_row_keeps_its_gate_after_a_rollback_was_taken_up_anew() {
+    let [two, present, hold, remove, one_host] = [false; 5];
+    let start = Start { two, present, hold, remove, zone: true, both_kinds: true, one_host };
+    let happenings = [
+        Happening::Smooth(1),
+        Happening::RequestRollback,
+        Happening::Smooth(1),
+        Happening::Delete(DeletionPolicy::Rollback),
+        Happening::Smooth(4),
+        Happening::CreateAnew,
+        Happening::Pass(Faults::default()),
+    ];
+    assert_eq!(end(&mut start.world(), &happenings), Ok(()));
+}

@@ -151,11 +151,11 @@ fn a_rollback_writes_the_source_and_is_not_over_before_the_first_target_is_back(
         assert_eq!((stage, reason), (Stage::RollbackBlocked, "RollbackWaitsForTarget"));
         assert!(said.contains("than this attempt began with"), "{said}");
         assert!(
-            said.contains("so its 0 is not written yet: up to 34 percent of users are still sent to it."),
+            said.contains("so its 0 is not written yet: up to 67 percent of users are still sent to it."),
             "{said}"
         );
         assert!(world.status.unblock.starts_with("Put spec.target"), "{}", world.status.unblock);
-        assert_eq!(world.status.exposed_percent, Some(34));
+        assert_eq!(world.status.exposed_percent, Some(67));
         put_back(&mut world, Side::Target, known);
         world.run_until(Stage::RolledBack);
         assert_eq!((world.source.weight("web"), world.target.weight("web")), (Some(100), Some(0)));

@@ -92,6 +92,7 @@ impl World {
                 facts.addresses.insert(address.to_owned());
             }
         }
+        self.source_addresses.insert("2001:db8::10".to_owned());
         self.target_addresses.insert("2001:db8::20".to_owned());
     }
 

@@ -138,6 +138,8 @@ pub struct World {
     pub load_balancer: bool,
     /// What it gives an Ingress that has none.
     pub target_addresses: BTreeSet<String>,
+    /// What a source Ingress gets back.
+    pub source_addresses: BTreeSet<String>,
     pub serial: u64,
     /// What deleted migrations left over, as the ClusterPair has it.
     pub debts: Debts,
@@ -180,6 +182,7 @@ impl World {
             served: Served::default(),
             load_balancer: true,
             target_addresses: [address(Side::Target)].into(),
+            source_addresses: [address(Side::Source)].into(),
             serial: 0,
             debts: Debts::default(),
             pair_refuses: false,
@@ -225,8 +228,9 @@ impl World {
     pub fn lose_address(&mut self, side: Side, name: &str, lost: bool) {
         self.load_balancer &= side == Side::Source || !lost;
         self.load_balancer |= side == Side::Target && !lost;
+        let addresses = side.pick(&self.source_addresses, &self.target_addresses).clone();
         if let Some(facts) = self.side_mut(side).ingresses.get_mut(name) {
-            facts.addresses = (!lost).then(|| address(side)).into_iter().collect();
+            facts.addresses = if lost { BTreeSet::new() } else { addresses };
         }
         self.served.meddled |= lost;
         self.follow();

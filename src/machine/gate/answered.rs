@@ -95,6 +95,11 @@ fn servers<'a>(run: &Run<'a>, host: &str) -> impl Iterator<Item = Answered<'a>> 
     servers.into_iter().flatten()
 }
 
+/// How long resolvers keep an answer of this kind, as the servers say it.
+pub fn answered_ttl(run: &Run<'_>, host: &str, kind: RecordKind) -> Option<SignedDuration> {
+    servers(run, host).filter(|((_, of), _)| *of == kind).filter_map(|(_, answers)| answers.ttl).max()
+}
+
 /// The sides that are among the last answers about a host and kind: as many as must be without a side at 0, and twice as many where a
 /// side has a weight, so that it is not missed by chance.
 pub fn heard(run: &Run<'_>, place: Place<'_>, kind: RecordKind) -> Vec<Side> {

@@ -9,11 +9,33 @@ use crate::machine::observed::Side;
 use crate::machine::records::{ListedRecord, RecordKind, Routing};
 use crate::machine::run::Run;
 
-/// The kinds that are listed at a host, or were in this attempt.
+/// The kinds that are listed at a host, or were in this attempt, but those that only the target ever had.
 pub(super) fn known_kinds(run: &Run<'_>, host: &str, records: &[ListedRecord]) -> BTreeSet<RecordKind> {
-    let rows = run.status.dns.iter().filter(|row| row.host == host);
-    let remembered = rows.filter_map(|row| RecordKind::parse(&row.kind));
-    records.iter().map(|record| record.set.kind).chain(remembered).collect()
+    let listed =
+        records.iter().map(|record| record.set.kind).filter(|kind| !is_only_targets(run, host, records, *kind));
+    listed.chain(remembered(run, host)).collect()
+}
+
+/// The kinds of a host's row in status, but those that only the target ever had.
+pub fn remembered(run: &Run<'_>, host: &str) -> BTreeSet<RecordKind> {
+    let rows = run.status.dns.iter().filter(|row| row.host == host && !row.only_target);
+    rows.filter_map(|row| RecordKind::parse(&row.kind)).collect()
+}
+
+/// Whether a kind is listed of the target alone and the source has had none in this attempt, while it has one of another kind. One that
+/// the source has lost is missed instead.
+pub fn is_only_targets(run: &Run<'_>, host: &str, records: &[ListedRecord], kind: RecordKind) -> bool {
+    let of_kind: Vec<_> = records.iter().filter(|record| record.set.kind == kind).collect();
+    let before = run.status.dns.iter().find(|row| row.host == host && row.kind == kind.name());
+    let others_are_elsewhere =
+        || records.iter().any(|record| record.set.kind != kind && !is_targets(run, host, record));
+    !of_kind.is_empty()
+        && match before.map(|row| row.only_target) {
+            Some(false) => false,
+            // A simple record shows whose it is only while its load balancer has that address.
+            Some(true) => !of_kind.iter().any(|record| has_sources_identifier(run, host, record)),
+            None => others_are_elsewhere() && of_kind.iter().all(|record| is_targets(run, host, record)),
+        }
 }
 
 /// A kind in which the host had a record and the source has none, in a sentence with what to do.
@@ -68,9 +90,12 @@ pub(super) fn is_answered_otherwise(records: &[ListedRecord], kind: RecordKind) 
 
 /// Weighted with an identifier of the source's, or simple and not the target's.
 fn is_sources(run: &Run<'_>, host: &str, record: &ListedRecord) -> bool {
+    let is_simple = record.set.identifier.is_none() && record.set.routing == Routing::Simple;
+    has_sources_identifier(run, host, record) || (is_simple && !is_targets(run, host, record))
+}
+
+fn has_sources_identifier(run: &Run<'_>, host: &str, record: &ListedRecord) -> bool {
     let mut here = places(run).into_iter().filter(|place| place.host == host);
-    match &record.set.identifier {
-        Some(identifier) => here.any(|place| place.planned.identifier(Side::Source) == identifier),
-        None => record.set.routing == Routing::Simple && !is_targets(run, host, record),
-    }
+    let found = record.set.identifier.as_deref();
+    found.is_some_and(|found| here.any(|place| place.planned.identifier(Side::Source) == found))
 }

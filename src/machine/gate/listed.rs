@@ -19,10 +19,32 @@ pub(super) fn shown(run: &Run<'_>, goal: Goal, place: Place<'_>, records: &[List
         Goal::AsWritten => as_written(run, place, records),
         Goal::SourceServesAll => source_serves_all(run, place, records),
     }?;
+    Ok(span(run, &found))
+}
+
+/// The same of one kind alone, whatever the others show.
+pub(super) fn shown_of_kind(
+    run: &Run<'_>,
+    goal: Goal,
+    place: Place<'_>,
+    records: &[ListedRecord],
+    kind: RecordKind,
+) -> Result<Shown, String> {
+    let of_kind: Vec<_> = records.iter().filter(|record| record.set.kind == kind).cloned().collect();
+    if goal != Goal::SourceServesAll {
+        return shown(run, goal, place, &of_kind);
+    }
+    nobody_on_target(run, place, &of_kind)?;
+    let missing = kinds::kind_without_source(run, place.host, records, kind);
+    missing.map_or_else(|| Ok(span(run, &of_kind.iter().collect::<Vec<_>>())), Err)
+}
+
+/// Since when these records have been listed so.
+fn span(run: &Run<'_>, found: &[&ListedRecord]) -> Shown {
     let since = found.iter().map(|record| record.since).max().unwrap_or(Timestamp::MIN);
     let oldest = found.iter().map(|record| record.since).min().unwrap_or(Timestamp::MIN);
     let ttl = found.iter().map(|record| record.set.ttl.unwrap_or(run.order.dns.follow.record_ttl)).max();
-    Ok(Shown { since, oldest, ttl: ttl.unwrap_or(SignedDuration::ZERO) })
+    Shown { since, oldest, ttl: ttl.unwrap_or(SignedDuration::ZERO) }
 }
 
 type Found<'a> = Result<Vec<&'a ListedRecord>, String>;
@@ -99,13 +121,17 @@ pub(super) fn texts(records: &[ListedRecord]) -> String {
     records.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
+fn nobody_on_target(run: &Run<'_>, place: Place<'_>, records: &[ListedRecord]) -> Result<(), String> {
+    match share_of(run, place.host, records) {
+        0 => Ok(()),
+        percent => Err(format!("{} still sends {percent} percent of its answers to the target.", place.host)),
+    }
+}
+
 /// In each kind that is there or was, none of the target's records has a share and the source has a record. Where nobody answers,
 /// nobody is sent to the target, but nobody is back either. A host that never had a record has nobody to bring back.
 fn source_serves_all<'a>(run: &Run<'_>, place: Place<'_>, records: &'a [ListedRecord]) -> Found<'a> {
-    let percent = share_of(run, place.host, records);
-    if percent > 0 {
-        return Err(format!("{} still sends {percent} percent of its answers to the target.", place.host));
-    }
+    nobody_on_target(run, place, records)?;
     kinds::without_source(run, place.host, records).map_or(Ok(records.iter().collect()), Err)
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Goal, OpenGate, Place, answered, followed, kinds, listed, places};
+use super::{Goal, OpenGate, Place, answered, followed, listed, places};
 use crate::machine::records::{Evidence, HostView, ListedRecord, RecordKind};
 use crate::machine::run::{Run, seconds};
 
@@ -36,16 +36,13 @@ fn by_list(
     records: &[ListedRecord],
     kind: RecordKind,
 ) -> Option<String> {
-    let of_kind: Vec<_> = records.iter().filter(|record| record.set.kind == kind).cloned().collect();
-    let shown = match listed::shown(run, gate.goal, place, &of_kind) {
-        // Every kind must be back; a row tells of its own only.
-        Err(_) if gate.goal == Goal::SourceServesAll && listed::share_of(run, place.host, &of_kind) == 0 => {
-            return kinds::kind_without_source(run, place.host, records, kind);
-        }
+    let shown = match listed::shown_of_kind(run, gate.goal, place, records, kind) {
         Err(missing) => return Some(missing),
         Ok(shown) => shown,
     };
-    let since = followed(run, &shown, gate.written);
+    let listed_so = followed(run, &shown, gate.written);
+    // Of a record of the target that is gone, only the whole list tells since when.
+    let since = if gate.goal == Goal::SourceServesAll { listed_so.max(view.since) } else { listed_so };
     let served = since.saturating_add(run.order.dns.follow.propagation).unwrap_or(Timestamp::MAX);
     if view.read_at < served {
         return Some(format!("It is listed as written, and counts as served from {} on.", seconds(served).0));

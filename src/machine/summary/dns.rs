@@ -99,6 +99,7 @@ fn empty(run: &Run<'_>, host: &str, kind: &str) -> RecordTraffic {
         waits_for: String::new(),
         written_since: None,
         found: String::new(),
+        only_target: false,
     }
 }
 
@@ -113,10 +114,15 @@ fn row(run: &Run<'_>, host: &str, kind: RecordKind) -> RecordTraffic {
                 ttl: ttl.map(words).unwrap_or_default(),
                 since: of_kind.iter().map(|record| record.since).max().map(seconds),
                 found: of_kind.iter().map(text).collect::<Vec<_>>().join(", "),
+                only_target: gate::is_only_targets(run, host, records, kind),
                 ..empty
             }
         }
-        _ => RecordTraffic { found: who_answers(run, host, kind), ..empty },
+        _ => RecordTraffic {
+            ttl: gate::answered_ttl(run, host, kind).map(words).unwrap_or_default(),
+            found: who_answers(run, host, kind),
+            ..empty
+        },
     };
     RecordTraffic { found: row.found + &as_last_read(run, host), ..row }
 }

@@ -31,7 +31,7 @@ fn is_same(one: &RecordTraffic, other: &RecordTraffic) -> bool {
 fn gone(run: &Run<'_>, gate: Option<OpenGate>, rows: &[RecordTraffic], row: &RecordTraffic) -> Option<RecordTraffic> {
     let kind = RecordKind::parse(&row.kind)?;
     let now = rows.iter().find(|now| now.host == row.host)?;
-    let is_gone = rows.iter().all(|now| !is_same(now, row));
+    let is_gone = !row.only_target && rows.iter().all(|now| !is_same(now, row));
     is_gone.then(|| dns::at_gate(run, gate, kind, without_record(run, now, row)))
 }
 

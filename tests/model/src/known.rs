@@ -306,6 +306,7 @@ fn known_kind(setup: &Setup, row: &RecordTraffic) -> RecordTraffic {
         gate: text(),
         waits_for: text(),
         written_since: None,
+        only_target: row.only_target,
     }
 }
 
