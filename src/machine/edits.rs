@@ -120,12 +120,12 @@ fn is_running(stage: Stage) -> bool {
 pub(super) fn tell(run: &mut Run<'_>, asked: &Order) {
     let known = std::mem::take(&mut run.status.deferred_edits);
     for mut edit in deferred(run, asked) {
-        match known.iter().find(|known| (&known.field, &known.message) == (&edit.field, &edit.message)) {
-            Some(known) => edit.at.clone_from(&known.at),
-            None => {
-                edit.at = Some(seconds(run.order.controls.author(&edit.field).at.unwrap_or(run.now)));
-                run.events.push(Event { reason: Reason::EditDeferred, note: edit.message.clone(), warning: true });
-            }
+        let is_same = |known: &&DeferredEdit| (&known.field, &known.message) == (&edit.field, &edit.message);
+        if let Some(known) = known.iter().find(is_same) {
+            edit.at.clone_from(&known.at);
+        } else {
+            edit.at = Some(seconds(run.order.controls.author(&edit.field).at.unwrap_or(run.now)));
+            run.events.push(Event { reason: Reason::EditDeferred, note: edit.message.clone(), warning: true });
         }
         run.status.deferred_edits.push(edit);
     }

@@ -38,6 +38,7 @@ pub enum Effect {
 
 /// Our complete set of annotations on one Ingress.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a condition of its own that the write is held against")]
 pub struct WeightWrite {
     /// The cluster.
     pub side: Side,

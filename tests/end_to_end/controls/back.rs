@@ -24,12 +24,12 @@ pub async fn through_all_controls(scene: &Scene) -> Result<Vec<Row>> {
     faults.hang();
     scene.setup.application().set("target", shop.host(), Fault::Status(503));
     shop.waits(WAITS).await?;
-    let mut rows = controls(&shop, &Held::brought(Stage::RollingBack, WAITS)).await?;
+    let mut rows = Box::pin(controls(&shop, &Held::brought(Stage::RollingBack, WAITS))).await?;
 
     let home = scene.home().await?.admin_client()?;
     past::stage_began_earlier(home, shop.name(), shop.name(), SignedDuration::from_hours(1)).await?;
     shop.stage(Stage::RollbackBlocked).await?;
-    rows.extend(controls(&shop, &Held::brought(Stage::RollbackBlocked, WAITS)).await?);
+    rows.extend(Box::pin(controls(&shop, &Held::brought(Stage::RollbackBlocked, WAITS))).await?);
     ensure!(shop.weights().await? == [Some(100), Some(10)], "{:?}", shop.weights().await?);
 
     shop.change(json!({"suspend": true})).await?;
@@ -46,7 +46,7 @@ pub async fn through_all_controls(scene: &Scene) -> Result<Vec<Row>> {
 /// Another try, which begins the deadline anew and so ends a late rollback's stage, comes last.
 async fn controls(shop: &Migration<'_>, held: &Held) -> Result<Vec<Row>> {
     let mut rows = Vec::from(pause_is_only_told(shop, held, "which does not stop a rollback").await?);
-    rows.extend(ceilings(shop, held).await?);
+    rows.extend(Box::pin(ceilings(shop, held)).await?);
     rows.extend(edits(shop, held).await?);
     rows.extend(identity_stays(shop, held).await?);
     rows.push(attempt_is_deferred(shop, held).await?);

@@ -34,7 +34,7 @@ async fn may_begin_anew(scene: &Scene, stage: Stage) -> Result<Vec<Row>> {
     let held = Held::brought(stage, stage.as_str());
     let writes = shop.weight_writes().await?.len();
     let mut rows = Vec::from(pause_is_only_told(&shop, &held, "so that another attempt begins paused").await?);
-    rows.extend(ceilings(&shop, &held).await?);
+    rows.extend(Box::pin(ceilings(&shop, &held)).await?);
     rows.extend(edits(&shop, &held).await?);
     rows.extend(identity_stays(&shop, &held).await?);
     let why = format!("it has ended as {stage} already: the source serves everything");
@@ -77,7 +77,7 @@ async fn completed(scene: &Scene) -> Result<Vec<Row>> {
     let (stage, held) = (Stage::Completed, Held::brought(Stage::Completed, "Completed"));
     let writes = shop.weight_writes().await?.len();
     let mut rows = Vec::from(pause_is_only_told(&shop, &held, "which changes nothing any more").await?);
-    rows.extend(ceilings(&shop, &held).await?);
+    rows.extend(Box::pin(ceilings(&shop, &held)).await?);
     rows.extend(edits(&shop, &held).await?);
     rows.extend(identity_stays(&shop, &held).await?);
     rows.push(another_attempt_is_pointless(&shop).await?);

@@ -90,7 +90,7 @@ pub(super) async fn through_all_controls(scene: &Scene, slow: &Setup, held: &Hel
     let shop = comes_to(scene, slow, held, &format!("controls-{}", held.stage.as_str().to_lowercase())).await?;
     let mut rows = vec![tries_again(&shop, held).await?];
     rows.extend(is_paused(&shop, held).await?);
-    rows.extend(ceilings(&shop, held).await?);
+    rows.extend(Box::pin(ceilings(&shop, held)).await?);
     rows.extend(edits(&shop, held).await?);
     rows.extend(identity_stays(&shop, held).await?);
     rows.push(attempt_is_deferred(&shop, held).await?);

@@ -15,7 +15,7 @@ const READY_WITHIN: f64 = 1.0;
 /// One line of the table.
 struct Budget {
     what: &'static str,
-    budget: String,
+    limit: String,
     found: String,
     kept: bool,
 }
@@ -23,8 +23,8 @@ struct Budget {
 /// The table of budgets.
 pub(super) fn section(report: &Report) -> String {
     let mut table = Table::of(&["What", "Budget", "Found", ""]);
-    for Budget { what, budget, found, kept } in of_writes(report).into_iter().chain(of_process(report)) {
-        table.row([what, &budget, &found, if kept { "kept" } else { "**over**" }]);
+    for Budget { what, limit, found, kept } in of_writes(report).into_iter().chain(of_process(report)) {
+        table.row([what, &limit, &found, if kept { "kept" } else { "**over**" }]);
     }
     format!("### Budgets\n\n{table}")
 }
@@ -40,7 +40,7 @@ fn of_writes(report: &Report) -> [Budget; 5] {
     [
         Budget {
             what: "API round trips that follow each other, from the verdict to weight 100, in 99 of 100 rollbacks",
-            budget: MOST_ROUND_TRIPS.to_string(),
+            limit: MOST_ROUND_TRIPS.to_string(),
             found: trips.to_string(),
             kept: trips <= MOST_ROUND_TRIPS,
         },
@@ -52,7 +52,7 @@ fn of_writes(report: &Report) -> [Budget; 5] {
         ),
         Budget {
             what: "Requests of the operator to Route 53, per second, in the busiest stretch",
-            budget: format!("below {MOST_READS_PER_SECOND:.0}"),
+            limit: format!("below {MOST_READS_PER_SECOND:.0}"),
             found: format!("{reads:.2}"),
             kept: reads < MOST_READS_PER_SECOND,
         },
@@ -62,11 +62,11 @@ fn of_writes(report: &Report) -> [Budget; 5] {
 fn of_process(report: &Report) -> [Budget; 3] {
     let busy = &report.busy;
     let ready = busy.starts.iter().map(|start| start.ready).fold(0.0, f64::max);
-    let at_most = |what, budget: f64, found: f64, unit| Budget {
+    let at_most = |what, limit: f64, found: f64, unit| Budget {
         what,
-        budget: format!("{budget:.0} {unit}"),
+        limit: format!("{limit:.0} {unit}"),
         found: format!("{found:.1} {unit}"),
-        kept: found <= budget,
+        kept: found <= limit,
     };
     [
         at_most("Resident memory, most", MOST_MIB, largest(&busy.loads, |load| load.resident_mib), "MiB"),
@@ -76,7 +76,7 @@ fn of_process(report: &Report) -> [Budget; 3] {
 }
 
 fn none(what: &'static str, found: usize) -> Budget {
-    Budget { what, budget: "0".to_owned(), found: found.to_string(), kept: found == 0 }
+    Budget { what, limit: "0".to_owned(), found: found.to_string(), kept: found == 0 }
 }
 
 /// The writes of Ingresses that the protocol needs: identifier and weight on the source, the rehearsal's two, the target's Ingress,
