@@ -9,19 +9,19 @@ help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
 
 demo: tools ## Watch one namespace move and another one come back, on two real control planes
-	cargo run -q -p rig --locked -- demo
+	cargo run -q --bin rig --locked -- demo
 
 up: tools ## Leave two control planes, the operator and two sample namespaces running in the background
-	cargo run -q -p rig --locked -- up
+	cargo run -q --bin rig --locked -- up
 
 down: ## End what `make up` started
-	cargo run -q -p rig --locked -- down
+	cargo run -q --bin rig --locked -- down
 
 tools: build ## Build etcd, the Kubernetes programs, kwok and external-dns for tests and demo; once, then kept in the user's cache
-	cargo run -q -p rig --locked -- tools
+	cargo run -q --bin rig --locked -- tools
 
 build: ## Build the operator and the programs of the tests
-	cargo build --workspace --bins --locked
+	cargo build --bins --locked
 
 test: tools ## Run every test, tier by tier
 	tests/run
@@ -38,14 +38,14 @@ doc: ## Build the documentation of the crates; a warning is an error
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace --locked
 
 crds: ## Write the CustomResourceDefinitions in crds/ from src/api
-	cargo run -q --locked -- crds --directory crds
+	cargo run -q --bin namespace-migration --locked -- crds --directory crds
 
 reference: ## Write docs/status.md, the reference of stages, conditions and reasons, from src/machine
-	cargo run -q --locked -- reference > target/status.md
+	cargo run -q --bin namespace-migration --locked -- reference > target/status.md
 	mv target/status.md docs/status.md
 
 transcript: tools ## Write docs/transcript.md: what kubectl shows of migrations that wait
-	cargo run -q -p rig --locked -- transcript docs/transcript.md
+	cargo run -q --bin rig --locked -- transcript docs/transcript.md
 
 bench: release ## Measure the operator as the image has it, and write the figures into docs/performance.md; about 15 minutes on two idle cores
 	OPERATOR_BINARY=target/release/namespace-migration \
@@ -53,12 +53,12 @@ bench: release ## Measure the operator as the image has it, and write the figure
 
 crds-check: ## Fail when crds/ is not what src/api says
 	@rm -rf target/crds && mkdir -p target/crds
-	@cargo run -q --locked -- crds --directory target/crds
+	@cargo run -q --bin namespace-migration --locked -- crds --directory target/crds
 	@diff -r -u --exclude kustomization.yaml crds target/crds \
 	  || { echo "crds/ is stale: run \`make crds\` and commit the result" >&2; exit 1; }
 
 release: ## Build the operator as the image has it
-	cargo build --release --locked --bin namespace-migration
+	cargo build --release --locked -p namespace-migration --bin namespace-migration
 
 release-check: ## Fail when the release binary is too large or needs a library that the image lacks
 	.ci/release-check

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::namespace_migration::{DeletionPolicy, OnFailure};
+use super::namespace_migration::{DeletionPolicy, OnFailure, RemovalPolicy};
 use super::stage::Stage;
 
 /// The pause that is in force.
@@ -74,6 +74,12 @@ pub struct AskedFor {
     pub deletion_policy: DeletionPolicy,
     /// The names of spec.checks, with a number that is another one when any of them asks for something else.
     pub checks: String,
+    /// spec.probes.
+    #[serde(default)]
+    pub probes: String,
+    /// spec.rollback.objects.
+    #[serde(default)]
+    pub rollback_objects: RemovalPolicy,
 }
 
 /// An edit of the spec, and who is known to have made it.

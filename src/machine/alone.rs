@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::gate::{self, Place};
 use super::health::Verdict;
 use super::observed::{IngressFacts, Side};
-use super::published;
+use super::published::{self, Aliases};
 use super::reason::Reason;
 use super::records::{Evidence, ListedRecord, RecordKind, ServerAnswers};
 use super::run::{Move, Run, Wait};
@@ -163,10 +163,20 @@ fn coming(run: &Run<'_>, place: Place<'_>, evidence: Option<&Evidence>) -> Optio
         }
         _ => (by_address?, BTreeSet::new()),
     };
+    if may_be_names(run, place.planned, &source) {
+        return None;
+    }
     let mut only = target.into_iter().filter(|kind| !source.contains(kind) && !left_out.contains(kind));
     let kind = only.next().filter(|_| !source.is_empty())?;
     let clashes = kind == RecordKind::Cname || source.contains(&RecordKind::Cname);
     Some(if clashes { Alone::Refused(kind) } else { Alone::Coming(kind) })
+}
+
+/// Whether both may publish the names of their load balancers as CNAME: nobody says that the target's external-dns does not.
+fn may_be_names(run: &Run<'_>, planned: &PlannedIngress, source: &BTreeSet<RecordKind>) -> bool {
+    let by_name = run.ingress(Side::Target, planned).map(|facts| published::kinds(&facts.addresses, Aliases::Never));
+    let is_told = run.observed.dns.target.prefers_cname.is_some();
+    !is_told && source.contains(&RecordKind::Cname) && by_name.is_some_and(|kinds| kinds.is_subset(source))
 }
 
 /// The kinds of records that an Ingress is published with. None where that is not known: it has no address yet, or says otherwise.
@@ -175,11 +185,19 @@ fn expected(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<BTree
     if says_otherwise(facts, &run.order.rules(side).annotation_prefix) {
         return None;
     }
-    let (told, dns) = (told(run, side), &run.observed.dns);
-    let version = dns.external_dns(side).version.or(run.order.rules(side).version);
-    let has_twins = version.is_none_or(|version| version >= Version::HAS_AAAA_TWINS);
-    let kinds = published::kinds(&facts.addresses, has_twins).into_iter();
+    let told = told(run, side);
+    let kinds = published::kinds(&facts.addresses, aliases(run, side)).into_iter();
     Some(kinds.filter(|kind| told.as_ref().is_none_or(|told| told.contains(kind))).collect())
+}
+
+fn aliases(run: &Run<'_>, side: Side) -> Aliases {
+    let view = run.observed.dns.external_dns(side);
+    let version = view.version.or(run.order.rules(side).version);
+    match view.prefers_cname {
+        Some(true) => Aliases::Never,
+        _ if version.is_none_or(|version| version >= Version::HAS_AAAA_TWINS) => Aliases::OfBoth,
+        _ => Aliases::OfA,
+    }
 }
 
 fn says_otherwise(facts: &IngressFacts, prefix: &str) -> bool {

@@ -12,13 +12,15 @@ use super::run::seconds;
 use crate::api::NamespaceMigration;
 
 /// The fields of the spec that people edit in mid-flight, by their paths.
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 12] = [
     "spec.attempt",
     "spec.bake",
     "spec.checks",
     "spec.deletionPolicy",
     "spec.ingresses.exclude",
     "spec.onFailure",
+    "spec.probes",
+    "spec.rollback.objects",
     "spec.secrets",
     "spec.suspend",
     "spec.traffic.steps",

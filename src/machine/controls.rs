@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::authors::{self, Author};
-use crate::api::namespace_migration::{Check, NamespaceMigrationSpec};
+use crate::api::namespace_migration::{Check, NamespaceMigrationSpec, Probes};
 use crate::api::status::{AskedFor, RequestKind};
 use crate::api::{NamespaceMigration, PAUSED_ANNOTATION, RETRY_ANNOTATION, ROLLBACK_ANNOTATION};
 
@@ -123,7 +123,14 @@ fn asked(spec: &NamespaceMigrationSpec) -> AskedFor {
         on_failure: spec.on_failure,
         deletion_policy: spec.deletion_policy,
         checks: checks(&spec.checks),
+        probes: probes(&spec.probes),
+        rollback_objects: spec.rollback.objects,
     }
+}
+
+fn probes(probes: &Probes) -> String {
+    let Probes { interval, timeout, success_threshold, failure_threshold } = probes;
+    format!("every {interval}, {timeout} each, {success_threshold} passes, {failure_threshold} failures")
 }
 
 /// The checks by their names, with a number that is another one when any of them asks for something else.

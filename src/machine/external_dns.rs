@@ -53,6 +53,8 @@ pub struct ExternalDnsView {
     pub usual_ttl: Option<SignedDuration>,
     /// Whether it prints changes instead of making them (--dry-run).
     pub dry_run: bool,
+    /// Whether it publishes the names of AWS load balancers as CNAME instead of an alias (--aws-prefer-cname).
+    pub prefers_cname: Option<bool>,
     /// What it leaves out.
     pub filters: Filters,
 }

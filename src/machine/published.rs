@@ -7,19 +7,30 @@ use std::net::IpAddr;
 
 use super::records::RecordKind;
 
-/// The kinds of records for these addresses: of an address A or AAAA, of the name of an AWS load balancer an alias, of another name
-/// CNAME. An alias is of kind A, and of AAAA as well when this external-dns `has_twins`.
-pub fn kinds(addresses: &BTreeSet<String>, has_twins: bool) -> BTreeSet<RecordKind> {
-    addresses.iter().flat_map(|address| kinds_of(address, has_twins)).collect()
+/// What an external-dns makes of the name of an AWS load balancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aliases {
+    /// None, but a CNAME: `--aws-prefer-cname`.
+    Never,
+    /// One of kind A: before 0.16.
+    OfA,
+    /// One of kind A and one of AAAA.
+    OfBoth,
 }
 
-fn kinds_of(address: &str, has_twins: bool) -> Vec<RecordKind> {
-    match address.parse::<IpAddr>() {
-        Ok(IpAddr::V4(_)) => vec![RecordKind::A],
-        Ok(IpAddr::V6(_)) => vec![RecordKind::Aaaa],
-        Err(_) if has_alias(address) && has_twins => vec![RecordKind::A, RecordKind::Aaaa],
-        Err(_) if has_alias(address) => vec![RecordKind::A],
-        Err(_) => vec![RecordKind::Cname],
+/// The kinds of records for these addresses: of an address A or AAAA, of the name of an AWS load balancer an alias, of another name
+/// CNAME.
+pub fn kinds(addresses: &BTreeSet<String>, aliases: Aliases) -> BTreeSet<RecordKind> {
+    addresses.iter().flat_map(|address| kinds_of(address, aliases)).collect()
+}
+
+fn kinds_of(address: &str, aliases: Aliases) -> Vec<RecordKind> {
+    match (address.parse::<IpAddr>(), aliases) {
+        (Ok(IpAddr::V4(_)), _) => vec![RecordKind::A],
+        (Ok(IpAddr::V6(_)), _) => vec![RecordKind::Aaaa],
+        (Err(_), Aliases::OfBoth) if has_alias(address) => vec![RecordKind::A, RecordKind::Aaaa],
+        (Err(_), Aliases::OfA) if has_alias(address) => vec![RecordKind::A],
+        (Err(_), _) => vec![RecordKind::Cname],
     }
 }
 
@@ -44,7 +55,7 @@ mod tests {
     #[test]
     fn the_kind_of_record_follows_from_the_address() {
         let kinds = |address: &str| {
-            let found = kinds(&[address.to_owned()].into(), true);
+            let found = kinds(&[address.to_owned()].into(), Aliases::OfBoth);
             found.into_iter().map(RecordKind::name).collect::<Vec<_>>()
         };
         let alias = vec!["A", "AAAA"];
@@ -55,6 +66,7 @@ mod tests {
         assert_eq!(kinds("d1.cloudfront.net"), alias);
         assert_eq!(kinds("bucket.s3.amazonaws.com"), ["CNAME"]);
         assert_eq!(kinds("lb.example.net"), ["CNAME"]);
-        assert_eq!(super::kinds(&["d1.cloudfront.net".to_owned()].into(), false), [RecordKind::A].into());
+        let of = |aliases| super::kinds(&["d1.cloudfront.net".to_owned()].into(), aliases);
+        assert_eq!((of(Aliases::OfA), of(Aliases::Never)), ([RecordKind::A].into(), [RecordKind::Cname].into()));
     }
 }

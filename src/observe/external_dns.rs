@@ -58,10 +58,16 @@ pub fn facts(object: &DynamicObject) -> ExternalDnsView {
         provider: arguments.one("provider", None),
         interval: arguments.time("interval", USUAL_INTERVAL),
         usual_ttl: arguments.time("min-ttl", USUAL_TTL).map(usual_ttl),
-        dry_run: arguments.one("dry-run", None).is_some_and(|value| value != "false"),
+        dry_run: is_on(arguments.one("dry-run", None)),
+        prefers_cname: Some(is_on(arguments.one("aws-prefer-cname", None))),
         filters: filters(&arguments),
         ..view
     }
+}
+
+/// A flag without a value is on.
+fn is_on(flag: Option<String>) -> bool {
+    flag.is_some_and(|value| value != "false")
 }
 
 /// It counts in whole seconds, and none is as if nothing was said.

@@ -15,10 +15,11 @@ use crate::replicate;
 /// Those that need to see neither side.
 pub(super) const BLIND: [Check; 1] = [(PERMISSIONS, permissions)];
 
-pub(super) const CHAIN: [Check; 17] = [
+pub(super) const CHAIN: [Check; 18] = [
     (PERMISSIONS, permissions),
     ("ProtectedNamespace", protected_namespace),
     ("SourceNamespace", source_namespace),
+    ("TargetNamespace", target_namespace),
     ("HostAnnotation", host_annotation),
     ("NoIngressWithHost", no_ingress_with_host),
     ("UnknownExclusion", unknown_exclusion),
@@ -35,8 +36,8 @@ pub(super) const CHAIN: [Check; 17] = [
     ("AnnotationOnly", annotation_only),
 ];
 
-/// Checks of the weights that a move begins with; afterwards the weights are its own.
-pub(super) const OF_THE_BEGINNING: [&str; 2] = ["SourceWeightZero", "TargetHasUsers"];
+/// Checks of what a move begins with: afterwards the weights are its own, and PrepareTarget waits for the namespace.
+pub(super) const OF_THE_BEGINNING: [&str; 3] = ["SourceWeightZero", "TargetHasUsers", "TargetNamespace"];
 
 /// Namespaces that belong to a cluster, not to a service.
 const PROTECTED: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -67,6 +68,15 @@ fn source_namespace(facts: Facts<'_>) -> Option<Found> {
         ),
         Some(_) => None,
     }
+}
+
+/// One that is not there yet is waited for. One that is being deleted takes with it whatever is written to it.
+fn target_namespace(facts: Facts<'_>) -> Option<Found> {
+    facts.observed.target.namespace.as_ref().filter(|found| found.terminating)?;
+    blocker(
+        format!("The namespace {} on the target is being deleted.", facts.order.namespace),
+        "Wait until it is gone, then create it again.",
+    )
 }
 
 /// A host that only the annotation names gets a record that no weight here would move: its users would stay behind.

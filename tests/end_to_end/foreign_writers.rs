@@ -118,7 +118,22 @@ async fn a_tool_that_reverts_every_second(scene: &Scene) -> Result<()> {
     let ours: Vec<_> = recorded.ours_after(first).take_while(|write| write.time < asked).map(written).collect();
     // Its own 100 may get our stamp before: that is what the step begins with.
     let against: Vec<_> = ours.iter().filter(|(weight, _)| *weight != "100").collect();
-    ensure!(against.len() == 1 && against[0].0 == "90", "it was fought: {ours:?}");
+    if against.len() != 1 {
+        for write in recorded.of_ingress().filter(|w| w.cluster == "source") {
+            println!("DBG W {} {} {:?}", write.time, write.user_agent, written(write));
+        }
+        for told in &recorded.told {
+            println!(
+                "DBG S {} {} {:?} fw={:?} pb={:?}",
+                told.at,
+                told.status.reason,
+                told.status.step.as_ref().map(|s| s.phase),
+                told.status.foreign_weights,
+                told.status.put_back
+            );
+        }
+    }
+    ensure!(against.len() == 1 && against[0].0 == "90", "it was fought (asked {asked}): {ours:?}");
     visited.all_arrive_at(Side::Target).await?;
     visited.share_was_approved().await
 }

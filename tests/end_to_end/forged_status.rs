@@ -44,7 +44,8 @@ async fn a_forged_status_moves_nobody_and_the_true_one_is_written_again() -> Res
     }
     forge(&shop, &json!({ "status": null })).await?;
     lines.push(restored(&shop, "nothing: it was removed", is_true).await?);
-    shop.event("ForeignStatus").await?;
+    let said = "The status was changed by somebody. That is not believed, and the true one is written anew.";
+    shop.event_says("ForeignStatus", said).await?;
     for (asked, status) in forgeries() {
         forge_as(&shop, FIELD_MANAGER, &json!({ "status": status })).await?;
         lines.push(restored(&shop, &format!("{asked}, under our name"), is_true).await?);

@@ -14,6 +14,7 @@ use rig::proxy::{ApiRequest, Faults, Held, Phase};
 use rig::weight_history::Stamp;
 use serde_json::json;
 
+use crate::deletion::{delete, gone};
 use crate::scene::{LIMIT, Migration, Scene, cause_of, holds_step, proxied};
 
 /// Well below the time after which a write that hangs is given up.
@@ -89,6 +90,20 @@ async fn a_requested_rollback_takes_effect_while_a_write_hangs_and_the_write_com
     say(format!("rolled back {:?} after it was asked for, while a write hung", asked.elapsed()));
     ensure!(asked.elapsed() < SOON, "it took {:?}", asked.elapsed());
     shop.ends(Stage::RolledBack).await?;
+    comes_too_late(&shop, &mut held, [100, 0]).await?;
+    shop.keeps_its_promises().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_takes_effect_while_a_write_hangs_and_the_write_comes_too_late() -> Result<()> {
+    let scene = Scene::open(proxied("hurry-delete")).await?;
+    let (shop, mut held) = hanging(&scene, "hurry-delete").await?;
+    let asked = Instant::now();
+    let uid = delete(&shop).await?;
+    shop.until("the way back", |found| cause_of(found).0 == "Deleted").await?;
+    say(format!("goes back {:?} after it was deleted, while a write hung", asked.elapsed()));
+    ensure!(asked.elapsed() < SOON, "it took {:?}", asked.elapsed());
+    gone(&shop, uid).await?;
     comes_too_late(&shop, &mut held, [100, 0]).await?;
     shop.keeps_its_promises().await
 }

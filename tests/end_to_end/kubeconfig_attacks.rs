@@ -249,7 +249,10 @@ async fn a_secret_of_ten_megabytes_does_not_come_into_the_cluster() -> Result<()
     let secret = json!({"metadata": {"name": "heavy"}, "stringData": {KUBECONFIG_KEY: "#".repeat(10_000_000)}});
     let refused = secrets.create(&PostParams::default(), &serde_json::from_value(secret)?).await;
     match refused {
-        Err(kube::Error::Api(refusal)) => say(format!("a Secret of 10 MB: {}", refusal.message)),
+        Err(kube::Error::Api(refusal)) => {
+            ensure!(refusal.message.starts_with("Request entity too large"), "{refusal:?}");
+            say(format!("a Secret of 10 MB: {}", refusal.message));
+        }
         other => anyhow::bail!("expected a refusal, found {other:?}"),
     }
     Ok(())

@@ -11,6 +11,7 @@
     reason = "a test that cannot go on has failed; measurements are printed"
 )]
 
+mod armed;
 mod at_once;
 mod authoritative;
 mod bad_input;

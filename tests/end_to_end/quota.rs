@@ -1,5 +1,7 @@
 //! A Route 53 account with its real quota, which the operator and both external-dns use up together.
 
+use std::time::{Duration, SystemTime};
+
 use anyhow::{Context as _, Result, ensure};
 use namespace_migration::api::Stage;
 use rig::population::Side;
@@ -8,6 +10,8 @@ use rig::route53::requests::Request;
 use rig::setup::Options;
 
 use crate::scene::{Scene, Visited, with_own_dns};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_whose_quota_is_used_up_delays_a_migration_and_a_way_back_and_loses_nobody() -> Result<()> {
@@ -37,5 +41,16 @@ fn competed(requests: &[Request]) -> Result<()> {
     }
     let throttled = requests.iter().filter(|request| request.error.as_deref() == Some("Throttling")).count();
     ensure!(throttled > 0, "the quota was never used up by {} requests", requests.len());
+    leaves_room(requests)
+}
+
+/// The operator sends no more than two requests in any second, so that most of the quota is left to those who write.
+fn leaves_room(requests: &[Request]) -> Result<()> {
+    let asked: Vec<_> =
+        requests.iter().filter(|request| request.caller == "operator").map(|request| request.at).collect();
+    let in_a_second = |from: SystemTime| asked.iter().filter(|at| (from..from + SECOND).contains(*at)).count();
+    let most = asked.iter().map(|from| in_a_second(*from)).max().unwrap_or(0);
+    println!("quota: the operator asked at most {most} times in a second");
+    ensure!(most <= 2, "the operator asked {most} times in a second");
     Ok(())
 }

@@ -236,12 +236,20 @@ impl Migration<'_> {
 
     /// Waits until an event with this reason is told: events come after the status.
     pub async fn event(&self, reason: &str) -> Result<()> {
+        self.event_says(reason, "").await
+    }
+
+    /// The same of one that says this.
+    pub async fn event_says(&self, reason: &str, words: &str) -> Result<()> {
         let events: Api<Event> = Api::namespaced(self.scene.home().await?.admin_client()?, self.object_namespace());
         let told = || async {
             let events = events.list(&ListParams::default()).await;
-            events.is_ok_and(|events| events.iter().any(|event| event.reason.as_deref() == Some(reason)))
+            let is_it = |event: &Event| {
+                event.reason.as_deref() == Some(reason) && event.note.as_deref().unwrap_or_default().contains(words)
+            };
+            events.is_ok_and(|events| events.iter().any(is_it))
         };
-        wait_until(&format!("an event {reason} about {}", self.name()), LIMIT, told).await
+        wait_until(&format!("an event {reason} {words:?} about {}", self.name()), LIMIT, told).await
     }
 
     /// The different pairs of weights that were ever written, in their order: source, target.

@@ -20,6 +20,7 @@ use rig::progress::say;
 use rig::route53::record::Kind;
 use rig::route53::zone::Zone;
 use rig::setup::{ANNOTATION_PREFIX, Dns, Options, OwnDns, Tune};
+use rig::weight_history::target_never_raised_after_rollback;
 use serde_json::Value;
 
 use crate::scene::{LIMIT, Migration, Scene, cause_of, condition, quick, reason_of, stage_of};
@@ -115,6 +116,25 @@ async fn is_held(shop: &Migration<'_>, held: Held, found: &NamespaceMigration) -
 async fn goes_on(shop: &Migration<'_>) -> Result<()> {
     shop.ends(Stage::Completed).await?;
     shop.keeps_its_promises().await
+}
+
+/// Everybody is back for this reason, and not because of the application.
+async fn is_taken_back(
+    trap: &Trap,
+    shop: &Migration<'_>,
+    ended: &NamespaceMigration,
+    why: &str,
+    words: &[&str],
+) -> Result<()> {
+    let (reason, message) = cause_of(ended);
+    ensure!(reason == why, "{}: {reason}: {message}", trap.is);
+    for word in words {
+        ensure!(message.contains(word), "{}: {message:?} does not say {word:?}", trap.is);
+    }
+    trap.tells(ended.status.as_ref().context("a status")?);
+    ensure!(shop.weights().await? == [Some(100), Some(0)], "{:?}", shop.weights().await?);
+    // What somebody wrote on the way is not ours to promise.
+    target_never_raised_after_rollback(&shop.history().await?).map_err(anyhow::Error::msg)
 }
 
 /// A setup with a zone and two external-dns of its own, which are changed so.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use namespace_migration::machine::Side;
 use namespace_migration::machine::observed::IngressFacts;
-use namespace_migration::machine::published::kinds;
+use namespace_migration::machine::published::{Aliases, kinds};
 use namespace_migration::machine::records::{
     DnsView, Evidence, ExternalDnsView, HostView, ListedRecord, Owner, RecordKind, RecordSet, Routing,
 };
@@ -61,8 +61,9 @@ impl Dns {
         let published = cluster.ingresses.values().filter(|facts| !facts.withheld);
         let mut wanted: BTreeMap<String, Vec<RecordSet>> = BTreeMap::new();
         for facts in published {
-            let kinds =
-                kinds(&facts.addresses, true).into_iter().filter(|kind| !self.left_out.contains(&(side, *kind)));
+            let kinds = kinds(&facts.addresses, Aliases::OfBoth)
+                .into_iter()
+                .filter(|kind| !self.left_out.contains(&(side, *kind)));
             let records: Vec<_> = kinds.map(|kind| record(side, facts, kind, self.ttls.get(&side).copied())).collect();
             for host in &facts.hosts {
                 merge(wanted.entry(host.clone()).or_default(), &records);
@@ -221,7 +222,8 @@ fn record(side: Side, facts: &IngressFacts, kind: RecordKind, ttl: Option<Signed
         Some(_) => Routing::Weighted(facts.weight().unwrap_or_default()),
         None => Routing::Simple,
     };
-    let leads_to = facts.addresses.iter().filter(|address| kinds(&[(*address).clone()].into(), true).contains(&kind));
+    let leads_to =
+        facts.addresses.iter().filter(|address| kinds(&[(*address).clone()].into(), Aliases::OfBoth).contains(&kind));
     RecordSet {
         kind,
         identifier: facts.identifier.clone(),

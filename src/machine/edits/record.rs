@@ -18,6 +18,8 @@ pub fn note(controls: &Controls, status: &mut NamespaceMigrationStatus, now: Tim
         ("spec.onFailure", format!("{:?}", before.on_failure), format!("{:?}", asked.on_failure)),
         ("spec.deletionPolicy", format!("{:?}", before.deletion_policy), format!("{:?}", asked.deletion_policy)),
         ("spec.checks", before.checks, asked.checks),
+        ("spec.probes", before.probes, asked.probes),
+        ("spec.rollback.objects", format!("{:?}", before.rollback_objects), format!("{:?}", asked.rollback_objects)),
     ];
     let changes = changes.into_iter().filter(|(_, from, to)| from != to);
     changes.map(|(field, from, to)| told(&record(controls, status, field, [from, to], now))).collect()

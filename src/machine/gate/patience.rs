@@ -71,7 +71,7 @@ pub(super) fn unserved(
     let message = format!(
         "{what}, but {host}, which is listed as written, was not seen so for {propagation} without a break yet."
     );
-    let fix = "Nothing, if it is read again and again; else look what keeps it from being read (often another user of the account's                requests) or who changes its records. Weights stay, and it goes on by itself.";
+    let fix = "Nothing, if it is read again and again; else look what keeps it from being read (often another user of the account's requests) or who changes its records. Weights stay, and it goes on by itself.";
     Wait { reason: Reason::DnsLate, message, ..wait }.unblocked_by(fix)
 }
 

@@ -2,15 +2,14 @@
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::networking::v1::Ingress;
-use namespace_migration::api::{NamespaceMigration, Stage};
+use namespace_migration::api::Stage;
 use rig::route53::record::{Kind, Target};
 use rig::setup::ANNOTATION_PREFIX;
-use rig::weight_history::target_never_raised_after_rollback;
 use rig::weights::{Approval, share_never_above_approved};
 use serde_json::json;
 
-use super::{Held, Trap, annotate, goes_on, is_published};
-use crate::scene::{Migration, Scene, annotation, cause_of, holds_step, quick, written};
+use super::{Held, Trap, annotate, goes_on, is_published, is_taken_back};
+use crate::scene::{Migration, Scene, annotation, holds_step, quick, written};
 
 fn key(name: &str) -> String {
     format!("{ANNOTATION_PREFIX}{name}")
@@ -129,21 +128,14 @@ async fn loses_its_number(scene: &Scene) -> Result<()> {
     let shop = holding(scene, "percent-source", "10m").await?;
     annotate(&shop, scene.world.source(), &["aws-weight=90%"]).await?;
     let ended = shop.ends(Stage::RolledBack).await?;
-    is_taken_back(&trap, &shop, &ended, &["changed to 90% by kubectl-annotate", "every user would go to the target"])
-        .await
-}
-
-/// Everybody is back because of somebody's write, not because of the application.
-async fn is_taken_back(trap: &Trap, shop: &Migration<'_>, ended: &NamespaceMigration, words: &[&str]) -> Result<()> {
-    let (reason, message) = cause_of(ended);
-    ensure!(reason == "ForeignWeight", "{}: {reason}: {message}", trap.is);
-    for word in words {
-        ensure!(message.contains(word), "{}: {message:?} does not say {word:?}", trap.is);
-    }
-    trap.tells(ended.status.as_ref().context("a status")?);
-    ensure!(shop.weights().await? == [Some(100), Some(0)], "{:?}", shop.weights().await?);
-    // What somebody wrote on the way is not ours to promise.
-    target_never_raised_after_rollback(&shop.history().await?).map_err(anyhow::Error::msg)
+    is_taken_back(
+        &trap,
+        &shop,
+        &ended,
+        "ForeignWeight",
+        &["changed to 90% by kubectl-annotate", "every user would go to the target"],
+    )
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,7 +154,7 @@ async fn source_is_cleaned(scene: &Scene) -> Result<()> {
     let shop = holding(scene, "cleaned-source", "10m").await?;
     annotate(&shop, scene.world.source(), &["set-identifier-", "aws-weight-"]).await?;
     let ended = shop.ends(Stage::RolledBack).await?;
-    is_taken_back(&trap, &shop, &ended, &["every user would go to the target"]).await?;
+    is_taken_back(&trap, &shop, &ended, "ForeignWeight", &["every user would go to the target"]).await?;
     let history = scene.world.zone().weights(shop.host(), Kind::A);
     share_never_above_approved(&history, &[Approval::from_the_start(10)])
         .map_err(|broken| anyhow::anyhow!("served: {broken}"))

@@ -2,17 +2,18 @@
 
 use anyhow::{Result, ensure};
 use namespace_migration::api::Stage;
-use rig::external_dns::{ExternalDns, Options, Pair};
+use rig::external_dns::{ExternalDns, Options};
 use rig::route53::record::Kind;
 use rig::setup::{self, ANNOTATION_PREFIX};
 use serde_json::json;
 
-use super::{Held, Trap, goes_on, mend_pair, own, own_dns};
+use super::{Held, Trap, goes_on, is_taken_back, mend_pair, own, own_dns};
 use crate::controls::held::dns_takes;
 use crate::scene::Scene;
 
 /// What external-dns reads from 0.22 on unless it is told otherwise.
 const NEW_PREFIX: &str = "external-dns.kubernetes.io/";
+const UNREAD: &str = "annotations that external-dns does not read";
 
 /// Starts an external-dns as it should have been started.
 async fn mend(external_dns: &ExternalDns, change: impl FnOnce(Options) -> Options) -> Result<()> {
@@ -34,35 +35,37 @@ fn without(mut options: Options, argument: &str) -> Options {
 async fn an_external_dns_of_the_source_that_reads_other_annotations_is_held_before_anybody_moves() -> Result<()> {
     let laid = "the source's external-dns runs with the prefix of 0.22, the pair says the older one";
     let options = own("prefix-source", |[source, target]| [reading(source, NEW_PREFIX), target]);
-    let words = ["is still a simple one", "external-dns of the source"];
-    reads_other_annotations(laid, options, "prefix-shop", &words, |pair| &pair.source).await
+    let trap = Trap::new(UNREAD, laid);
+    let scene = Scene::open(options).await?;
+    let shop = scene.migration("prefix-shop").begin().await?;
+    let words = ["ExternalDNSPrefix", "The external-dns of the source reads annotations that begin with", NEW_PREFIX];
+    trap.holds(&shop, Held::Untouched, &["PreflightBlocked"], &words).await?;
+    reads_again(&own_dns(&scene)?.external_dns().source).await?;
+    goes_on(&shop).await
 }
+
+/// Without a look at its Deployment only DNS tells that something is wrong, and the causes are ranked.
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_external_dns_of_the_target_that_reads_other_annotations_is_held_before_anybody_moves() -> Result<()> {
     let laid = "the target's external-dns runs with the prefix of 0.22, the pair says the older one";
     let options = own("prefix-target", |[source, target]| [source, reading(target, NEW_PREFIX)]);
-    let words = ["which is the target's", "external-dns of the target"];
-    reads_other_annotations(laid, options, "prefix-blog", &words, |pair| &pair.target).await
+    let trap = Trap::new(UNREAD, laid);
+    let scene = Scene::open(options).await?;
+    mend_pair(&scene, json!({"target": {"externalDNS": {"deployment": null}}})).await?;
+    let shop = scene.migration("prefix-blog").begin().await?;
+    let words = ["which is the target's", "external-dns of the target", "left this Ingress out"];
+    trap.holds(&shop, Held::BeforeTheShift, &["DNSLate"], &words).await?;
+    reads_again(&own_dns(&scene)?.external_dns().target).await?;
+    goes_on(&shop).await
 }
 
 fn reading(options: Options, prefix: &str) -> Options {
     Options { annotation_prefix: prefix.to_owned(), ..options }
 }
 
-async fn reads_other_annotations(
-    laid: &'static str,
-    options: setup::Options,
-    name: &str,
-    words: &[&str],
-    side: fn(&Pair) -> &ExternalDns,
-) -> Result<()> {
-    let trap = Trap::new("annotations that external-dns does not read", laid);
-    let scene = Scene::open(options).await?;
-    let shop = scene.migration(name).begin().await?;
-    trap.holds(&shop, Held::BeforeTheShift, &["DNSLate", "PreflightBlocked"], words).await?;
-    mend(side(own_dns(&scene)?.external_dns()), |options| reading(options, ANNOTATION_PREFIX)).await?;
-    goes_on(&shop).await
+async fn reads_again(external_dns: &ExternalDns) -> Result<()> {
+    mend(external_dns, |options| reading(options, ANNOTATION_PREFIX)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,8 +78,8 @@ async fn an_external_dns_that_never_deletes_is_held_before_anybody_moves() -> Re
         Scene::open(own("upsert", |[source, target]| [Options { policy: "upsert-only".to_owned(), ..source }, target]))
             .await?;
     let shop = scene.migration("upsert-shop").begin().await?;
-    let words = ["--policy=upsert-only", "external-dns of the source with --policy=sync"];
-    trap.holds(&shop, Held::BeforeTheShift, &["DNSLate", "PreflightBlocked"], &words).await?;
+    let words = ["ExternalDNSPolicy", "--policy=upsert-only", "Run the source's external-dns with --policy=sync"];
+    trap.holds(&shop, Held::Untouched, &["PreflightBlocked"], &words).await?;
     mend(&own_dns(&scene)?.external_dns().source, |options| Options { policy: "sync".to_owned(), ..options }).await?;
     mend_pair(&scene, json!({"source": {"externalDNS": {"policy": "sync"}}})).await?;
     goes_on(&shop).await
@@ -96,7 +99,7 @@ async fn two_external_dns_with_one_owner_id_are_held_before_anybody_moves() -> R
     let scene = Scene::open(options).await?;
     let shop = scene.migration("owner-shop").begin().await?;
     let words = ["Both external-dns have the owner id shared", "--txt-owner-id"];
-    trap.holds(&shop, Held::BeforeTheShift, &["DNSLate", "PreflightBlocked"], &words).await?;
+    trap.holds(&shop, Held::Untouched, &["PreflightBlocked"], &words).await?;
     let own_dns = own_dns(&scene)?;
     mend(&own_dns.external_dns().target, |options| Options { owner: "target".to_owned(), ..options }).await?;
     mend_pair(&scene, json!({"target": {"externalDNS": {"ownerID": "target"}}})).await?;
@@ -115,7 +118,7 @@ async fn an_external_dns_whose_filter_leaves_the_ingress_out_is_held_before_anyb
         Scene::open(own("filter", |[source, target]| [source, and(target, "--label-filter=team=other")])).await?;
     let shop = scene.migration("filter-shop").begin().await?;
     let words = ["which is the target's", "external-dns of the target", "left this Ingress out", "--label-filter"];
-    trap.holds(&shop, Held::BeforeTheShift, &["DNSLate", "PreflightBlocked"], &words).await?;
+    trap.holds(&shop, Held::BeforeTheShift, &["DNSLate"], &words).await?;
     mend(&own_dns(&scene)?.external_dns().target, |options| without(options, filter)).await?;
     goes_on(&shop).await
 }
@@ -132,8 +135,8 @@ async fn records_whose_ttl_differs_are_held_before_anybody_moves() -> Result<()>
     .await?;
     let mark = own_dns(&scene)?.zone().mark();
     let shop = scene.migration("ttl-shop").begin().await?;
-    let words = ["which is the target's", "external-dns of the target"];
-    trap.holds(&shop, Held::BeforeTheShift, &["DNSLate", "DNSBlocked", "PreflightBlocked"], &words).await?;
+    let words = ["has a TTL of 1s, and the target's would get 2m", "Route 53 refuses two TTLs in one weighted set"];
+    trap.holds(&shop, Held::BeforeTheShift, &["DNSBlocked"], &words).await?;
     let zone = own_dns(&scene)?.zone();
     let refused = |entry: &rig::route53::journal::Entry| {
         entry.caller == "ttl-target" && entry.refusal().is_some_and(|refusal| refusal.contains("TTL"))
@@ -148,7 +151,7 @@ async fn records_whose_ttl_differs_are_held_before_anybody_moves() -> Result<()>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kind_of_record_that_only_the_target_has_is_held_before_anybody_moves() -> Result<()> {
+async fn a_kind_of_record_that_only_the_target_has_is_taken_away_before_the_shift() -> Result<()> {
     let without_ipv6 = "--exclude-record-types=AAAA";
     let trap = Trap::new(
         "a kind of record that only one side has: alone in its kind it gets every answer, also with weight 0",
@@ -157,9 +160,15 @@ async fn a_kind_of_record_that_only_the_target_has_is_held_before_anybody_moves(
     let options = own("aaaa", |[source, target]| [and(source, "--exclude-record-types=AAAA"), target]);
     let scene = Scene::open(setup::Options { named_balancers: true, ..options }).await?;
     let shop = scene.migration("aaaa-shop").begin().await?;
-    let words = ["Only the target has records of kind AAAA", "--exclude-record-types=AAAA on the target's"];
-    trap.holds(&shop, Held::BeforeTheShift, &["DNSBlocked", "PreflightBlocked"], &words).await?;
+    let ended = shop.ends(Stage::RolledBack).await?;
+    let words = ["records of kind AAAA at", "with weight 0", "--exclude-record-types=AAAA on the target's"];
+    is_taken_back(&trap, &shop, &ended, "DNSBlocked", &words).await?;
+    let served = own_dns(&scene)?.zone().served();
+    ensure!(served.group(shop.host(), Kind::Aaaa).next().is_none(), "the target's AAAA record is still there");
+    let raised = shop.history().await?.iter().any(|point| point.target.values().any(|weight| *weight > 0));
+    ensure!(!raised, "the target was raised");
     mend(&own_dns(&scene)?.external_dns().source, |options| without(options, without_ipv6)).await?;
+    shop.change(json!({"attempt": 2})).await?;
     shop.ends(Stage::Completed).await?;
     let zone = own_dns(&scene)?.zone();
     for kind in [Kind::A, Kind::Aaaa] {
@@ -178,8 +187,8 @@ async fn an_alias_beside_a_name_is_held_before_anybody_moves() -> Result<()> {
     let options = own("cname", |[source, target]| [and(source, "--aws-prefer-cname"), target]);
     let scene = Scene::open(setup::Options { named_balancers: true, ..options }).await?;
     let shop = scene.migration("cname-shop").begin().await?;
-    let words = ["no CNAME record", "external-dns of the target"];
-    trap.holds(&shop, Held::BeforeTheShift, &["DNSLate", "DNSBlocked", "PreflightBlocked"], &words).await?;
+    let words = ["which Route 53 refuses beside the source's records of another kind", "the annotation alias on both"];
+    trap.holds(&shop, Held::BeforeTheShift, &["DNSBlocked"], &words).await?;
     mend(&own_dns(&scene)?.external_dns().target, |options| and(options, prefer)).await?;
     goes_on(&shop).await
 }

@@ -1,6 +1,7 @@
 //! A load balancer whose address is gone from the status of its Ingress for a while: external-dns takes its record away.
 
 use anyhow::{Result, ensure};
+use namespace_migration::api::Stage;
 use rig::route53::record::Kind;
 use rig::route53::zone::Zone;
 use serde_json::json;
@@ -28,5 +29,24 @@ async fn a_load_balancer_status_that_blinks_stops_the_shift_and_is_no_failure_of
     trap.holds(&shop, Held::InTheShift, &["DNSLate"], &words).await?;
     ensure!(shop.weights().await?[0] == Some(90), "the source was lowered: {:?}", shop.weights().await?);
     balancer.hide(false);
+    goes_on(&shop).await
+}
+
+/// With everybody on the target, its record is the only one with a weight: nothing that is written would bring an address back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_loses_its_address_in_the_bake_stops_the_clock_until_it_is_back() -> Result<()> {
+    let trap = Trap::new(
+        "the source at 0 and a target whose load balancer has no address",
+        "the target's Ingress has no address in the bake; the application answers all the time",
+    );
+    let scene = Scene::open(quick("dark")).await?;
+    let draft = scene.migration("dark-shop").steps(&[(100, "1s")]);
+    let shop = draft.spec("/bake", json!({"for": "8s"})).begin().await?;
+    shop.stage(Stage::Bake).await?;
+    scene.setup.target_balancer().hide(true);
+    let words = ["Ingress dark-shop on the target has no load balancer address any more", "weights stay"];
+    trap.holds(&shop, Held::InTheShift, &["AddressLost"], &words).await?;
+    ensure!(shop.weights().await? == [Some(0), Some(100)], "{:?}", shop.weights().await?);
+    scene.setup.target_balancer().hide(false);
     goes_on(&shop).await
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
@@ -194,15 +195,25 @@ impl Recorder {
 
     /// Every request after `mark` of users whose name begins with `user`; a watch counts when it begins.
     pub async fn requests(&self, mark: Mark, user: &str) -> anyhow::Result<Vec<Request>> {
+        self.asked_by(mark, user, |_| true).await
+    }
+
+    /// Those of them that change something, if they succeed.
+    pub async fn writes_by(&self, mark: Mark, user: &str) -> anyhow::Result<Vec<Request>> {
+        let writes = self.asked_by(mark, user, |verb| WRITES.contains(&verb)).await?;
+        Ok(writes.into_iter().filter(Request::is_write).collect())
+    }
+
+    async fn asked_by(&self, mark: Mark, user: &str, wanted: fn(&str) -> bool) -> anyhow::Result<Vec<Request>> {
         let text = self.read_from(mark).await?;
         let named = format!(r#""username":"{user}"#);
         // Parsing is what takes time.
-        let lines = text.lines().filter(|line| line.contains(&named));
+        let lines = text.lines().filter(|line| verb(line).is_none_or(wanted) && line.contains(&named));
         let events = lines.map(|line| {
-            serde_json::from_str::<Event>(line)
+            serde_json::from_str::<Event<IgnoredAny>>(line)
                 .with_context(|| format!("audit log {}: a line is no audit Event", self.path.display()))
         });
-        let asked = |event: &Event| event.user.username.starts_with(user) && event.is_answer();
+        let asked = |event: &Event<IgnoredAny>| event.user.username.starts_with(user) && event.is_answer();
         let mut requests = Vec::new();
         for event in events {
             let event = event?;
@@ -337,6 +348,20 @@ impl Event {
         }
     }
 
+    fn into_read(self) -> Option<Read> {
+        let is_read = self.stage == "ResponseComplete" && READS.contains(&self.verb.as_str());
+        is_read.then_some(Read {
+            time: self.stage_timestamp,
+            user: self.user.username,
+            user_agent: self.user_agent,
+            verb: self.verb,
+            resource: self.object_ref.resource,
+            namespace: self.object_ref.namespace,
+        })
+    }
+}
+
+impl<Body> Event<Body> {
     /// A question that is asked by POST, such as an access review, has a verb of its own here: `review`.
     fn into_request(self, cluster: &str) -> Request {
         let is_question = QUESTIONS.contains(&self.object_ref.api_group.as_str());
@@ -356,18 +381,6 @@ impl Event {
     fn is_answer(&self) -> bool {
         let last = if self.verb == "watch" { "ResponseStarted" } else { "ResponseComplete" };
         self.stage == last
-    }
-
-    fn into_read(self) -> Option<Read> {
-        let is_read = self.stage == "ResponseComplete" && READS.contains(&self.verb.as_str());
-        is_read.then_some(Read {
-            time: self.stage_timestamp,
-            user: self.user.username,
-            user_agent: self.user_agent,
-            verb: self.verb,
-            resource: self.object_ref.resource,
-            namespace: self.object_ref.namespace,
-        })
     }
 }
 

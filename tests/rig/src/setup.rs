@@ -193,7 +193,8 @@ impl Setup {
         let lease = self.options.lease.map(|duration| Lease { name: self.options.name.clone(), duration });
         let (name, home) = (self.options.name.clone(), self.home_access.clone());
         let (resolver, environment) = (self.name_server, self.environment.clone());
-        let route53_gap = Some(operator::QUICK_GAP);
+        // Where the account has a quota, the gap is the one that the operator is shipped with.
+        let route53_gap = self.options.requests_per_second.is_none().then_some(operator::QUICK_GAP);
         operator::Options { name, selector, home, lease, resolver, environment, route53_gap }
     }
 

@@ -138,11 +138,26 @@ impl fmt::Display for Report {
         if self.badly_answered() > 0 {
             write!(f, "; {} answered badly by a sick side{}", self.badly_answered(), causes(&self.badly_answered))?;
         }
-        match self.longest_on_sick_side {
-            Some(stay) => write!(f, "; longest on it: {:.1} s", stay.lasted.as_secs_f32()),
-            None => Ok(()),
+        if let Some(stay) = self.longest_on_sick_side {
+            write!(f, "; longest on it: {:.1} s", stay.lasted.as_secs_f32())?;
         }
+        write!(f, "; the target's share over time in percent: {}", shares(&self.over_time))
     }
+}
+
+/// At most so many shares are told.
+const MOST_SHARES: usize = 24;
+
+/// The target's share over time, in percent, each of as many pieces of time as needed: `0 0 12 50 100`. `-` where nobody asked.
+fn shares(over_time: &[Bucket]) -> String {
+    let pieces = over_time.len().div_ceil(MOST_SHARES).max(1);
+    let of = |pieces: &[Bucket]| {
+        let sum = |side: fn(&Bucket) -> u64| pieces.iter().map(side).sum();
+        let requests =
+            BySide { source: sum(|piece| piece.requests.source), target: sum(|piece| piece.requests.target) };
+        share(requests).map_or("-".to_owned(), |share| format!("{:.0}", share * 100.0))
+    };
+    over_time.chunks(pieces).map(of).collect::<Vec<_>>().join(" ")
 }
 
 /// ` (2 x HTTP 503, 1 x no answer in time)`, or nothing.
@@ -293,5 +308,15 @@ mod tests {
             "3 requests: 2 on source, 1 on target; 1 lost (1 x HTTP 503); 1 answered badly by a sick side (1 x HTTP 503); \
              longest on it: 0.0 s"
         );
+    }
+
+    #[test]
+    fn the_share_over_time_is_told_in_few_numbers_and_a_silence_as_well() {
+        let visits: Vec<_> = (0..100).map(|at| well(1, at * 100, if at < 50 { Source } else { Target })).collect();
+        let told = Report::of(&visits, &[], Duration::from_millis(100)).to_string();
+        assert!(told.ends_with("percent: 0 0 0 0 0 0 0 0 0 0 100 100 100 100 100 100 100 100 100 100"), "{told}");
+        let silent = [well(1, 0, Source), well(1, 250, Target)];
+        let told = Report::of(&silent, &[], Duration::from_millis(100)).to_string();
+        assert!(told.ends_with("percent: 0 - 100"), "{told}");
     }
 }
