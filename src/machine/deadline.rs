@@ -91,14 +91,14 @@ pub fn exceeded(run: &Run<'_>, effects: &[Effect], wait: &Wait) -> Option<Move> 
     if stops_the_clock(run, wait.reason) {
         return Some(held(effects, Wait { message, ..wait.clone() }));
     }
-    if could_not_go_on(run) && run.status.reason != wait.reason.as_str() {
-        return Some(Move::Remember(Memo::DeadlineAnew));
-    }
     if let Some(sick) = run.observed.health.first(Side::Source, Verdict::Fail) {
         let message =
             format!("{message} The source fails too, so that nobody is moved. {}: {}", sick.name, sick.message);
         let unblock = format!("Mend the source, or what is waited for; it goes on by itself. {}", wait.unblock);
         return Some(held(effects, Wait { reason: Reason::SourceUnhealthy, message, unblock, ..wait.clone() }));
+    }
+    if could_not_go_on(run) && run.status.reason != wait.reason.as_str() {
+        return Some(Move::Remember(Memo::DeadlineAnew));
     }
     let reason = Reason::DeadlineExceeded;
     Some(match (run.status.stage, run.order.on_failure) {

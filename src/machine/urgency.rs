@@ -1,6 +1,7 @@
 //! How urgently DNS must be read for a migration.
 
 use super::order::Order;
+use super::reason::Reason;
 use super::stages::is_rollback;
 use crate::api::Stage;
 use crate::api::status::{NamespaceMigrationStatus, StepPhase};
@@ -24,6 +25,8 @@ pub(super) fn urgency(order: &Order, status: &NamespaceMigrationStatus) -> Optio
     order.dns.is_verified().then_some(())?;
     match status.stage {
         stage if is_rollback(stage) => Some(Urgency::Rollback),
+        // The bake is over, and waits for a last look.
+        Stage::Bake if status.reason == Reason::WaitingForDns.as_str() => Some(Urgency::Raising),
         Stage::Preflight | Stage::SmokeTest | Stage::Bake => Some(Urgency::Monitoring),
         Stage::ShiftTraffic if phase.is_some_and(StepPhase::is_on_the_way_down) => Some(Urgency::Lowering),
         Stage::ShiftTraffic if phase == Some(StepPhase::Holding) => Some(Urgency::Monitoring),

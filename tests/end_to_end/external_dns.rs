@@ -40,11 +40,11 @@ async fn a_deployment_with_another_prefix_holds_before_the_move_and_one_without_
         let source = external_dns::Options { annotation_prefix: OTHER_PREFIX.to_owned(), ..source };
         [source, target]
     };
-    let scene = Scene::open(own("deployed", Dns::Own(blind))).await?;
-    let shop = scene.migration("deployed-shop").spec("/traffic/upTo", json!(10)).begin().await?;
+    let scene = Scene::open(own("argued", Dns::Own(blind))).await?;
+    let shop = scene.migration("argued-shop").spec("/traffic/upTo", json!(10)).begin().await?;
     let said = format!(
         "ExternalDNSPrefix: The external-dns of the source reads annotations that begin with {OTHER_PREFIX}, by its Deployment; \
-         ClusterPair deployed says {ANNOTATION_PREFIX}"
+         ClusterPair argued says {ANNOTATION_PREFIX}"
     );
     until_it_says(&shop, "PreflightBlocked", &said).await?;
     ensure!(shop.weights().await? == [None, None], "written although nobody would read it");
@@ -59,10 +59,10 @@ async fn a_deployment_with_another_prefix_holds_before_the_move_and_one_without_
     target.stop().await?;
     shop.change(json!({"traffic": {"upTo": 100}})).await?;
     let said =
-        "The external-dns of the target is scaled to 0 (Deployment external-dns/deployed-target): it does not run.";
+        "The external-dns of the target is scaled to 0 (Deployment external-dns/argued-target): it does not run.";
     let late = until_it_says(&shop, "DNSLate", said).await?;
     the_row_says_what_is_waited_for(&late)?;
-    series(&scene, "deployed-shop").await?;
+    series(&scene, "argued-shop").await?;
     target.start_again().await?;
     shop.ends(Stage::Completed).await?;
     shop.keeps_its_promises().await?;
@@ -81,7 +81,7 @@ async fn column_served_has_a_value(scene: &Scene, shop: &Migration<'_>) -> Resul
     let plain = described.split_whitespace().collect::<Vec<_>>().join(" ");
     let name = shop.name();
     let row = format!(
-        "Dns: Desired: 10 Found: {name}-{name}-blue 90, {name}-{name}-green 10 Host: {} Kind: A Served: 10",
+        "Dns: Desired: 10 Found: {name}-{name}-blue 90, {name}-{name}-green 10 Host: {} Kind: A Proof: Verified Served: 10",
         shop.host()
     );
     ensure!(plain.contains(&row), "{row} is not in\n{described}");

@@ -74,7 +74,7 @@ async fn of_two_namespaces_that_share_a_host_the_second_waits_for_the_first() ->
 /// The next process cannot read the first one's order, and knows from its status alone what it holds.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_stays_locked_across_a_restart_while_the_pair_of_its_holder_is_gone() -> Result<()> {
-    let (scene, other) = Scene::open_with_second_pair(quick("lock-one"), quick("lock-two")).await?;
+    let (scene, other) = Scene::open_with_second_pair(unverified("lock-one"), unverified("lock-two")).await?;
     let first = scene.migration("lock-first").steps(&[(50, "10m"), (100, "1s")]).begin().await?;
     first.until("the first step held", |found| holds_step(found, 1)).await?;
     let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);

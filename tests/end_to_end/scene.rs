@@ -11,7 +11,8 @@ mod told;
 mod visited;
 mod watching;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -311,8 +312,12 @@ async fn marks(world: &World) -> Result<[Mark; 2]> {
     Ok([recorder(world.source()).mark().await?, recorder(world.target()).mark().await?])
 }
 
+/// One for each log: what one test has read of it the others need not read again.
 fn recorder(cluster: &ControlPlane) -> Recorder {
-    Recorder::open(cluster.name(), cluster.audit_log())
+    static OPEN: Mutex<BTreeMap<PathBuf, Recorder>> = Mutex::new(BTreeMap::new());
+    let log = cluster.audit_log();
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    open.entry(log.clone()).or_insert_with(|| Recorder::open(cluster.name(), log)).clone()
 }
 
 fn remember_moving(namespace: &str) {

@@ -1,8 +1,8 @@
 //! Bake (guide step 10, "verify 100 percent"): the target has all traffic and must stay healthy while a rollback is still automatic.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
-use super::super::gate;
+use super::super::gate::{self, Goal};
 use super::super::observed::Side;
 use super::super::reason::Reason;
 use super::super::run::{Memo, Move, Run, Wait, micro, words};
@@ -46,12 +46,15 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
             wait.until(run.now.saturating_add(left).unwrap_or(run.now)).into()
         };
     }
-    finish(run)
+    finish(run, run.now.saturating_add(left).unwrap_or(run.now))
 }
 
 /// The final stamps release the Ingresses: another migration may take them, and nothing here writes them again.
-fn finish(run: &Run<'_>) -> Move {
-    if let Some(wait) = gate::unread(run).or_else(|| gate::unserved(run)) {
+/// Before, DNS is looked at once more: what was seen in the bake may be a minute old.
+fn finish(run: &Run<'_>, over: Timestamp) -> Move {
+    let what = "The bake is over; before the end DNS must show what is written";
+    let unseen = || gate::shows(run, Goal::AsWritten, over, what).err();
+    if let Some(wait) = gate::unread(run).or_else(|| gate::unserved(run)).or_else(unseen) {
         return wait.into();
     }
     let mut effects = run.missing_writes(Side::Target, Weight::FULL, Direction::Completed);

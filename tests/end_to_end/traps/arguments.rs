@@ -54,7 +54,7 @@ async fn an_external_dns_of_the_target_that_reads_other_annotations_is_held_befo
     let scene = Scene::open(options).await?;
     mend_pair(&scene, json!({"target": {"externalDNS": {"deployment": null}}})).await?;
     let shop = scene.migration("prefix-blog").begin().await?;
-    let words = ["which is the target's", "external-dns of the target", "left this Ingress out"];
+    let words = ["which is the target's", "(inferred)"];
     trap.holds(&shop, Held::BeforeTheShift, &["DNSLate"], &words).await?;
     reads_again(&own_dns(&scene)?.external_dns().target).await?;
     goes_on(&shop).await

@@ -4,18 +4,22 @@
 //! `RequestResponse` for writes of Ingresses and `NamespaceMigrations`, and `Metadata` for all else, and the log must not
 //! be rotated while somebody records.
 
+mod index;
+
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
+use self::index::Index;
 use crate::audit::Event;
 
 const POLL: Duration = Duration::from_millis(50);
@@ -25,11 +29,12 @@ const READS: [&str; 3] = ["get", "list", "watch"];
 /// Groups whose objects are answers, and are kept nowhere.
 const QUESTIONS: [&str; 2] = ["authorization.k8s.io", "authentication.k8s.io"];
 
-/// Reads the audit log of one cluster's API server. Clones read the same log.
+/// Reads the audit log of one cluster's API server. Clones read the same log, and what was read once serves them all.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     cluster: String,
     path: PathBuf,
+    index: Arc<Mutex<Index>>,
 }
 
 /// A position in the recording of one cluster: what was complete before it is left out by `since`.
@@ -144,7 +149,7 @@ impl Recorder {
     /// A recorder for the cluster that is called `cluster`, from the API server's audit log at `path`. The log may not exist
     /// yet: then nothing was written.
     pub fn open(cluster: &str, path: impl AsRef<Path>) -> Self {
-        Self { cluster: cluster.to_owned(), path: path.as_ref().to_owned() }
+        Self { cluster: cluster.to_owned(), path: path.as_ref().to_owned(), index: Arc::default() }
     }
 
     /// The end of the recording now.
@@ -171,13 +176,30 @@ impl Recorder {
 
     /// The writes after `mark`, oldest answer first.
     pub async fn since(&self, mark: Mark) -> anyhow::Result<Vec<Write>> {
-        self.about(mark, "").await
+        let (events, _) = self.events(mark, &WRITES).await?;
+        Ok(self.writes(events))
     }
 
-    /// The same of those that mention this text anywhere, such as the name of a namespace: what is left out costs next to nothing.
-    pub async fn about(&self, mark: Mark, text: &str) -> anyhow::Result<Vec<Write>> {
-        let events = self.events_about(mark, &WRITES, text).await?.0;
-        Ok(events.into_iter().filter(Event::is_complete_write).map(|event| event.into_write(&self.cluster)).collect())
+    /// The same of those in a namespace of this name, or to an object of this name: all others cost next to nothing.
+    pub async fn about(&self, mark: Mark, name: &str) -> anyhow::Result<Vec<Write>> {
+        let lines = self.indexed(|index| index.about(mark.0, name))?;
+        let events = lines.iter().map(|line| self.parsed(line)).collect::<anyhow::Result<_>>()?;
+        Ok(self.writes(events))
+    }
+
+    fn writes(&self, events: Vec<Event>) -> Vec<Write> {
+        events.into_iter().filter(Event::is_complete_write).map(|event| event.into_write(&self.cluster)).collect()
+    }
+
+    fn indexed<T>(&self, find: impl FnOnce(&Index) -> T) -> anyhow::Result<T> {
+        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        index.catch_up(&self.path).with_context(|| format!("audit log {}: read it", self.path.display()))?;
+        Ok(find(&index))
+    }
+
+    fn parsed<Body: Default + DeserializeOwned>(&self, line: &str) -> anyhow::Result<Event<Body>> {
+        serde_json::from_str(line)
+            .with_context(|| format!("audit log {}: a line is no audit Event", self.path.display()))
     }
 
     /// The number of reads after `mark` that `filter` accepts, by (verb, resource). A watch counts when it ends.
@@ -195,29 +217,24 @@ impl Recorder {
 
     /// Every request after `mark` of users whose name begins with `user`; a watch counts when it begins.
     pub async fn requests(&self, mark: Mark, user: &str) -> anyhow::Result<Vec<Request>> {
-        self.asked_by(mark, user, |_| true).await
+        let text = self.read_from(mark).await?;
+        let named = format!(r#""username":"{user}"#);
+        // Parsing is what takes time.
+        self.asked_by(user, text.lines().filter(|line| line.contains(&named)))
     }
 
     /// Those of them that change something, if they succeed.
     pub async fn writes_by(&self, mark: Mark, user: &str) -> anyhow::Result<Vec<Request>> {
-        let writes = self.asked_by(mark, user, |verb| WRITES.contains(&verb)).await?;
+        let lines = self.indexed(|index| index.by(mark.0, user))?;
+        let writes = self.asked_by(user, lines.iter().map(|line| &**line))?;
         Ok(writes.into_iter().filter(Request::is_write).collect())
     }
 
-    async fn asked_by(&self, mark: Mark, user: &str, wanted: fn(&str) -> bool) -> anyhow::Result<Vec<Request>> {
-        let text = self.read_from(mark).await?;
-        let named = format!(r#""username":"{user}"#);
-        // Parsing is what takes time.
-        let lines = text.lines().filter(|line| verb(line).is_none_or(wanted) && line.contains(&named));
-        let events = lines.map(|line| {
-            serde_json::from_str::<Event<IgnoredAny>>(line)
-                .with_context(|| format!("audit log {}: a line is no audit Event", self.path.display()))
-        });
-        let asked = |event: &Event<IgnoredAny>| event.user.username.starts_with(user) && event.is_answer();
+    fn asked_by<'a>(&self, user: &str, lines: impl Iterator<Item = &'a str>) -> anyhow::Result<Vec<Request>> {
         let mut requests = Vec::new();
-        for event in events {
-            let event = event?;
-            if asked(&event) {
+        for line in lines {
+            let event = self.parsed::<IgnoredAny>(line)?;
+            if event.user.username.starts_with(user) && event.is_answer() {
                 requests.push(event.into_request(&self.cluster));
             }
         }
@@ -250,19 +267,11 @@ impl Recorder {
 
     /// The events with one of these verbs in all complete lines after `mark`, and where the lines end.
     async fn events(&self, mark: Mark, verbs: &[&str]) -> anyhow::Result<(Vec<Event>, Mark)> {
-        self.events_about(mark, verbs, "").await
-    }
-
-    async fn events_about(&self, mark: Mark, verbs: &[&str], about: &str) -> anyhow::Result<(Vec<Event>, Mark)> {
         let text = self.read_from(mark).await?;
         let Some(end) = text.rfind('\n') else { return Ok((Vec::new(), mark)) };
         // Most lines are of no interest, and parsing is what takes time.
         let of_verbs = |line: &&str| verb(line).is_none_or(|verb| verbs.contains(&verb));
-        let lines = text[..end].lines().filter(of_verbs).filter(|line| line.contains(about));
-        let events = lines.map(|line| {
-            serde_json::from_str(line)
-                .with_context(|| format!("audit log {}: a line is no audit Event", self.path.display()))
-        });
+        let events = text[..end].lines().filter(of_verbs).map(|line| self.parsed(line));
         Ok((events.collect::<anyhow::Result<_>>()?, Mark(mark.0 + end as u64 + 1)))
     }
 

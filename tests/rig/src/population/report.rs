@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(
             report.to_string(),
             "3 requests: 2 on source, 1 on target; 1 lost (1 x HTTP 503); 1 answered badly by a sick side (1 x HTTP 503); \
-             longest on it: 0.0 s"
+             longest on it: 0.0 s; the target's share over time in percent: 33"
         );
     }
 

@@ -58,13 +58,27 @@ async fn writes_after_a_mark_are_read_and_reads_are_counted_apart() {
 }
 
 #[tokio::test]
-async fn writes_that_mention_something_are_read_alone() {
+async fn writes_are_found_by_name_by_namespace_and_by_user_in_what_is_new_as_well() {
     let log = Log::new("about");
     let recorder = Recorder::open("source", &log.0);
-    log.append(&(event("patch", "books", 1) + &event("patch", "news", 2)));
-    let books = recorder.about(Mark::default(), "books").await.unwrap();
-    let names: Vec<_> = books.into_iter().map(|write| write.name).collect();
-    assert_eq!(names, ["books"]);
+    let names = async |mark: Mark, about: &str| {
+        let found = recorder.about(mark, about).await.unwrap();
+        found.into_iter().map(|write| write.name).collect::<Vec<_>>()
+    };
+    assert!(names(Mark::default(), "books").await.is_empty(), "there is no log yet");
+    log.append(&(event("patch", "books", 1) + &event("get", "books", 2) + &event("patch", "news", 2)));
+    assert_eq!(names(Mark::default(), "books").await, ["books"]);
+    let mark = recorder.mark().await.unwrap();
+    log.append(&event("patch", "books", 3));
+    log.append(event("patch", "maps", 4).trim_end());
+    assert_eq!(
+        names(Mark::default(), "shop-dev").await,
+        ["books", "news", "books"],
+        "a line that is not complete waits"
+    );
+    assert_eq!(names(mark, "shop-dev").await, ["books"]);
+    let by = async |user: &str| recorder.writes_by(mark, user).await.unwrap().len();
+    assert_eq!((by("oper").await, by("somebody").await), (1, 0));
 }
 
 #[tokio::test]
