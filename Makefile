@@ -31,7 +31,7 @@ lint: ## Check the format and run clippy; a warning is an error
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 looks: tools ## Keep what kubectl shows of every stage and failure that an end-to-end test meets, in target/looks, to be read; TESTS narrows it
-	LOOKS=$(CURDIR)/target/looks cargo test --locked --test end_to_end -- --test-threads 6 $(TESTS)
+	LOOKS=$(CURDIR)/target/looks cargo test --locked --test end_to_end -- --test-threads 8 $(TESTS)
 	@ls target/looks | wc -l | sed 's/$$/ states in target\/looks/'
 
 doc: ## Build the documentation of the crates; a warning is an error

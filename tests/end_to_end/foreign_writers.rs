@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -108,32 +108,17 @@ async fn a_tool_that_reverts_every_second(scene: &Scene) -> Result<()> {
     is_stopped_and_explained(&stalled, &[&changed, decide])?;
     scene.probe_rounds(ROUNDS).await?;
 
+    let recorded = Recorded::of(shop).await?;
+    recorded.is_named_at_once(Side::Source, GITOPS)?;
+    let first = recorded.foreign(Side::Source)?;
+    let ours: Vec<_> = recorded.ours_after(first).map(|write| (write.time, written(write))).collect();
+    // Its own 100 may get our stamp before: that is what the step begins with.
+    let against: Vec<_> = ours.iter().filter(|(_, (weight, _))| *weight != "100").collect();
+    ensure!(against.len() == 1 && against[0].1.0 == "90", "it was fought: {ours:?}");
+
     drop(tool);
     shop.annotate("namespacemigration.io/retry-requested", Some("the tool is silent")).await?;
     shop.ends(Stage::Completed).await?;
-    let recorded = Recorded::of(shop).await?;
-    recorded.is_named_at_once(Side::Source, GITOPS)?;
-    let asked = recorded.asked().context("the word")?;
-    let first = recorded.foreign(Side::Source)?;
-    let ours: Vec<_> = recorded.ours_after(first).take_while(|write| write.time < asked).map(written).collect();
-    // Its own 100 may get our stamp before: that is what the step begins with.
-    let against: Vec<_> = ours.iter().filter(|(weight, _)| *weight != "100").collect();
-    if against.len() != 1 {
-        for write in recorded.of_ingress().filter(|w| w.cluster == "source") {
-            println!("DBG W {} {} {:?}", write.time, write.user_agent, written(write));
-        }
-        for told in &recorded.told {
-            println!(
-                "DBG S {} {} {:?} fw={:?} pb={:?}",
-                told.at,
-                told.status.reason,
-                told.status.step.as_ref().map(|s| s.phase),
-                told.status.foreign_weights,
-                told.status.put_back
-            );
-        }
-    }
-    ensure!(against.len() == 1 && against[0].0 == "90", "it was fought (asked {asked}): {ours:?}");
     visited.all_arrive_at(Side::Target).await?;
     visited.share_was_approved().await
 }
@@ -249,13 +234,6 @@ impl<'a> Recorded<'a> {
             let of_object = write.resource == "ingresses" && write.subresource.is_empty() && write.succeeded();
             of_object && write.namespace == self.name
         })
-    }
-
-    /// When a person annotated the migration.
-    fn asked(&self) -> Option<Timestamp> {
-        let of_object = |write: &&Write| write.resource == "namespacemigrations" && write.subresource.is_empty();
-        let asked = self.writes.iter().filter(of_object).find(|write| write.verb == "patch" && !is_by_operator(write));
-        asked.map(|write| write.time)
     }
 }
 
