@@ -8,7 +8,7 @@ use rig::progress::say;
 use rig::weight_history::never_both_zero;
 use serde_json::json;
 
-use crate::scene::{Migration, Scene, holds_step, quick, reason_of};
+use crate::scene::{Migration, Scene, cause_of, holds_step, quick, reason_of};
 
 const README: &str = include_str!("../../README.md");
 
@@ -113,6 +113,8 @@ async fn at_a_ceiling_and_back_from_the_end(scene: &Scene) -> Result<Vec<String>
     shop.change(json!({"attempt": 2})).await?;
     let told = shop.until("how to go back", |found| unblock(found).contains("To go back: ")).await?;
     lines.push(twice(scene, commands(unblock(&told)).first().context("a command")?).await?);
+    // Until it is heard, what has ended stays ended.
+    shop.until("the way back", |found| cause_of(found).0 == "RollbackRequested").await?;
     shop.ends(Stage::RolledBack).await?;
     ensure!(shop.weights().await? == [Some(100), Some(0)], "{:?}", shop.weights().await?);
     shop.keeps_its_promises().await?;
