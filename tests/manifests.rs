@@ -424,7 +424,7 @@ fn ci_runs_every_tier_and_every_file_of_tests_is_in_one() {
             if path.extension().is_some_and(|end| end == "rs") || path.join("main.rs").exists() {
                 let name = path.file_stem().and_then(|name| name.to_str()).unwrap();
                 let runs = |test: &&str| test.split([' ', '"']).next() == Some(name);
-                assert!(run.iter().any(|test| runs(&test)), "tests/run does not run {name}");
+                assert!(run.iter().any(runs), "tests/run does not run {name}");
             }
         }
     }

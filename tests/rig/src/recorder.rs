@@ -182,7 +182,8 @@ impl Recorder {
 
     /// The same of those in a namespace of this name, or to an object of this name: all others cost next to nothing.
     pub async fn about(&self, mark: Mark, name: &str) -> anyhow::Result<Vec<Write>> {
-        let lines = self.indexed(|index| index.about(mark.0, name))?;
+        let name = name.to_owned();
+        let lines = self.indexed(move |index| index.about(mark.0, &name)).await?;
         let events = lines.iter().map(|line| self.parsed(line)).collect::<anyhow::Result<_>>()?;
         Ok(self.writes(events))
     }
@@ -191,10 +192,15 @@ impl Recorder {
         events.into_iter().filter(Event::is_complete_write).map(|event| event.into_write(&self.cluster)).collect()
     }
 
-    fn indexed<T>(&self, find: impl FnOnce(&Index) -> T) -> anyhow::Result<T> {
-        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
-        index.catch_up(&self.path).with_context(|| format!("audit log {}: read it", self.path.display()))?;
-        Ok(find(&index))
+    async fn indexed<T: Send + 'static>(&self, find: impl FnOnce(&Index) -> T + Send + 'static) -> anyhow::Result<T> {
+        let (index, path) = (Arc::clone(&self.index), self.path.clone());
+        // It reads a file, and holds others up who want to read the same.
+        let look = tokio::task::spawn_blocking(move || {
+            let mut index = index.lock().unwrap_or_else(PoisonError::into_inner);
+            index.catch_up(&path).with_context(|| format!("audit log {}: read it", path.display()))?;
+            Ok(find(&index))
+        });
+        look.await.context("reading an audit log")?
     }
 
     fn parsed<Body: Default + DeserializeOwned>(&self, line: &str) -> anyhow::Result<Event<Body>> {
@@ -225,7 +231,8 @@ impl Recorder {
 
     /// Those of them that change something, if they succeed.
     pub async fn writes_by(&self, mark: Mark, user: &str) -> anyhow::Result<Vec<Request>> {
-        let lines = self.indexed(|index| index.by(mark.0, user))?;
+        let prefix = user.to_owned();
+        let lines = self.indexed(move |index| index.by(mark.0, &prefix)).await?;
         let writes = self.asked_by(user, lines.iter().map(|line| &**line))?;
         Ok(writes.into_iter().filter(Request::is_write).collect())
     }
