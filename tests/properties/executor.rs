@@ -272,8 +272,10 @@ impl World {
     pub fn recreate(&mut self, side: Side, name: &str) {
         let Some(facts) = self.side(side).ingresses.get(name) else { return };
         let host = facts.hosts.first().unwrap().clone();
+        let addresses = side.pick(&self.source_addresses, &self.target_addresses).clone();
         self.snapshot();
         self.add_ingress(side, name, &host);
+        self.ingress_mut(side, name).addresses = addresses;
         self.record(name, Change::Recreated, false, Allowed::default());
     }
 
