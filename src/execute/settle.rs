@@ -149,7 +149,7 @@ async fn attempt(clusters: &Clusters<'_>, debt: &Leftover) -> Result<Settlement,
     match look(&write, &rules.identity, &live, &other) {
         Err(settlement) => Ok(settlement),
         Ok((uid, version)) => {
-            let write = live.ingress.as_ref().map_or_else(|| write.clone(), |live| write.beside(live));
+            let write = write.beside(live.ingress.as_ref());
             apply(&rules, &cluster, &write, &uid, &version).await?;
             Ok(Settlement::Paid)
         }

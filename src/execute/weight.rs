@@ -24,7 +24,7 @@ pub(super) async fn write(order: &Order, site: &Site, write: &WeightWrite) -> Re
         Permit::AlreadyDone => Ok(()),
         Permit::Refused(refusal) => Err(ExecuteError::Refused(refusal)),
         Permit::Write { uid, resource_version } => {
-            let write = live.ingress.as_ref().map_or_else(|| write.clone(), |live| write.beside(live));
+            let write = write.beside(live.ingress.as_ref());
             apply(order.rules(write.side), &cluster, &write, &uid, &resource_version).await
         }
     }

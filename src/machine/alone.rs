@@ -4,7 +4,7 @@
 //! Before the first write it holds. Afterwards everything goes back, and the rollback withholds the target's Ingress from external-dns
 //! (`WeightWrite::withheld`): its records go, and the Ingress serves whoever still has its address. Removing it would lose them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::gate::{self, Place};
 use super::health::Verdict;
@@ -51,7 +51,7 @@ pub(super) fn respond(run: &Run<'_>) -> Option<Move> {
     if !(Stage::WeightSource..=Stage::Bake).contains(&run.status.stage) {
         return None;
     }
-    let ours = gate::places(run).into_iter().filter(|place| is_ours(run, place.planned));
+    let ours = gate::places(run).into_iter().filter(|place| run.is_under_way(Side::Target, place.planned));
     let (place, alone) =
         ours.into_iter().find_map(|place| Some((place, at(run, place).filter(|it| it.gets_users())?)))?;
     let Cause { found, fix } = alone.cause(run, place);
@@ -66,11 +66,6 @@ pub(super) fn respond(run: &Run<'_>) -> Option<Move> {
          serves whoever still has its address. Before the next attempt, which takes that annotation off: {fix}"
     );
     Some(Move::RollBack { reason: Reason::DnsBlocked, message })
-}
-
-fn is_ours(run: &Run<'_>, planned: &PlannedIngress) -> bool {
-    let stamp = run.ingress(Side::Target, planned).and_then(|facts| facts.stamp_of(&run.order.owner));
-    stamp.is_some_and(|stamp| !stamp.direction.is_final())
 }
 
 impl Alone {
@@ -111,7 +106,7 @@ fn at(run: &Run<'_>, place: Place<'_>) -> Option<Alone> {
     let served = match evidence {
         Some(Evidence::Listed(records)) => listed_alone(run, place, records),
         Some(Evidence::Answered { servers, .. }) => {
-            servers.iter().find_map(|((server, kind), _)| answered_alone(run, place, server, *kind))
+            servers.keys().find(|at| answered_alone(run, place, servers, at)).map(|(_, kind)| *kind)
         }
         None if run.order.dns.is_verified() => return None,
         None => None,
@@ -127,26 +122,26 @@ fn listed_alone(run: &Run<'_>, place: Place<'_>, records: &[ListedRecord]) -> Op
 }
 
 fn kinds_of_others(run: &Run<'_>, place: Place<'_>, records: &[ListedRecord]) -> BTreeSet<RecordKind> {
-    let here = || gate::places(run).into_iter().filter(|other| other.host == place.host);
-    let others = records.iter().filter(|record| !here().any(|other| gate::is_of_target(run, other, record)));
+    let others = records.iter().filter(|record| !gate::is_targets(run, place.host, record));
     others.map(|record| record.set.kind).collect()
 }
 
-/// A kind in which a server has answered with the target and never with the source, while the target is to have nobody.
-fn answered_alone(run: &Run<'_>, place: Place<'_>, server: &str, kind: RecordKind) -> Option<RecordKind> {
-    let Some(Evidence::Answered { servers, .. }) = run.observed.dns.hosts.get(place.host).map(|view| &view.evidence)
-    else {
-        return None;
-    };
+type Servers = BTreeMap<(String, RecordKind), ServerAnswers>;
+
+/// Whether it is a kind in which a server has answered with the target and never with the source, while the target is to have nobody.
+fn answered_alone(run: &Run<'_>, place: Place<'_>, servers: &Servers, (server, kind): &(String, RecordKind)) -> bool {
     let begins = matches!(run.status.stage, Stage::PublishTarget | Stage::SmokeTest);
     let has = |answers: &ServerAnswers, side: Side| {
         let addresses = gate::addresses(run, place, side);
         answers.seen.iter().any(|(address, seen)| addresses.contains(address) && seen.last >= run.stage_since())
     };
-    let answers = servers.get(&(server.to_owned(), kind))?;
-    let source_elsewhere = servers.iter().any(|((at, _), answers)| at == server && has(answers, Side::Source));
-    let alone = has(answers, Side::Target) && !has(answers, Side::Source) && answers.answers >= ENOUGH_ANSWERS;
-    (begins && alone && source_elsewhere).then_some(kind)
+    let of_server = || servers.iter().filter(|((at, _), _)| at == server);
+    let is_alone = |answers: &ServerAnswers| {
+        has(answers, Side::Target) && !has(answers, Side::Source) && answers.answers >= ENOUGH_ANSWERS
+    };
+    begins
+        && of_server().any(|(_, answers)| has(answers, Side::Source))
+        && of_server().any(|((_, of), answers)| of == kind && is_alone(answers))
 }
 
 /// A kind that the target's load balancer will be published with and that the source does not have. Where it is not known which kinds

@@ -176,8 +176,9 @@ impl WeightWrite {
 
     /// The same beside what was read live: what a rollback has withheld stays withheld until an attempt goes forward again.
     #[must_use]
-    pub fn beside(&self, live: &IngressFacts) -> Self {
-        let withheld = self.withheld || (self.stamp.direction.is_back() && live.withheld);
+    pub fn beside(&self, live: Option<&IngressFacts>) -> Self {
+        let stays = self.stamp.direction.is_back() && live.is_some_and(|live| live.withheld);
+        let withheld = self.withheld || stays;
         Self { withheld, ..self.clone() }
     }
 

@@ -51,9 +51,9 @@ fn unheard_of(run: &Run<'_>, source: impl Fn(&PlannedIngress) -> Option<Weight>)
 
 /// Whether the target may have another weight than is known: this process has never seen it, or it went away while it was raised.
 fn is_unsure_of_target(run: &Run<'_>) -> bool {
-    let (view, raises) =
-        (run.view(Side::Target), run.status.step.as_ref().map(|step| step.phase == StepPhase::RaiseTarget));
-    !view.synced || (!view.reach.is_reachable() && raises == Some(true))
+    let view = run.view(Side::Target);
+    let raises = || run.status.step.as_ref().is_some_and(|step| step.phase == StepPhase::RaiseTarget);
+    !view.synced || (!view.reach.is_reachable() && raises())
 }
 
 /// By the weights as last seen, and by what is listed.

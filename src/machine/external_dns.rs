@@ -151,11 +151,8 @@ impl ExternalDnsView {
     /// <https://github.com/kubernetes-sigs/external-dns/blob/v0.22.0/pkg/apis/externaldns/types.go>
     pub fn kinds(&self) -> Option<BTreeSet<RecordKind>> {
         let DeploymentSight::Seen { .. } = self.deployment else { return None };
-        let (managed, excluded) = (&self.filters.managed_kinds, &self.filters.excluded_kinds);
-        let publishes = |kind: &RecordKind| {
-            (managed.is_empty() || managed.contains(kind.name())) && !excluded.contains(kind.name())
-        };
-        Some([RecordKind::A, RecordKind::Aaaa, RecordKind::Cname].into_iter().filter(publishes).collect())
+        let all = [RecordKind::A, RecordKind::Aaaa, RecordKind::Cname].into_iter();
+        Some(all.filter(|kind| !self.filters.leave_out_kind(kind.name())).collect())
     }
 
     /// Whether ownership is noted in TXT records, as far as is known.
@@ -200,6 +197,11 @@ impl Filters {
         }
         let is_out = !self.domains.is_empty() && !within(&self.domains);
         is_out.then(|| format!("{host} is not within {} (--domain-filter)", listed(&self.domains)))
+    }
+
+    /// Whether it leaves out records of this kind (A, AAAA, CNAME).
+    pub fn leave_out_kind(&self, kind: &str) -> bool {
+        self.excluded_kinds.contains(kind) || !(self.managed_kinds.is_empty() || self.managed_kinds.contains(kind))
     }
 
     /// The filters whose effect cannot be told, as they are written.

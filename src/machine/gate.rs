@@ -25,7 +25,7 @@ use crate::api::status::PlannedIngress;
 pub(super) use answered::{addresses, answered_ttl, heard};
 pub(super) use held::{Amiss, amiss, stale};
 pub(super) use kinds::{is_only_targets, remembered, unaddressed};
-pub(super) use listed::{is_of_target, served_share, share_of};
+pub(super) use listed::{is_of_target, is_targets, served_share, share_of};
 pub(super) use now::{serves, shows};
 pub(super) use patience::{longest, patience};
 pub(super) use proof::{kinds, proof};
@@ -67,6 +67,11 @@ impl FollowTime {
     /// The settle time: after it, users follow what was written.
     pub fn total(&self) -> SignedDuration {
         self.interval.saturating_add(self.propagation).saturating_add(self.record_ttl)
+    }
+
+    /// After it, what no answer shows counts as served: two passes of external-dns and the propagation.
+    pub(super) fn unseen(&self) -> SignedDuration {
+        self.interval.saturating_mul(2).saturating_add(self.propagation)
     }
 }
 
@@ -193,13 +198,8 @@ fn by_list(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) -> Result<
         };
         let shown = listed::shown(run, goal, place, records)
             .map_err(|missing| patience::waits_for(run, goal, written, what, &missing))?;
-        let mut since = followed(run, &shown, written);
-        if goal == Goal::SourceServesAll {
-            // A record of the target that is gone was there until then, and is not on the list to tell.
-            since = since.max(view.since);
-        }
+        let served = served_from(run, goal, view, &shown, written);
         first_listed = first_listed.max(shown.since);
-        let served = since.saturating_add(run.order.dns.follow.propagation).unwrap_or(Timestamp::MAX);
         if view.read_at < served {
             return Err(patience::unserved(run, goal, written, what, (place.host, served)));
         }
@@ -219,6 +219,14 @@ fn followed(run: &Run<'_>, shown: &Shown, written: Timestamp) -> Timestamp {
         return shown.since;
     }
     passes_end(run, written).max(shown.since)
+}
+
+/// From when on it counts as served, in a reading that begins then.
+fn served_from(run: &Run<'_>, goal: Goal, view: &HostView, shown: &Shown, written: Timestamp) -> Timestamp {
+    let followed = followed(run, shown, written);
+    // A record of the target that is gone was there until the list changed, and is not on it to tell.
+    let since = if goal == Goal::SourceServesAll { followed.max(view.since) } else { followed };
+    since.saturating_add(run.order.dns.follow.propagation).unwrap_or(Timestamp::MAX)
 }
 
 fn passes_end(run: &Run<'_>, written: Timestamp) -> Timestamp {
@@ -288,6 +296,11 @@ pub(super) fn places<'a>(run: &'a Run<'_>) -> Vec<Place<'a>> {
         .iter()
         .flat_map(|planned| hosts(run, planned).into_iter().map(move |host| Place { planned, host }))
         .collect()
+}
+
+/// Those of one host.
+pub(super) fn places_at<'a>(run: &'a Run<'_>, host: &str) -> impl Iterator<Item = Place<'a>> {
+    places(run).into_iter().filter(move |place| place.host == host)
 }
 
 fn hosts<'a>(run: &'a Run<'_>, planned: &'a PlannedIngress) -> BTreeSet<&'a str> {

@@ -237,7 +237,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn is_under_way(&self, side: Side, planned: &PlannedIngress) -> bool {
+    /// Whether an Ingress carries our stamp, and not the last one.
+    pub(super) fn is_under_way(&self, side: Side, planned: &PlannedIngress) -> bool {
         let stamp = self.ingress(side, planned).and_then(|facts| facts.stamp_of(&self.order.owner));
         stamp.is_some_and(|stamp| !stamp.direction.is_final())
     }

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::external_dns;
 use super::permissions::permissions;
 use super::{Check, Facts, Found, HOST_NOT_ALLOWED, PERMISSIONS, identifier, moving};
-use crate::api::status::{Finding, Severity};
 use crate::machine::allowed;
-use crate::machine::observed::{IngressFacts, Observed, Side};
-use crate::machine::order::Order;
+use crate::machine::observed::{IngressFacts, Side};
 use crate::machine::traffic::Weight;
-use crate::machine::version::Version;
 use crate::replicate;
 
 /// Those that need to see neither side.
@@ -30,7 +28,7 @@ pub(super) const CHAIN: [Check; 18] = [
     ("SourceWeightZero", source_weight_zero),
     ("TargetHosts", target_hosts),
     ("TargetHasUsers", target_has_users),
-    ("ExternalDNSVersion", external_dns_version),
+    ("ExternalDNSVersion", external_dns::version),
     ("SameIdentifier", same_identifier),
     ("ProtectionLeftOut", protection_left_out),
     ("AnnotationOnly", annotation_only),
@@ -257,51 +255,6 @@ fn target_has_users(facts: Facts<'_>) -> Option<Found> {
     );
     let fix = format!("Give Ingress {name} weight 0 on the target yourself, or acknowledge TargetHasUsers.");
     Some(Found { message, fix, acceptable: true })
-}
-
-/// A target Ingress that is there already is published before the source's record is weighted. Route 53 refuses it until then, which an
-/// old external-dns does not keep apart from the other records of the zone.
-fn external_dns_version(facts: Facts<'_>) -> Option<Found> {
-    let name = refused_at_first(facts.order, facts.observed)?;
-    let found = version(facts.order, facts.observed).filter(|version| *version < Version::KEEPS_REFUSALS_APART)?;
-    let (first, pair) = (Version::KEEPS_REFUSALS_APART, &facts.order.pair);
-    let message = format!(
-        "The external-dns of the target is {found}. Ingress {name} is on the target already, and Route 53 refuses its record until the \
-         source's is weighted; before {first} one refusal can keep every other record of the zone from being changed."
-    );
-    let fix = format!(
-        "Run {first} or newer on the target and say so in spec.target.externalDNS.version of ClusterPair {pair}; or take Ingress {name} off \
-         the target until the source's record is weighted."
-    );
-    blocker(message, fix)
-}
-
-/// A hint where that cannot be told.
-pub(super) fn unknown_version(order: &Order, observed: &Observed) -> Option<Finding> {
-    let name = refused_at_first(order, observed).filter(|_| version(order, observed).is_none())?;
-    let first = Version::KEEPS_REFUSALS_APART;
-    Some(Finding {
-        check: "ExternalDNSVersion".to_owned(),
-        severity: Severity::Info,
-        message: format!(
-            "Ingress {name} is on the target already, and Route 53 refuses its record until the source's is weighted. Before {first} one \
-             refusal can keep every other record of the zone from being changed; the version of the target's external-dns is not known."
-        ),
-        fix: format!(
-            "See that it is {first} or newer, and say it in spec.target.externalDNS.version of ClusterPair {}.",
-            order.pair
-        ),
-    })
-}
-
-fn version(order: &Order, observed: &Observed) -> Option<Version> {
-    observed.dns.target.version.or(order.target.version)
-}
-
-/// An Ingress of the target that is there before the source's record is a weighted one.
-fn refused_at_first<'a>(order: &'a Order, observed: &'a Observed) -> Option<&'a String> {
-    let simple = moving(order, observed).filter(|(_, source)| source.identifier.is_none());
-    simple.map(|(name, _)| name).find(|name| observed.target.ingresses.contains_key(*name))
 }
 
 fn same_identifier(facts: Facts<'_>) -> Option<Found> {

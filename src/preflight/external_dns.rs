@@ -9,6 +9,7 @@ use crate::machine::external_dns::{self, DeploymentSight, ExternalDnsView};
 use crate::machine::observed::{Observed, Side};
 use crate::machine::order::Order;
 use crate::machine::run::words;
+use crate::machine::version::Version;
 
 pub(super) const CHECKS: [Check; 6] = [
     ("ExternalDNSOwner", owner),
@@ -83,6 +84,52 @@ fn policy(facts: Facts<'_>) -> Option<Found> {
 /// An Ingress with identifier and weight has a weighted record already.
 fn has_simple_records(facts: Facts<'_>) -> bool {
     moving(facts.order, facts.observed).any(|(_, ingress)| ingress.identifier.is_none() || ingress.weight().is_none())
+}
+
+/// A target Ingress that is there already is published before the source's record is weighted. Route 53 refuses it until then, which an
+/// old external-dns does not keep apart from the other records of the zone.
+pub(super) fn version(facts: Facts<'_>) -> Option<Found> {
+    let name = refused_at_first(facts.order, facts.observed)?;
+    let found =
+        known_version(facts.order, facts.observed).filter(|version| *version < Version::KEEPS_REFUSALS_APART)?;
+    let (first, pair) = (Version::KEEPS_REFUSALS_APART, &facts.order.pair);
+    let message = format!(
+        "The external-dns of the target is {found}. Ingress {name} is on the target already, and Route 53 refuses its record until the \
+         source's is weighted; before {first} one refusal can keep every other record of the zone from being changed."
+    );
+    let fix = format!(
+        "Run {first} or newer on the target and say so in spec.target.externalDNS.version of ClusterPair {pair}; or take Ingress {name} off \
+         the target until the source's record is weighted."
+    );
+    blocker(message, fix)
+}
+
+/// A hint where that cannot be told.
+pub(super) fn unknown_version(order: &Order, observed: &Observed) -> Option<Finding> {
+    let name = refused_at_first(order, observed).filter(|_| known_version(order, observed).is_none())?;
+    let first = Version::KEEPS_REFUSALS_APART;
+    Some(Finding {
+        check: "ExternalDNSVersion".to_owned(),
+        severity: Severity::Info,
+        message: format!(
+            "Ingress {name} is on the target already, and Route 53 refuses its record until the source's is weighted. Before {first} one \
+             refusal can keep every other record of the zone from being changed; the version of the target's external-dns is not known."
+        ),
+        fix: format!(
+            "See that it is {first} or newer, and say it in spec.target.externalDNS.version of ClusterPair {}.",
+            order.pair
+        ),
+    })
+}
+
+fn known_version(order: &Order, observed: &Observed) -> Option<Version> {
+    observed.dns.target.version.or(order.target.version)
+}
+
+/// An Ingress of the target that is there before the source's record is a weighted one.
+fn refused_at_first<'a>(order: &'a Order, observed: &'a Observed) -> Option<&'a String> {
+    let simple = moving(order, observed).filter(|(_, source)| source.identifier.is_none());
+    simple.map(|(name, _)| name).find(|name| observed.target.ingresses.contains_key(*name))
 }
 
 fn prefix(facts: Facts<'_>) -> Option<Found> {

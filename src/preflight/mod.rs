@@ -44,7 +44,7 @@ pub fn findings(order: &Order, observed: &Observed) -> Vec<Finding> {
         (checks::BLIND.as_slice(), [].as_slice())
     };
     let found = chain.iter().chain(publishers).filter_map(|(name, check)| Some(finding(order, name, check(facts)?)));
-    let hints = checks::unknown_version(order, observed).filter(|_| is_seen(observed)).into_iter();
+    let hints = external_dns::unknown_version(order, observed).filter(|_| is_seen(observed)).into_iter();
     let infos = unknown_acknowledgements(order).chain(hints).chain(home_on_target(order));
     found.chain(infos).chain(external_dns::told(order, observed)).collect()
 }

@@ -13,9 +13,13 @@ use crate::scene::{Migration, PERSON, Scene, cause_of, holds_step, quick, stage_
 async fn paused<'a>(scene: &'a Scene, name: &str) -> Result<Migration<'a>> {
     let shop = scene.migration(name).steps(&[(10, "10m"), (100, "1s")]).begin().await?;
     shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
-    shop.annotate(PAUSED_ANNOTATION, Some("")).await?;
-    shop.waits("Paused").await?;
+    pauses(&shop).await?;
     Ok(shop)
+}
+
+async fn pauses(shop: &Migration<'_>) -> Result<()> {
+    shop.annotate(PAUSED_ANNOTATION, Some("")).await?;
+    shop.waits("Paused").await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,8 +37,7 @@ async fn in_the_bake(scene: &Scene) -> Result<()> {
     let draft = scene.migration("armed-bake").steps(&[(100, "1s")]);
     let shop = draft.spec("/bake", json!({"for": "10m"})).begin().await?;
     shop.stage(Stage::Bake).await?;
-    shop.annotate(PAUSED_ANNOTATION, Some("")).await?;
-    shop.waits("Paused").await?;
+    pauses(&shop).await?;
     goes_back(scene, &shop).await
 }
 
@@ -81,13 +84,7 @@ async fn a_pause_by_the_spec_alone_freezes_the_weights_names_its_author_and_ends
     ensure!(pause.by == format!("spec.suspend ({PERSON})"), "{pause:?}");
     shop.stays_as_it_is(20).await?;
     ensure!(stage_of(&shop.now().await?) == Stage::ShiftTraffic, "it went on");
-    let fenced = async || {
-        let history = shop.history().await?;
-        let last = history.last().context("a write")?;
-        let stamps = [&last.source_stamps, &last.target_stamps];
-        let fenced = stamps.iter().all(|stamps| stamps.get(shop.name()).is_some_and(|it| it.epoch == pause.epoch));
-        Ok(fenced.then_some(()))
-    };
+    let fenced = async || Ok((shop.fences().await? == [pause.epoch; 2]).then_some(()));
     scene.eventually("a fence on both sides", fenced).await?;
     shop.change(json!({"suspend": false})).await?;
     let ended: NamespaceMigration = shop.ends(Stage::Completed).await?;

@@ -110,7 +110,7 @@ async fn a_deletion_takes_effect_while_a_write_hangs_and_the_write_comes_too_lat
 
 impl Migration<'_> {
     /// The epochs that are stamped last on source and target.
-    async fn fences(&self) -> Result<[i64; 2]> {
+    pub async fn fences(&self) -> Result<[i64; 2]> {
         let history = self.history().await?;
         let last = history.last().context("a write")?;
         let epoch =

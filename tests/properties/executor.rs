@@ -140,8 +140,7 @@ impl World {
                 None => return false,
             },
         };
-        let write =
-            self.side(write.side).ingresses.get(&write.ingress).map_or_else(|| write.clone(), |it| write.beside(it));
+        let write = write.beside(self.side(write.side).ingresses.get(&write.ingress));
         let sent = InFlight { write, uid: permitted.0, resource_version: permitted.1, allowed };
         if delayed {
             self.in_flight.push(sent);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Goal, Place, Proof, at_or_soon, patience, places, seen, waits};
+use super::{Goal, Place, Proof, at_or_soon, patience, places, places_at, seen, waits};
 use crate::machine::observed::{IngressFacts, Side};
 use crate::machine::records::{Evidence, RecordKind, Seen, ServerAnswers};
 use crate::machine::run::{Run, Wait};
@@ -19,8 +19,7 @@ pub(super) fn gate(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) ->
         seen(run, place.host, goal, written, what)?;
         shown(run, goal, place, written).map_err(|missing| patience::waits_for(run, goal, written, what, &missing))?;
     }
-    let follow = &run.order.dns.follow;
-    let unseen = follow.interval.saturating_mul(2).saturating_add(follow.propagation);
+    let unseen = run.order.dns.follow.unseen();
     let ttl = if goal.is_for_users() { longest_ttl(run) } else { SignedDuration::ZERO };
     let until = written.saturating_add(unseen.saturating_add(ttl)).unwrap_or(Timestamp::MAX);
     if run.now < until {
@@ -177,7 +176,7 @@ impl Question<'_> {
 
     /// Whoever belongs to neither side has a share, unless it is missing from as many answers as would have shown the smallest step.
     fn third(&self, kind: RecordKind, answers: &ServerAnswers) -> Option<String> {
-        let here = places(self.run).into_iter().filter(|place| place.host == self.place.host);
+        let here = places_at(self.run, self.place.host);
         let sides = |place| [Side::Source, Side::Target].map(|side| addresses(self.run, place, side));
         let known: BTreeSet<_> = here.flat_map(sides).flatten().collect();
         let is_third =

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::listed::is_targets;
-use super::places;
+use super::places_at;
 use crate::machine::observed::Side;
 use crate::machine::records::{ListedRecord, RecordKind, Routing};
 use crate::machine::run::Run;
@@ -70,8 +70,7 @@ pub(super) fn kind_without_source(
 
 /// An Ingress of this host that has no load balancer address: external-dns publishes nothing for it, and takes away what it had.
 pub fn unaddressed<'a>(run: &'a Run<'_>, side: Side, host: &str) -> Option<&'a str> {
-    let here = places(run).into_iter().filter(|place| place.host == host);
-    let mut planned = here.map(|place| place.planned);
+    let mut planned = places_at(run, host).map(|place| place.planned);
     let found = planned.find(|planned| run.ingress(side, planned).is_some_and(|facts| facts.addresses.is_empty()));
     found.map(|planned| planned.name.as_str())
 }
@@ -95,7 +94,6 @@ fn is_sources(run: &Run<'_>, host: &str, record: &ListedRecord) -> bool {
 }
 
 fn has_sources_identifier(run: &Run<'_>, host: &str, record: &ListedRecord) -> bool {
-    let mut here = places(run).into_iter().filter(|place| place.host == host);
     let found = record.set.identifier.as_deref();
-    found.is_some_and(|found| here.any(|place| place.planned.identifier(Side::Source) == found))
+    found.is_some_and(|found| places_at(run, host).any(|place| place.planned.identifier(Side::Source) == found))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Goal, Place, Shown, kinds, places};
+use super::{Goal, Place, Shown, kinds, places_at};
 use crate::machine::observed::Side;
 use crate::machine::records::{Evidence, ListedRecord, RecordKind, Routing};
 use crate::machine::run::Run;
@@ -175,8 +175,8 @@ fn effective(routing: &Routing) -> Weight {
 }
 
 /// Whether a record is the target's.
-pub(super) fn is_targets(run: &Run<'_>, host: &str, record: &ListedRecord) -> bool {
-    places(run).into_iter().filter(|place| place.host == host).any(|place| is_of_target(run, place, record))
+pub fn is_targets(run: &Run<'_>, host: &str, record: &ListedRecord) -> bool {
+    places_at(run, host).any(|place| is_of_target(run, place, record))
 }
 
 /// Whether a record is that of the target's Ingress: by its identifier, or, for a simple one, by where it leads.

@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::{Goal, Place, Verification, answered, followed, listed, places};
+use super::{Goal, Place, Verification, answered, listed, places_at, served_from};
 use crate::api::Stage;
 use crate::api::status::{RehearsalPhase, ServedProof, StepPhase};
 use crate::machine::observed::{IngressFacts, Side};
-use crate::machine::records::{Evidence, ListedRecord, RecordKind};
+use crate::machine::records::{Evidence, HostView, ListedRecord, RecordKind};
 use crate::machine::run::Run;
 use crate::machine::stages::is_rollback;
 use crate::machine::traffic::Weight;
@@ -22,7 +22,7 @@ pub(in super::super) fn kinds(run: &Run<'_>, host: &str) -> Vec<RecordKind> {
 
 /// How strongly it is known. None where no weight is written yet, or nobody has looked.
 pub(in super::super) fn proof(run: &Run<'_>, host: &str, kind: Option<RecordKind>) -> Option<ServedProof> {
-    let here: Vec<_> = places(run).into_iter().filter(|place| place.host == host).collect();
+    let here: Vec<_> = places_at(run, host).collect();
     let written = |place: &Place<'_>| weights(run, *place).iter().flatten().next().is_some();
     if !here.iter().any(written) {
         return None;
@@ -42,7 +42,7 @@ fn of_place(run: &Run<'_>, place: Place<'_>, kind: Option<RecordKind>) -> Option
     }
     let kind = kind?;
     Some(match &view.evidence {
-        Evidence::Listed(records) => by_list(run, place, kind, records, view.read_at),
+        Evidence::Listed(records) => by_list(run, place, kind, records, view),
         Evidence::Answered { .. } => by_answers(run, place, kind),
     })
 }
@@ -52,15 +52,12 @@ fn by_list(
     place: Place<'_>,
     kind: RecordKind,
     records: &[ListedRecord],
-    read_at: Timestamp,
+    view: &HostView,
 ) -> ServedProof {
-    let of_kind: Vec<_> = records.iter().filter(|record| record.set.kind == kind).cloned().collect();
-    let (Ok(shown), Some(written)) = (listed::shown(run, Goal::AsWritten, place, &of_kind), written_at(run)) else {
-        return ServedProof::Pending;
-    };
-    let since = followed(run, &shown, written);
-    let served = since.saturating_add(run.order.dns.follow.propagation).unwrap_or(Timestamp::MAX);
-    if read_at >= served { ServedProof::Verified } else { ServedProof::Pending }
+    let shown = listed::shown_of_kind(run, Goal::AsWritten, place, records, kind);
+    let (Ok(shown), Some(written)) = (shown, written_at(run)) else { return ServedProof::Pending };
+    let served = served_from(run, Goal::AsWritten, view, &shown, written);
+    if view.read_at >= served { ServedProof::Verified } else { ServedProof::Pending }
 }
 
 fn by_answers(run: &Run<'_>, place: Place<'_>, kind: RecordKind) -> ServedProof {
@@ -73,8 +70,7 @@ fn by_answers(run: &Run<'_>, place: Place<'_>, kind: RecordKind) -> ServedProof 
     if !shares && !publishes {
         return ServedProof::Answered;
     }
-    let follow = &run.order.dns.follow;
-    assumed_from(run, follow.interval.saturating_mul(2).saturating_add(follow.propagation))
+    assumed_from(run, run.order.dns.follow.unseen())
 }
 
 fn weights(run: &Run<'_>, place: Place<'_>) -> [Option<Weight>; 2] {

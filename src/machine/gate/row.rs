@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Goal, OpenGate, Place, answered, followed, listed, places};
+use super::{Goal, OpenGate, Place, answered, listed, places_at, served_from};
 use crate::machine::records::{Evidence, HostView, ListedRecord, RecordKind};
 use crate::machine::run::{Run, seconds};
 
@@ -14,8 +14,7 @@ pub fn waits_for(run: &Run<'_>, gate: OpenGate, host: &str, kind: RecordKind) ->
         return "DNS cannot be read now; what is shown was read before.".to_owned();
     }
     let Some(view) = dns.hosts.get(host) else { return format!("{host} has not been read since this process began.") };
-    let at_host = places(run).into_iter().filter(|place| place.host == host);
-    let missing = at_host.filter_map(|place| match &view.evidence {
+    let missing = places_at(run, host).filter_map(|place| match &view.evidence {
         Evidence::Listed(records) => by_list(run, gate, place, view, records, kind),
         Evidence::Answered { .. } => answered::shown_of_kind(run, gate.goal, place, gate.written, kind).err(),
     });
@@ -40,10 +39,7 @@ fn by_list(
         Err(missing) => return Some(missing),
         Ok(shown) => shown,
     };
-    let listed_so = followed(run, &shown, gate.written);
-    // Of a record of the target that is gone, only the whole list tells since when.
-    let since = if gate.goal == Goal::SourceServesAll { listed_so.max(view.since) } else { listed_so };
-    let served = since.saturating_add(run.order.dns.follow.propagation).unwrap_or(Timestamp::MAX);
+    let served = served_from(run, gate.goal, view, &shown, gate.written);
     if view.read_at < served {
         return Some(format!("It is listed as written, and counts as served from {} on.", seconds(served).0));
     }

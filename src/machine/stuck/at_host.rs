@@ -39,8 +39,7 @@ fn other_routing(place: Place<'_>, records: &[ListedRecord]) -> Option<Cause> {
 
 /// Somebody else's record takes a share that nobody here can give away.
 fn third_record(run: &Run<'_>, place: Place<'_>, records: &[ListedRecord]) -> Option<Cause> {
-    let here = gate::places(run).into_iter().filter(|other| other.host == place.host);
-    let ours: BTreeSet<_> = here
+    let ours: BTreeSet<_> = gate::places_at(run, place.host)
         .flat_map(|other| [other.planned.identifier(Side::Source), other.planned.identifier(Side::Target)])
         .collect();
     let (record, identifier, weight) =

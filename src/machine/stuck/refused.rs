@@ -8,6 +8,7 @@ use super::{Cause, is_of, listed};
 use crate::api::DurationText;
 use crate::machine::gate::{self, Goal, Place};
 use crate::machine::observed::Side;
+use crate::machine::published::{self, Aliases};
 use crate::machine::records::{ListedRecord, RecordKind};
 use crate::machine::run::{Run, words};
 
@@ -59,9 +60,7 @@ fn kind_is_missing(run: &Run<'_>, place: Place<'_>, records: &[ListedRecord]) ->
     }
     let kind = sources(place, records).map(|record| record.set.kind).find(|kind| !has(*kind))?.name();
     let host = place.host;
-    let filters = &run.observed.dns.target.filters;
-    let excluded = filters.excluded_kinds.contains(kind)
-        || (!filters.managed_kinds.is_empty() && !filters.managed_kinds.contains(kind));
+    let excluded = run.observed.dns.target.filters.leave_out_kind(kind);
     let why = if excluded {
         "its external-dns leaves that kind out (--exclude-record-types, --managed-record-types)"
     } else {
@@ -127,21 +126,11 @@ fn plain_pair<'a>(
     records: &'a [ListedRecord],
 ) -> impl Iterator<Item = (&'a ListedRecord, SignedDuration)> {
     let addresses = run.ingress(Side::Target, place.planned).map(|facts| &facts.addresses);
-    let is_plain = move |kind: RecordKind| {
-        let is_of_kind = |address: &String| {
-            matches!(
-                (address.parse::<IpAddr>(), kind),
-                (Ok(IpAddr::V4(_)), RecordKind::A)
-                    | (Ok(IpAddr::V6(_)), RecordKind::Aaaa)
-                    | (Err(_), RecordKind::Cname)
-            )
-        };
-        addresses.is_some_and(|addresses| addresses.iter().any(is_of_kind))
-    };
+    let plain = addresses.map(|addresses| published::kinds(addresses, Aliases::Never)).unwrap_or_default();
     let of_source = records.iter().filter(move |record| !is_of(record, place, Side::Target));
     of_source
         .filter_map(move |record| Some((record, record.set.ttl?)))
-        .filter(move |(record, _)| is_plain(record.set.kind))
+        .filter(move |(record, _)| plain.contains(&record.set.kind))
 }
 
 /// The TTL that the target's record would get, and who says so.

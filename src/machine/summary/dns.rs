@@ -129,8 +129,7 @@ fn row(run: &Run<'_>, host: &str, kind: RecordKind) -> RecordTraffic {
 
 /// Who is among the last answers. No shares: those are not seen, and would be news with each answer.
 fn who_answers(run: &Run<'_>, host: &str, kind: RecordKind) -> String {
-    let here = gate::places(run).into_iter().filter(|place| place.host == host);
-    let sides: BTreeSet<_> = here.flat_map(|place| gate::heard(run, place, kind)).collect();
+    let sides: BTreeSet<_> = gate::places_at(run, host).flat_map(|place| gate::heard(run, place, kind)).collect();
     let sides: Vec<_> = sides.into_iter().map(Side::name).collect();
     if sides.is_empty() { "neither side answers".to_owned() } else { format!("answered by {}", sides.join(" and ")) }
 }
@@ -161,8 +160,7 @@ fn desired(run: &Run<'_>) -> i32 {
 /// The target's share by the weights on the Ingresses of a host.
 fn written(run: &Run<'_>, host: &str) -> i32 {
     let weights = |side: Side| -> Vec<_> {
-        let here = gate::places(run).into_iter().filter(|place| place.host == host);
-        here.filter_map(|place| run.ingress(side, place.planned)?.weight()).collect()
+        gate::places_at(run, host).filter_map(|place| run.ingress(side, place.planned)?.weight()).collect()
     };
     let (source, target) = (weights(Side::Source), weights(Side::Target));
     // Without weights on the source its record is a simple one, and a weighted one beside it is refused.
