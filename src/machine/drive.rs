@@ -150,7 +150,13 @@ fn drive(run: &mut Run<'_>) -> (Vec<Effect>, Wait) {
             }
             Move::Remember(memo) => remember(run, memo),
             Move::Advance { message } => advance(run, &message),
-            Move::RollBack { reason, message } => roll_back(run, reason, message),
+            Move::RollBack { reason, message } => {
+                let first = noted_first(run);
+                roll_back(run, reason, message);
+                if let Some(wait) = first {
+                    return (vec![], wait);
+                }
+            }
             Move::StepDown { index } => step_down(run, index),
             Move::Fail { reason, message } => fail(run, reason, message),
         }
@@ -376,6 +382,15 @@ fn roll_back(run: &mut Run<'_>, reason: Reason, message: String) {
     run.status.epoch = highest_epoch(run) + 1;
     run.status.exposed_percent = Some(exposure::begin(run));
     enter(run, Stage::RollingBack);
+}
+
+/// A wait for the status to be saved before the first write of a rollback, if a last stamp is there that status does not know of.
+/// Either that stamp was followed by a saved end, which then keeps this status from being saved, or the end is not saved any more:
+/// an ended migration is not opened again by a process that was stopped for long.
+fn noted_first(run: &Run<'_>) -> Option<Wait> {
+    let ended = run.status.stage == Stage::Bake && run.is_marked_as_completed();
+    let message = "The end was being marked on the Ingresses; that it goes back is noted first.";
+    ended.then(|| Wait::new(Reason::RollingBack, message).looking_again_at(run.now))
 }
 
 /// Before the first write there is nothing to take back; stamps that are there tell of a status that was lost.

@@ -10,6 +10,19 @@ use super::reason::Reason;
 use super::run::seconds;
 use crate::api::pair_status::{ClusterFacts, ClusterPairStatus};
 
+/// Each condition of a pair, and what it says when it is True.
+pub(super) const CONDITIONS: [(&str, &str); 3] = [
+    (
+        "SourceReachable",
+        "The source answers and is the cluster that the pair names. Unknown: no migration uses the pair.",
+    ),
+    (
+        "TargetReachable",
+        "The target answers and is the cluster that the pair names. Unknown: no migration uses the pair.",
+    ),
+    ("Ready", "Both are."),
+];
+
 /// What is known of a pair.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PairView {

@@ -54,7 +54,8 @@ fn is_stamped(stage: Stage) -> bool {
     (Stage::WeightSource..=Stage::Bake).contains(&stage)
 }
 
-/// Our stamps of this attempt that are older than the pause, or than the freeze of a deletion, each on a side that can be written.
+/// Our stamps of this attempt that are older than the pause, the freeze of a deletion or the replacement of a foreign weight, each on
+/// a side that can be written.
 pub(super) fn fences(run: &Run<'_>) -> Vec<Effect> {
     let sides = [Side::Source, Side::Target].into_iter().filter(|side| run.side_trouble(*side).is_none());
     sides.flat_map(|side| unfenced(run, side)).map(Effect::WriteWeight).collect()

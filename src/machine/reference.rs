@@ -3,11 +3,13 @@
 use jiff::SignedDuration;
 
 use super::deadline::allowance;
+use super::pair;
 use super::reason::Reason;
 use super::run::words;
 use super::stages::{FORWARD, is_terminal};
 use super::summary::CONDITIONS;
 use crate::api::Stage;
+use crate::preflight;
 
 /// Stages off the way forward.
 const OTHER_STAGES: [Stage; 4] = [Stage::RollingBack, Stage::RollbackBlocked, Stage::RolledBack, Stage::Failed];
@@ -16,7 +18,8 @@ const OTHER_STAGES: [Stage; 4] = [Stage::RollingBack, Stage::RollbackBlocked, St
 pub fn markdown() -> String {
     let stages = FORWARD.into_iter().chain(OTHER_STAGES);
     let stages = stages.map(|stage| [stage.as_str().to_owned(), stage.meaning().to_owned(), deadline(stage)]);
-    let conditions = CONDITIONS.into_iter().map(|(name, meaning)| [name.to_owned(), meaning.to_owned()]);
+    let owned = |(name, meaning): (&str, &str)| [name.to_owned(), meaning.to_owned()];
+    let conditions = CONDITIONS.into_iter().map(owned);
     let reasons = Reason::ALL.iter().map(|reason| [reason.as_str().to_owned(), reason.meaning().to_owned()]);
     format!(
         "# What status says\n\n\
@@ -27,9 +30,14 @@ pub fn markdown() -> String {
          Where external-dns is waited for, the time after which DNS counts as late (twice what it usually takes, as measured) comes on top of\n\
          the deadline. In ShiftTraffic it is the time of one write and its settling: holds, and the bake, take what the spec says. A stage that takes longer leads to a rollback, with `onFailure: Hold` to a wait for a person, in Preflight to Failed. DNS that is looked at and does not follow never does: a person is called (Stalled), and it goes on when DNS follows.\n\n\
          ## Conditions\n\n{}\n\
+         ## Checks before the move\n\n\
+         Each blocks until what it finds is mended, or, where that is said, is acknowledged by name in spec.preflight.acknowledge.\n\n{}\n\
+         ## Conditions of a ClusterPair\n\n{}\n\
          ## Reasons\n\n{}",
         table(["Stage", "What it means", "Deadline"], stages),
         table(["Condition", "True when"], conditions),
+        table(["Check", "What it finds"], preflight::catalogue().map(owned)),
+        table(["Condition", "True when"], pair::CONDITIONS.into_iter().map(owned)),
         table(["Reason", "What it means"], reasons),
     )
 }

@@ -9,7 +9,9 @@ use super::effect::{Effect, Foreign, Replaces};
 use super::gate::{self, Goal};
 use super::health::Verdict;
 use super::observed::Side;
+use super::pause;
 use super::reason::Reason;
+use super::resume::highest_epoch;
 use super::run::{Event, Memo, Move, Run, Wait, micro, seconds, words};
 use super::stages::is_rollback;
 use super::stages::is_terminal;
@@ -208,6 +210,7 @@ pub(super) fn begin(run: &mut Run<'_>) {
         );
         run.events.push(Event { reason: Reason::ReplacingWeight, note, warning: false });
     }
+    run.status.epoch = highest_epoch(run) + 1;
     go_back_to_the_beginning(run);
     let first = first_side(run).map(api_side);
     run.status.put_back = first.map(|side| PutBack { side, since: micro(run.now), written: false });
@@ -245,7 +248,17 @@ fn first_side(run: &Run<'_>) -> Option<Side> {
 }
 
 /// Carries on with what is put back first. None when the stage itself goes on.
+///
+/// Before anything else a fence: a write that was sent before the foreign one, by a process that died since, would arrive beside it
+/// or beside what replaces it.
 pub(super) fn go_on(run: &Run<'_>) -> Option<Move> {
+    let is_replacing = open(run).any(|weight| weight.state == ForeignState::Replacing);
+    let fences = if is_replacing { pause::fences(run) } else { vec![] };
+    if !fences.is_empty() {
+        let message =
+            "Before a foreign weight is replaced, older writes are made to fail; what users notice does not change.";
+        return Some(Move::Act { effects: fences, wait: Wait::new(Reason::WritingWeights, message) });
+    }
     let put = run.status.put_back.as_ref()?;
     if let Some(claims) = claim::missing(run) {
         // What a person gave back meanwhile is ours again before anything else is written.

@@ -10,28 +10,48 @@ use crate::machine::observed::{IngressFacts, Side};
 use crate::machine::traffic::Weight;
 use crate::replicate;
 
-/// Those that need to see neither side.
-pub(super) const BLIND: [Check; 1] = [(PERMISSIONS, permissions)];
+/// Those that need to see neither side: the first.
+pub(super) const BLIND: &[Check] = CHAIN.split_at(1).0;
 
 pub(super) const CHAIN: [Check; 18] = [
-    (PERMISSIONS, permissions),
-    ("ProtectedNamespace", protected_namespace),
-    ("SourceNamespace", source_namespace),
-    ("TargetNamespace", target_namespace),
-    ("HostAnnotation", host_annotation),
-    ("NoIngressWithHost", no_ingress_with_host),
-    ("UnknownExclusion", unknown_exclusion),
-    ("SharedHost", shared_host),
-    ("UnknownCheckHost", unknown_check_host),
-    ("WildcardHost", wildcard_host),
-    (HOST_NOT_ALLOWED, host_not_allowed),
-    ("SourceWeightZero", source_weight_zero),
-    ("TargetHosts", target_hosts),
-    ("TargetHasUsers", target_has_users),
-    ("ExternalDNSVersion", external_dns::version),
-    ("SameIdentifier", same_identifier),
-    ("ProtectionLeftOut", protection_left_out),
-    ("AnnotationOnly", annotation_only),
+    (
+        PERMISSIONS,
+        "The operator's identity on either cluster, or at home, lacks a right that this move needs.",
+        permissions,
+    ),
+    ("ProtectedNamespace", "The namespace belongs to a cluster or to the operator.", protected_namespace),
+    ("SourceNamespace", "The namespace is not on the source, or is being deleted there.", source_namespace),
+    ("TargetNamespace", "The namespace is being deleted on the target.", target_namespace),
+    (
+        "HostAnnotation",
+        "An Ingress names hosts in external-dns's annotation that are not in its rules.",
+        host_annotation,
+    ),
+    ("NoIngressWithHost", "No Ingress on the source has a host and takes part.", no_ingress_with_host),
+    ("UnknownExclusion", "spec.ingresses.exclude names what is not there.", unknown_exclusion),
+    ("SharedHost", "An excluded Ingress shares a host with one that moves.", shared_host),
+    ("UnknownCheckHost", "A check of spec.checks asks a host that does not move.", unknown_check_host),
+    ("WildcardHost", "A host that moves is a wildcard, which cannot be probed.", wildcard_host),
+    (HOST_NOT_ALLOWED, "The ClusterPair does not let a host move.", host_not_allowed),
+    ("SourceWeightZero", "The source has weight 0: its users are elsewhere.", source_weight_zero),
+    ("TargetHosts", "The target has other hosts at an Ingress, or a host at another Ingress.", target_hosts),
+    (
+        "TargetHasUsers",
+        "The target has users already, whom the move would send back first. Can be acknowledged.",
+        target_has_users,
+    ),
+    (
+        "ExternalDNSVersion",
+        "An external-dns is of a version that is known not to follow weights as the move needs it.",
+        external_dns::version,
+    ),
+    ("SameIdentifier", "Both sides would have one DNS set identifier.", same_identifier),
+    (
+        "ProtectionLeftOut",
+        "An Ingress is protected by annotations that would not be copied to the target. Can be acknowledged.",
+        protection_left_out,
+    ),
+    ("AnnotationOnly", "Nobody asks DNS whether a weight is served. Can be acknowledged.", annotation_only),
 ];
 
 /// Checks of what a move begins with: afterwards the weights are its own, and PrepareTarget waits for the namespace.

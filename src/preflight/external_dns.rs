@@ -12,12 +12,12 @@ use crate::machine::run::words;
 use crate::machine::version::Version;
 
 pub(super) const CHECKS: [Check; 6] = [
-    ("ExternalDNSOwner", owner),
-    ("ExternalDNSPolicy", policy),
-    ("ExternalDNSPrefix", prefix),
-    ("ExternalDNSProvider", provider),
-    ("ExternalDNSInterval", interval),
-    ("ExternalDNSFilters", filters),
+    ("ExternalDNSOwner", "Both external-dns have one owner id, or one notes no owners.", owner),
+    ("ExternalDNSPolicy", "An external-dns does not change or remove records.", policy),
+    ("ExternalDNSPrefix", "An external-dns reads other annotations than the ClusterPair says.", prefix),
+    ("ExternalDNSProvider", "An external-dns writes to another provider than AWS.", provider),
+    ("ExternalDNSInterval", "An external-dns looks less often than the ClusterPair says.", interval),
+    ("ExternalDNSFilters", "An external-dns leaves out an Ingress, a host or a kind of record that moves.", filters),
 ];
 
 const SIDES: [Side; 2] = [Side::Source, Side::Target];

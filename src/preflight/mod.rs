@@ -31,8 +31,13 @@ struct Found {
     acceptable: bool,
 }
 
-/// A check: its name, as it is acknowledged, and its question.
-type Check = (&'static str, fn(Facts<'_>) -> Option<Found>);
+/// A check: its name, as it is acknowledged, what it finds, in a sentence, and its question.
+type Check = (&'static str, &'static str, fn(Facts<'_>) -> Option<Found>);
+
+/// The checks that can block, in their order: the name of each, and what it finds.
+pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static str)> {
+    checks::CHAIN.iter().chain(&external_dns::CHECKS).map(|(name, finds, _)| (*name, *finds))
+}
 
 /// Everything that the checks found, in the order in which it should be read.
 pub fn findings(order: &Order, observed: &Observed) -> Vec<Finding> {
@@ -41,9 +46,9 @@ pub fn findings(order: &Order, observed: &Observed) -> Vec<Finding> {
     let (chain, publishers) = if is_seen(observed) {
         (checks::CHAIN.as_slice(), external_dns::CHECKS.as_slice())
     } else {
-        (checks::BLIND.as_slice(), [].as_slice())
+        (checks::BLIND, [].as_slice())
     };
-    let found = chain.iter().chain(publishers).filter_map(|(name, check)| Some(finding(order, name, check(facts)?)));
+    let found = chain.iter().chain(publishers).filter_map(|(name, _, check)| Some(finding(order, name, check(facts)?)));
     let hints = external_dns::unknown_version(order, observed).filter(|_| is_seen(observed)).into_iter();
     let infos = unknown_acknowledgements(order).chain(hints).chain(home_on_target(order));
     found.chain(infos).chain(external_dns::told(order, observed)).collect()
@@ -69,7 +74,7 @@ fn finding(order: &Order, name: &str, found: Found) -> Finding {
 
 /// An acknowledgement of a check that does not exist is a typing error that would hide the real one.
 fn unknown_acknowledgements(order: &Order) -> impl Iterator<Item = Finding> {
-    let known = |name: &str| checks::CHAIN.iter().chain(&external_dns::CHECKS).any(|(check, _)| *check == name);
+    let known = |name: &str| checks::CHAIN.iter().chain(&external_dns::CHECKS).any(|(check, ..)| *check == name);
     order.acknowledged.keys().filter(move |name| !known(name)).map(|name| Finding {
         check: name.clone(),
         severity: Severity::Info,

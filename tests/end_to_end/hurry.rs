@@ -42,13 +42,29 @@ async fn a_pause_takes_effect_while_a_write_hangs_and_the_write_comes_too_late()
     let (shop, mut held) = hanging(&scene, "hurry-pause").await?;
     let asked = Instant::now();
     shop.annotate(PAUSED_ANNOTATION, Some("")).await?;
-    shop.waits("Paused").await?;
-    say(format!("paused {:?} after it was asked for, while a write hung", asked.elapsed()));
-    ensure!(asked.elapsed() < SOON, "it took {:?}", asked.elapsed());
-    comes_too_late(&shop, &mut held, [50, 50]).await?;
+    is_paused_since(&shop, &mut held, asked).await?;
     shop.annotate(PAUSED_ANNOTATION, None).await?;
     shop.ends(Stage::Completed).await?;
     shop.keeps_its_promises().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn suspending_by_the_spec_takes_effect_while_a_write_hangs_and_the_write_comes_too_late() -> Result<()> {
+    let scene = Scene::open(proxied("hurry-suspend")).await?;
+    let (shop, mut held) = hanging(&scene, "hurry-suspend").await?;
+    let asked = Instant::now();
+    shop.change(json!({"suspend": true})).await?;
+    is_paused_since(&shop, &mut held, asked).await?;
+    shop.change(json!({"suspend": false})).await?;
+    shop.ends(Stage::Completed).await?;
+    shop.keeps_its_promises().await
+}
+
+async fn is_paused_since(shop: &Migration<'_>, held: &mut Held, asked: Instant) -> Result<()> {
+    shop.waits("Paused").await?;
+    say(format!("{} paused {:?} after it was asked for, while a write hung", shop.name(), asked.elapsed()));
+    ensure!(asked.elapsed() < SOON, "it took {:?}", asked.elapsed());
+    comes_too_late(shop, held, [50, 50]).await
 }
 
 /// Below the time that a read before a write is given: the pause is told before the target's fence is given up.
@@ -77,6 +93,26 @@ async fn a_pause_is_told_while_the_whole_target_hangs_and_its_fence_follows() ->
     let fenced = async || Ok((shop.fences().await? == [2, 2]).then_some(()));
     scene.eventually("a fence on both sides", fenced).await?;
     shop.annotate(PAUSED_ANNOTATION, None).await?;
+    shop.keeps_its_promises().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_requested_rollback_gives_users_back_while_the_whole_target_hangs_and_ends_when_it_is_back() -> Result<()> {
+    let scene = Scene::open(proxied("hurry-deaf")).await?;
+    let shop = scene.migration("hurry-deaf").steps(&[(50, "10m"), (100, "1s")]).begin().await?;
+    shop.until("the first step held", |found| holds_step(found, 1)).await?;
+    let faults = scene.setup.target_faults().context("a proxy before the target")?;
+    Faults::hang(&faults);
+    let asked = Instant::now();
+    shop.annotate(ROLLBACK_ANNOTATION, Some("incident")).await?;
+    let raised = async || Ok((shop.weights().await?[0] == Some(100)).then_some(()));
+    scene.eventually("100 on the source", raised).await?;
+    say(format!("the source has 100 {:?} after it was asked for, while the whole target hung", asked.elapsed()));
+    ensure!(asked.elapsed() < BEFORE_ANY_READ_IS_GIVEN_UP, "it took {:?}", asked.elapsed());
+    let told = shop.waits("RollbackWaitsForTarget").await?;
+    ensure!(cause_of(&told).0 == "RollbackRequested", "{:?}", cause_of(&told));
+    faults.healthy();
+    shop.ends(Stage::RolledBack).await?;
     shop.keeps_its_promises().await
 }
 

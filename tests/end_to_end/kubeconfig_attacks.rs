@@ -9,15 +9,16 @@ use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use namespace_migration::api::{ClusterPair, NamespaceMigration, Stage};
-use rig::deploy::{KUBECONFIG_KEY, OPERATOR_NAMESPACE, TARGET_ACCOUNT};
+use namespace_migration::machine::Side;
+use rig::deploy::{KUBECONFIG_KEY, OPERATOR_NAMESPACE, SOURCE_ACCOUNT, TARGET_ACCOUNT};
 use rig::kubeconfig::Access;
 use rig::progress::say;
-use rig::setup::LABEL;
+use rig::setup::{Home, LABEL, Options};
 use serde_json::json;
 
-use crate::scene::{Scene, quick, remember_object};
+use crate::scene::{Scene, holds_step, quick, remember_object};
 use traps::{Pipe, Visitors, resident_kibibytes};
 
 /// What the operator may need more at its peak, whatever it is given to read.
@@ -176,11 +177,33 @@ fn bomb() -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_a_kubeconfig_names_is_run_read_or_asked() -> Result<()> {
     let scene = Scene::open(quick("attack")).await?;
-    let shop = scene.migration("attacks").deploy().await?;
-    remember_object(shop.name());
-    let (visitors, pipe) = (Visitors::wait_for().await?, Pipe::lay(&scene.world.folder().join("attack-pipe"))?);
-    let command = scene.world.folder().join("attack-command");
-    let token = scene.world.target().service_account(OPERATOR_NAMESPACE, TARGET_ACCOUNT).await?;
+    let attacks = |spoiler: &Spoiler| {
+        [spoiler.running(), spoiler.misleading(), spoiler.malformed()].into_iter().flatten().collect()
+    };
+    attacked(&scene, Side::Target, "attacks", attacks).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_is_anything_that_the_sources_kubeconfig_names() -> Result<()> {
+    let scene = Scene::open(Options { home: Home::Third, ..quick("harm") }).await?;
+    let attacks = |spoiler: &Spoiler| [spoiler.running(), spoiler.misleading()].into_iter().flatten().collect();
+    attacked(&scene, Side::Source, "harms", attacks).await
+}
+
+/// Makes every attack on one side's kubeconfig, by migrations in this namespace, and looks at the traps.
+async fn attacked(
+    scene: &Scene,
+    side: Side,
+    namespace: &str,
+    attacks: impl FnOnce(&Spoiler) -> Vec<Attack>,
+) -> Result<()> {
+    let shop = scene.migration(namespace).deploy().await?;
+    remember_object(namespace);
+    let folder = scene.world.folder();
+    let (visitors, pipe) = (Visitors::wait_for().await?, Pipe::lay(&folder.join(format!("{namespace}-pipe")))?);
+    let command = folder.join(format!("{namespace}-command"));
+    let (cluster, account) = side.pick((scene.world.source(), SOURCE_ACCOUNT), (scene.world.target(), TARGET_ACCOUNT));
+    let token = cluster.service_account(OPERATOR_NAMESPACE, account).await?;
     let access = Access { server: format!("https://{}", visitors.address()), ..token };
     let spoiler = Spoiler {
         good: access.kubeconfig("remote")?,
@@ -189,15 +212,14 @@ async fn nothing_that_a_kubeconfig_names_is_run_read_or_asked() -> Result<()> {
         pipe: pipe.path().display().to_string(),
         listener: visitors.address().to_string(),
     };
-    let attacks = spoiler.running().into_iter().chain(spoiler.misleading()).chain(spoiler.malformed());
-    let attacks: Vec<_> = attacks.collect();
+    let attacks = attacks(&spoiler);
     let before = resident_kibibytes(scene.operator.lock().await.pid())?;
     let began = Instant::now();
-    let told = try_join_all(attacks.iter().map(|attack| told(&scene, attack))).await?;
+    let told = try_join_all(attacks.iter().map(|attack| told(scene, side, namespace, attack))).await?;
     let (spent, peak) = (began.elapsed(), resident_kibibytes(scene.operator.lock().await.pid())?);
     let lines = attacks.iter().zip(&told).map(|(attack, told)| format!("| {:<16} | {told} |", attack.name));
     say(format!(
-        "{} kubeconfigs that were written to harm, told in {spent:?}; peak memory {before} KiB before, {peak} KiB after\n{}",
+        "{} kubeconfigs of the {side} that were written to harm, told in {spent:?}; peak memory {before} KiB before, {peak} KiB after\n{}",
         attacks.len(),
         lines.collect::<Vec<_>>().join("\n")
     ));
@@ -210,12 +232,13 @@ async fn nothing_that_a_kubeconfig_names_is_run_read_or_asked() -> Result<()> {
     ensure!(visitors.count() == 0, "{} connections to an address of a refused kubeconfig", visitors.count());
     ensure!(!scene.log().await?.contains(&spoiler.access.token), "the token is in the log");
     shop.nothing_is_written().await?;
+    traps::run(&command)?;
     traps::snap(&visitors, &pipe).await
 }
 
 /// Declares a pair that uses the kubeconfig and a migration that uses the pair. Returns what its status says.
-async fn told(scene: &Scene, attack: &Attack) -> Result<String> {
-    let (client, name) = (scene.home().await?.admin_client()?, format!("attack-{}", attack.name));
+async fn told(scene: &Scene, side: Side, namespace: &str, attack: &Attack) -> Result<String> {
+    let (client, name) = (scene.home().await?.admin_client()?, format!("{}-{}", scene.setup.name(), attack.name));
     if let Some(text) = &attack.text {
         let secret = json!({"metadata": {"name": name}, "stringData": {KUBECONFIG_KEY: text}});
         let secrets: Api<Secret> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
@@ -224,9 +247,10 @@ async fn told(scene: &Scene, attack: &Attack) -> Result<String> {
     let pairs: Api<ClusterPair> = Api::all(client.clone());
     let mut pair = pairs.get(scene.setup.name()).await?;
     pair.metadata = serde_json::from_value(json!({"name": name, "labels": {LABEL: scene.setup.name()}}))?;
-    pair.spec.target.connection.kubeconfig.as_mut().context("a kubeconfig")?.secret_name.clone_from(&name);
+    let attacked = side.pick(&mut pair.spec.source, &mut pair.spec.target);
+    attacked.connection.kubeconfig.as_mut().context("a kubeconfig")?.secret_name.clone_from(&name);
     pairs.create(&PostParams::default(), &pair).await?;
-    let migrations: Api<NamespaceMigration> = Api::namespaced(client, "attacks");
+    let migrations: Api<NamespaceMigration> = Api::namespaced(client, namespace);
     let migration = json!({
         "apiVersion": "namespacemigration.io/v1alpha1", "kind": "NamespaceMigration",
         "metadata": {"name": name, "labels": {LABEL: scene.setup.name()}}, "spec": {"clusterPair": name},
@@ -240,6 +264,40 @@ async fn told(scene: &Scene, attack: &Attack) -> Result<String> {
     let found = scene.eventually(&format!("{name} being told {:?}", attack.words), look).await;
     let status = migrations.get(&name).await?.status.unwrap_or_default();
     found.with_context(|| format!("{name}: its status says {}", status.message))
+}
+
+/// A connection in use is not safe from what is written into its Secret later: users stay where they are, nothing is run, and it goes on
+/// when a good kubeconfig is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kubeconfig_that_turns_harmful_in_the_shift_is_not_run_and_moves_nobody() -> Result<()> {
+    let scene = Scene::open(quick("turned")).await?;
+    let shop = scene.migration("turned-shop").steps(&[(10, "4s"), (100, "1s")]).begin().await?;
+    shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    let access = scene.world.target().service_account(OPERATOR_NAMESPACE, TARGET_ACCOUNT).await?;
+    let (good, command) = (access.kubeconfig("remote")?, scene.world.folder().join("turned-command"));
+    let spoiler = Spoiler {
+        good: good.clone(),
+        access: access.clone(),
+        command: command.display().to_string(),
+        pipe: String::new(),
+        listener: String::new(),
+    };
+    let exec = spoiler.running().into_iter().find(|attack| attack.name == "exec").context("the attack by a command")?;
+    let secrets: Api<Secret> = Api::namespaced(scene.home().await?.admin_client()?, OPERATOR_NAMESPACE);
+    let put = async |text: &str| {
+        let secret = Patch::Merge(json!({"stringData": {KUBECONFIG_KEY: text}}));
+        secrets.patch(&scene.setup.kubeconfig_secret("target"), &PatchParams::default(), &secret).await
+    };
+    put(&exec.text.unwrap_or_default()).await?;
+    let told = shop.waits("ClusterRefused").await?.status.context("a status")?.message;
+    ensure!(told.contains(exec.words) && !told.contains(&access.token), "{told:?} does not say {:?}", exec.words);
+    shop.stays_as_it_is(5).await?;
+    ensure!(shop.weights().await? == [Some(90), Some(10)], "{:?}", shop.sequence().await?);
+    put(&good).await?;
+    shop.ends(Stage::Completed).await?;
+    ensure!(!command.exists(), "a command was run");
+    traps::run(&command)?;
+    shop.keeps_its_promises().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -269,5 +327,11 @@ async fn a_proxy_in_the_operators_environment_sees_no_connection() -> Result<()>
     let shop = scene.migration("env-proxy-shop").begin().await?;
     shop.ends(Stage::Completed).await?;
     ensure!(visitors.count() == 0, "{} connections to the proxy of the environment", visitors.count());
+    let pid = scene.operator.lock().await.pid();
+    let environment = std::fs::read_to_string(format!("/proc/{pid}/environ")).context("the operator's environment")?;
+    for name in names {
+        ensure!(environment.contains(&format!("{name}={proxy}")), "{name} is not in the operator's environment");
+    }
+    traps::visit(&visitors).await?;
     shop.keeps_its_promises().await
 }

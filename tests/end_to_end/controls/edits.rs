@@ -154,6 +154,7 @@ async fn edited(shop: &Migration<'_>, held: &Held, edit: &Edit) -> Result<String
     };
     let what = format!("{outcome:?} after an edit of {}", edit.control);
     let found = shop.until(&what, |found| has_seen(found, &changed) && held.waits(found) && shown(found)).await?;
+    recorded(&found, edit.control)?;
     Ok(match outcome {
         Outcome::InForce => format!("accepted; nothing moves: {}", reason_of(&found)),
         Outcome::Planned => format!("taken up into the plan: {}", plan(&found).unwrap_or_default()),
@@ -162,6 +163,20 @@ async fn edited(shop: &Migration<'_>, held: &Held, edit: &Edit) -> Result<String
             told.map(|(_, message)| message.to_owned()).unwrap_or_default()
         }
     })
+}
+
+/// What is in force at once stays in status: by whom, from what and to what.
+fn recorded(found: &NamespaceMigration, control: &str) -> Result<()> {
+    let field = match control {
+        "checks" | "probes" | "onFailure" | "deletionPolicy" => format!("spec.{control}"),
+        "rollback" => "spec.rollback.objects".to_owned(),
+        _ => return Ok(()),
+    };
+    let edits = found.status.iter().flat_map(|status| &status.edits);
+    let edit =
+        edits.rev().find(|edit| edit.field == field).with_context(|| format!("{field} is not among the edits"))?;
+    ensure!(!edit.by.is_empty() && edit.from != edit.to, "{edit:?}");
+    Ok(())
 }
 
 /// Whether the status speaks of this edit.

@@ -84,6 +84,19 @@ impl Drop for Pipe {
     }
 }
 
+/// Does what a kubeconfig asked for, and fails unless that leaves its mark: then it would have left it before.
+pub(super) fn run(command: &Path) -> Result<()> {
+    let ran = Command::new("touch").arg(command).status().context("running touch")?;
+    ensure!(ran.success() && command.exists(), "touch {}: {ran}", command.display());
+    Ok(())
+}
+
+/// Comes to the listener, and fails unless it counts.
+pub(super) async fn visit(visitors: &Visitors) -> Result<()> {
+    drop(tokio::net::TcpStream::connect(visitors.address()).await?);
+    wait_until("the listener to notice", Duration::from_secs(10), || async { visitors.count() == 1 }).await
+}
+
 /// Goes into both traps, and fails unless they notice: then what went before was noticed as well.
 pub(super) async fn snap(visitors: &Visitors, pipe: &Pipe) -> Result<()> {
     let limit = Duration::from_secs(10);

@@ -41,7 +41,7 @@ async fn a_target_that_loses_its_address_in_the_bake_stops_the_clock_until_it_is
     );
     let scene = Scene::open(quick("dark")).await?;
     let draft = scene.migration("dark-shop").steps(&[(100, "1s")]);
-    let shop = draft.spec("/bake", json!({"for": "90s"})).begin().await?;
+    let shop = draft.spec("/bake", json!({"for": "20s"})).begin().await?;
     shop.stage(Stage::Bake).await?;
     scene.setup.target_balancer().hide(true);
     let words = ["Ingress dark-shop on the target has no load balancer address any more", "weights stay"];

@@ -132,6 +132,12 @@ fn a_second_operator_that_comes_to_know_more_and_acts_again_breaks_nothing() {
     holds(Setup { name: "a second operator, three passes", troubles, ..ONE_STEP }, 1);
 }
 
+#[test]
+fn a_second_operator_beside_a_target_that_fails_and_recovers_breaks_nothing() {
+    let troubles = &[Trouble::Second, Trouble::Sick];
+    holds(Setup { name: "a second operator, the target fails", troubles, ..ONE_STEP }, 3_000_000);
+}
+
 const FOREIGN: [Trouble; 4] = [
     Trouble::Foreign(Side::Source, Some(0)),
     Trouble::Foreign(Side::Source, None),
@@ -154,6 +160,12 @@ fn a_foreign_weight_is_replaced_without_harm_on_both_sides_and_when_it_comes_bac
 fn a_foreign_weight_of_the_source_that_is_lowered_is_put_back_first() {
     let troubles = &[Trouble::Foreign(Side::Source, Some(20)), Trouble::Foreign(Side::Target, Some(5))];
     holds(Setup { name: "a source lowered by somebody", troubles, foreign: 2, ..SHIFT }, 1);
+}
+
+#[test]
+fn somebody_elses_write_beside_a_crash_and_a_late_write_does_not_make_ours_harmful() {
+    const TROUBLES: [Trouble; 6] = [FOREIGN[0], FOREIGN[1], FOREIGN[2], FOREIGN[3], Trouble::Crash, Trouble::Delay];
+    holds(Setup { name: "somebody else's write, a crash and a late write", troubles: &TROUBLES, ..ONE_STEP }, 900_000);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::operator::Operator;
 use crate::past;
 use crate::progress::say;
 use crate::sample_app::Fault;
-use crate::setup::{Options, Setup, Verification};
+use crate::setup::{Options, Setup};
 use crate::tools::Tools;
 use crate::world::{self, World};
 
@@ -108,10 +108,8 @@ async fn text() -> Result<String> {
 }
 
 async fn play(world: &World) -> Result<String> {
-    let verification = Verification::AnnotationOnly;
-    let options = |name| Options { dns: ["500ms"; 3], verification, ..Options::new(name) };
-    let setup = Setup::start(world, options(PAIR)).await?;
-    let deaf = Setup::start(world, Options { proxied: true, ..options(DEAF_PAIR) }).await?;
+    let setup = Setup::start(world, Options::new(PAIR)).await?;
+    let deaf = Setup::start(world, Options { proxied: true, ..Options::new(DEAF_PAIR) }).await?;
     let operator = Operator::start(world.folder(), &setup.operator_options(None)).await?;
     let kubectl = Kubectl::of(world.source(), world.tools())?;
     let setup_of = |case: &Case| if case.pair() == DEAF_PAIR { &deaf } else { &setup };
@@ -151,7 +149,6 @@ async fn bring(world: &World, setup: &Setup, kubectl: &Kubectl, case: &Case) -> 
 }
 
 fn migration(case: &Case) -> Value {
-    let accepted = json!([{"check": "AnnotationOnly", "reason": "no DNS behind this transcript"}]);
     json!({
         "apiVersion": "namespacemigration.io/v1alpha1",
         "kind": "NamespaceMigration",
@@ -159,7 +156,7 @@ fn migration(case: &Case) -> Value {
         "spec": {
             "clusterPair": case.pair(),
             "secrets": {"include": [crate::sample_namespace::SECRET]},
-            "preflight": {"acknowledge": if case.name == "blocked" { json!([]) } else { accepted }},
+            "ingresses": {"exclude": if case.name == "blocked" { json!(["old-admin"]) } else { json!([]) }},
             "probes": {"interval": "500ms"},
             "traffic": {"steps": [{"weight": 10, "hold": "10m"}, {"weight": 100, "hold": "10m"}]},
             "onFailure": if case.name == "held" { "Hold" } else { "Rollback" },
