@@ -80,6 +80,12 @@ pub struct AskedFor {
     /// spec.rollback.objects.
     #[serde(default)]
     pub rollback_objects: RemovalPolicy,
+    /// spec.suspend.
+    #[serde(default)]
+    pub suspend: bool,
+    /// Whether the annotation asks for a pause.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 /// An edit of the spec, and who is known to have made it.

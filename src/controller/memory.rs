@@ -39,14 +39,16 @@ impl Memory {
         Self { remembered: Mutex::default(), metrics }
     }
 
-    /// The newer of what the watch brought and what was written last; never what somebody else wrote.
+    /// The newer of what the watch brought and what was written last; never what somebody else wrote. Of one version it is what was
+    /// written: where the CRD is older than this program, fields of it are missing from what comes back, and each pass would write them
+    /// again.
     pub(super) fn latest(&self, migration: &Arc<NamespaceMigration>) -> Known {
         let seen = migration.status.clone().unwrap_or_default();
         let version = migration.resource_version().unwrap_or_default();
         let remembered = locked(&self.remembered);
         let written = remembered.get(&ObjectRef::from_obj(migration.as_ref()));
         let written = written.filter(|written| Some(&written.uid) == migration.metadata.uid.as_ref());
-        if let Some(newer) = written.filter(|written| number(&written.version) > number(&version)) {
+        if let Some(newer) = written.filter(|written| number(&written.version) >= number(&version)) {
             return Known { status: newer.status.clone(), version: newer.version.clone(), forged: None };
         }
         let written = written.map(|written| written.status.clone());
@@ -148,7 +150,8 @@ pub(super) fn is_same(one: &NamespaceMigrationStatus, other: &NamespaceMigration
 pub(super) fn is_news(status: &NamespaceMigrationStatus, written: &NamespaceMigrationStatus, now: Timestamp) -> bool {
     let has_come = status.next.is_none() && written.next.as_ref().is_some_and(|next| next.0 <= now);
     let same = if has_come {
-        is_same(&NamespaceMigrationStatus { next: written.next.clone(), ..status.clone() }, written)
+        let (next, next_text) = (written.next.clone(), written.next_text.clone());
+        is_same(&NamespaceMigrationStatus { next, next_text, ..status.clone() }, written)
     } else {
         is_same(status, written)
     };
@@ -167,9 +170,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_an_older_crd_leaves_out_is_not_written_again_and_again() {
+        let object = |status: &NamespaceMigrationStatus| {
+            let metadata = serde_json::json!({"name": "shop", "namespace": "shop", "uid": "1", "resourceVersion": "7"});
+            let object = serde_json::json!({"metadata": metadata, "spec": {"clusterPair": "pair"}, "status": status});
+            Arc::new(serde_json::from_value::<NamespaceMigration>(object).unwrap())
+        };
+        let written = NamespaceMigrationStatus { next_text: "soon".into(), ..NamespaceMigrationStatus::default() };
+        let came_back = object(&NamespaceMigrationStatus::default());
+        let memory = Memory::new(Metrics::default());
+        memory.remember(&came_back, written.clone(), "7".into());
+        assert_eq!(memory.latest(&came_back).status, written);
+        memory.remember(&came_back, written, "6".into());
+        assert_eq!(memory.latest(&came_back).status, NamespaceMigrationStatus::default());
+    }
+
+    #[test]
     fn a_moment_that_has_come_is_no_news_and_another_one_is() {
         let waits = |next: Option<i64>, message: &str| NamespaceMigrationStatus {
             next: next.map(|second| Time(Timestamp::constant(second, 0))),
+            next_text: next.map(|second| second.to_string()).unwrap_or_default(),
             message: message.to_owned(),
             ..NamespaceMigrationStatus::default()
         };

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt as _;
 
 use super::run::seconds;
-use crate::api::NamespaceMigration;
+use crate::api::{NamespaceMigration, PAUSED_ANNOTATION};
 
 /// The fields of the spec that people edit in mid-flight, by their paths.
 const FIELDS: [&str; 12] = [
@@ -59,10 +59,11 @@ impl Author {
     }
 }
 
-/// The authors of the fields that are edited in mid-flight.
-pub(super) fn of_the_spec(migration: &NamespaceMigration) -> BTreeMap<&'static str, Author> {
+/// The authors of what is edited in mid-flight: fields of the spec, and the annotation that pauses.
+pub(super) fn of_controls(migration: &NamespaceMigration) -> BTreeMap<&'static str, Author> {
     let known = FIELDS.into_iter().filter_map(|field| Some((field, of_field(migration, field)?)));
-    known.collect()
+    let pause = of_annotation(migration, PAUSED_ANNOTATION).map(|author| (PAUSED_ANNOTATION, author));
+    known.chain(pause).collect()
 }
 
 fn of_field(migration: &NamespaceMigration, field: &str) -> Option<Author> {
@@ -111,7 +112,7 @@ mod tests {
             wrote("argocd", "2026-11-21T07:00:00Z", &steps),
             wrote("on-call", "2026-11-21T08:00:00Z", &json!({"f:traffic": {"f:upTo": {}}})),
         ]);
-        let authors = of_the_spec(&migration(&managed));
+        let authors = of_controls(&migration(&managed));
         let said: Vec<_> = authors.iter().map(|(field, author)| (*field, author.with_time())).collect();
         let expected = [
             ("spec.attempt", " (argocd at 2026-11-21T07:00:00Z)".to_owned()),
@@ -123,7 +124,7 @@ mod tests {
 
     #[test]
     fn nobody_is_named_where_nobody_is_known() {
-        assert!(of_the_spec(&migration(&json!([]))).is_empty());
+        assert!(of_controls(&migration(&json!([]))).is_empty());
         let nobody = Author::default();
         assert_eq!((nobody.in_brackets(), nobody.with_time()), (String::new(), String::new()));
         let timeless = Author { by: "helm".into(), at: None };

@@ -26,7 +26,7 @@ pub struct Controls {
     pub retry: Option<Request>,
     /// What the spec asks for, of what people edit in mid-flight.
     pub asked: Option<AskedFor>,
-    /// Who wrote the fields of the spec, by their paths.
+    /// Who wrote the fields of the spec, by their paths, and the annotation that pauses.
     pub authors: BTreeMap<&'static str, Author>,
 }
 
@@ -64,17 +64,18 @@ pub struct Request {
 impl Controls {
     /// Reads what is asked for. Nothing in it can be wrong: what is not a token says so when it is answered.
     pub fn of(migration: &NamespaceMigration) -> Self {
+        let pauses = pauses(migration);
         Self {
             object: format!("{} -n {}", migration.name_any(), migration.namespace().unwrap_or_default()),
-            pauses: pauses(migration),
+            asked: Some(asked(&migration.spec, &pauses)),
+            pauses,
             rollback: request(migration, ROLLBACK_ANNOTATION),
             retry: request(migration, RETRY_ANNOTATION),
-            asked: Some(asked(&migration.spec)),
-            authors: authors::of_the_spec(migration),
+            authors: authors::of_controls(migration),
         }
     }
 
-    /// Who wrote a field of the spec, by its path: `spec.traffic.upTo`.
+    /// Who wrote a field of the spec, by its path (`spec.traffic.upTo`), or the annotation that pauses.
     pub fn author(&self, field: &str) -> Author {
         self.authors.get(field).cloned().unwrap_or_default()
     }
@@ -116,8 +117,10 @@ impl Controls {
     }
 }
 
-fn asked(spec: &NamespaceMigrationSpec) -> AskedFor {
+fn asked(spec: &NamespaceMigrationSpec, pauses: &[PauseAsked]) -> AskedFor {
     AskedFor {
+        suspend: spec.suspend,
+        paused: pauses.iter().any(|pause| pause.what == PauseSource::Annotation),
         attempt: spec.attempt,
         up_to: spec.traffic.up_to,
         on_failure: spec.on_failure,
@@ -149,7 +152,7 @@ fn pauses(migration: &NamespaceMigration) -> Vec<PauseAsked> {
     let annotated = migration.annotations().get(PAUSED_ANNOTATION).is_some_and(|value| value != "false");
     let spec = migration.spec.suspend.then(|| PauseAsked {
         what: PauseSource::Spec,
-        by: authors::of_the_spec(migration).remove("spec.suspend").unwrap_or_default().by,
+        by: authors::of_controls(migration).remove("spec.suspend").unwrap_or_default().by,
     });
     let annotation = annotated.then(|| PauseAsked {
         what: PauseSource::Annotation,

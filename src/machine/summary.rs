@@ -6,7 +6,7 @@ mod served;
 
 pub use conditions::CONDITIONS;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::exposure;
@@ -23,8 +23,6 @@ use crate::replicate;
 
 /// What stands in place of a verdict before the first stage that is watched.
 const UNWATCHED: &str = "Unwatched";
-/// For so long a time that has passed is still told.
-const JUST_PASSED: SignedDuration = SignedDuration::from_secs(10);
 
 /// Writes everything that a person reads into the status.
 pub fn write(run: &mut Run<'_>, wait: &Wait) {
@@ -56,12 +54,9 @@ pub fn write_wait(status: &mut NamespaceMigrationStatus, wait: &Wait, now: Times
         status.waiting_since = Some(seconds(now));
     }
     wait.reason.as_str().clone_into(&mut status.reason);
-    // A time that has just passed stays while there is nothing else to say: to take it away would be a write for nothing.
-    let passed =
-        status.next.take().filter(|next| status.message == wait.message && now.duration_since(next.0) < JUST_PASSED);
     status.message.clone_from(&wait.message);
     status.unblock.clone_from(&wait.unblock);
-    status.next = wait.wake_at.filter(|at| *at > now).map(seconds).or(passed);
+    status.next = wait.wake_at.filter(|at| *at > now).map(seconds);
     status.next_text = status.next.as_ref().map(|next| in_utc(next.0)).unwrap_or_default();
     conditions::write(status, wait, now);
 }
@@ -294,27 +289,5 @@ fn begin_first_stage(run: &mut Run<'_>) {
     if run.status.stage_started_at.is_none() {
         run.status.stage_started_at = Some(seconds(run.now));
         begin_stage(run);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_that_has_just_passed_is_no_news_and_goes_with_the_next() {
-        let (now, mut status) = (Timestamp::UNIX_EPOCH, NamespaceMigrationStatus::default());
-        let until = now + SignedDuration::from_secs(60);
-        let wait = || Wait::new(Reason::WaitingForDns, "DNS needs time to follow.").until(until);
-        write_wait(&mut status, &wait(), now);
-        let told = status.clone();
-        write_wait(&mut status, &wait(), until + SignedDuration::from_secs(1));
-        assert_eq!(status, told);
-        write_wait(&mut status, &Wait::new(Reason::WaitingForDns, "It is served."), until);
-        assert_eq!(status.next, None);
-
-        write_wait(&mut status, &wait(), now);
-        write_wait(&mut status, &wait(), until + JUST_PASSED);
-        assert_eq!(status.next, None);
     }
 }

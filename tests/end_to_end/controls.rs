@@ -110,7 +110,7 @@ fn schema() -> Result<serde_json::Value> {
     schema.cloned().context("the schema of NamespaceMigration")
 }
 
-fn every_stage() -> Result<Vec<String>> {
+pub fn every_stage() -> Result<Vec<String>> {
     let schema = schema()?;
     let stages = schema.pointer("/status/properties/stage/enum").and_then(serde_json::Value::as_array);
     let stages = stages.context("the stages in the schema")?;

@@ -66,13 +66,16 @@ impl Spoiler {
     }
 
     fn running(&self) -> Vec<Attack> {
-        let Self { command, pipe, .. } = self;
+        let Self { command, pipe, listener, .. } = self;
         let exec = format!(
             "exec: {{apiVersion: client.authentication.k8s.io/v1, command: touch, args: ['{command}'], interactiveMode: Never}}"
         );
+        // What each of them would run or ask.
         let provider = |name: &str| {
             format!(
-                "auth-provider: {{name: {name}, config: {{cmd-path: touch, cmd-args: '{command}', access-token: ''}}}}"
+                "auth-provider: {{name: {name}, config: {{cmd-path: touch, cmd-args: '{command}', access-token: '', \
+                 idp-issuer-url: 'https://{listener}', client-id: shop, refresh-token: shop, id-token: '', \
+                 environment: AzurePublicCloud, apiserver-id: shop, tenant-id: shop}}}}"
             )
         };
         vec![

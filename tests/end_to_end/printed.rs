@@ -8,6 +8,7 @@ use rig::progress::say;
 use rig::weight_history::never_both_zero;
 use serde_json::json;
 
+use crate::deletion::{delete, gone};
 use crate::scene::{Migration, Scene, cause_of, holds_step, quick, reason_of};
 
 const README: &str = include_str!("../../README.md");
@@ -20,9 +21,10 @@ async fn every_printed_command_can_be_run_and_run_again() -> Result<()> {
         Box::pin(at_a_ceiling_and_back_from_the_end(&scene)),
         Box::pin(a_mark_that_nobody_needs(&scene)),
         Box::pin(a_weight_that_came_back(&scene)),
+        Box::pin(without_an_operator()),
     )?;
-    let (one, two, three, four) = told;
-    let lines: Vec<_> = [one, two, three, four].into_iter().flatten().collect();
+    let (one, two, three, four, five) = told;
+    let lines: Vec<_> = [one, two, three, four, five].into_iter().flatten().collect();
     say(format!("printed commands, each run twice\n{}", lines.join("\n")));
     Ok(())
 }
@@ -75,6 +77,21 @@ async fn in_a_hurry(scene: &Scene) -> Result<Vec<String>> {
     ensure!(shop.now().await?.spec.deletion_policy == namespace_migration::api::DeletionPolicy::Orphan);
     shop.keeps_its_promises().await?;
     Ok(lines)
+}
+
+/// Nobody is there to do what a deletion asks for: the object goes by hand, and the weights stay.
+async fn without_an_operator() -> Result<Vec<String>> {
+    let scene = Scene::open(quick("printed-alone")).await?;
+    let shop = scene.migration("printed-alone").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
+    shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    scene.operator.lock().await.sigkill().await?;
+    let uid = delete(&shop).await?;
+    ensure!(shop.now().await?.metadata.deletion_timestamp.is_some(), "it is gone without an operator");
+    let command = of_the_readme(&shop, "finalizers")?;
+    scene.kubectl().await?.paste(&command, scene.world.target()).await?;
+    gone(&shop, uid).await?;
+    ensure!(shop.weights().await? == [Some(90), Some(10)], "{:?}", shop.weights().await?);
+    Ok(vec![command])
 }
 
 fn seconds_now() -> i64 {

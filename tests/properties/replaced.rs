@@ -97,6 +97,10 @@ fn a_contest_has_its_time_then_is_replaced_and_each_is_told_once() {
     let said = "The weight of Ingress web on the target was changed to 5 by helm; 10 is expected. If it then stays unchanged for 3m, it is replaced once.";
     assert_eq!((world.status.message.as_str(), is_stalled(&world), contested(&world)), (said, false, "True"));
     world.advance(SETTLE);
+    // What was sent before must fail first: the source keeps its weight under a new stamp.
+    let before = world.writes.len();
+    world.pass();
+    assert_eq!((&texts(&world)[before..], world.target.weight("web")), (&["source web 90".to_owned()][..], Some(5)));
     world.pass();
     assert_eq!((world.target.weight("web"), contested(&world)), (Some(10), "True"));
     world.pass();
@@ -173,6 +177,7 @@ fn the_same_weight_that_is_written_anew_unseen_is_a_return() {
     world.foreign_weight(Side::Target, "web", 5, false);
     world.pass();
     world.advance(SETTLE);
+    world.pass();
     world.pass();
     assert_eq!(world.target.weight("web"), Some(10));
     // Nobody has seen ours.
@@ -294,7 +299,7 @@ fn in_the_bake_the_last_step_is_written_again_and_the_bake_begins_anew() {
         world.run_while(|status| status.stage == Stage::Bake);
         assert_eq!(world.status.stage, Stage::ShiftTraffic);
         world.run_until(Stage::Bake);
-        assert_eq!(texts(&world)[before + 1..], ["source web 0"]);
+        assert_eq!(texts(&world)[before..], ["target web 100", "source web 50", "source web 0"]);
         world.run_until(Stage::Completed);
         assert_eq!(broken_promise(&world.writes), None);
     }

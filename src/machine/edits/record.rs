@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 
+use crate::api::PAUSED_ANNOTATION;
 use crate::api::status::{NamespaceMigrationStatus, SpecEdit};
 use crate::machine::controls::Controls;
 use crate::machine::reason::Reason;
@@ -20,6 +21,8 @@ pub fn note(controls: &Controls, status: &mut NamespaceMigrationStatus, now: Tim
         ("spec.checks", before.checks, asked.checks),
         ("spec.probes", before.probes, asked.probes),
         ("spec.rollback.objects", format!("{:?}", before.rollback_objects), format!("{:?}", asked.rollback_objects)),
+        ("spec.suspend", before.suspend.to_string(), asked.suspend.to_string()),
+        (PAUSED_ANNOTATION, before.paused.to_string(), asked.paused.to_string()),
     ];
     let changes = changes.into_iter().filter(|(_, from, to)| from != to);
     changes.map(|(field, from, to)| told(&record(controls, status, field, [from, to], now))).collect()

@@ -37,12 +37,25 @@ pub async fn is_paused(shop: &Migration<'_>, held: &Held) -> Result<[Row; 3]> {
     ensure!(stage_of(&suspended) == held.stage && shop.weights().await? == before, "something moved");
     fences_are_written(shop, &suspended).await?;
     shop.change(json!({"suspend": false})).await?;
-    shop.until("what it waited for before", |found| held.waits(found)).await?;
+    let goes_on = shop.until("what it waited for before", |found| held.waits(found)).await?;
+    who_paused_and_resumed(&goes_on)?;
     Ok([
         row(held.stage, "paused", message(&paused)),
         row(held.stage, "suspend", message(&suspended)),
         row(held.stage, "suspend ended", format!("goes on waiting: {}", held.reason)),
     ])
+}
+
+/// Of each of the two, the last change stays in status: whoever reads it when the pause is over knows who ended it, and when. Of an
+/// annotation that was taken off the API server knows nobody.
+fn who_paused_and_resumed(found: &NamespaceMigration) -> Result<()> {
+    let edits = found.status.as_ref().map(|status| status.edits.as_slice()).unwrap_or_default();
+    for (field, by) in [("spec.suspend", PERSON), (PAUSED_ANNOTATION, "")] {
+        let edit = edits.iter().find(|edit| edit.field == field).with_context(|| format!("no edit of {field}"))?;
+        let said = (edit.from.as_str(), edit.to.as_str(), edit.by.as_str());
+        ensure!(said == ("true", "false", by), "{edit:?}");
+    }
+    Ok(())
 }
 
 /// Where a pause stops nothing it is told, with what it means there.

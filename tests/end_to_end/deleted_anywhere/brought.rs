@@ -1,6 +1,6 @@
 //! One migration in each stage, of one operator, before all of them are deleted.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use jiff::SignedDuration;
 use namespace_migration::api::{ROLLBACK_ANNOTATION, Stage};
 use rig::past;
@@ -9,6 +9,7 @@ use rig::setup::Setup;
 use serde_json::json;
 
 use super::{Case, Target};
+use crate::controls::every_stage;
 use crate::controls::held::{HELD, comes_to, dns_takes};
 use crate::scene::{Migration, Scene, holds_step};
 
@@ -37,6 +38,9 @@ pub async fn brought<'a>(scene: &'a Scene, slow: &'a Setup, case: Case) -> Resul
     )?;
     shops.extend([(Stage::Completed, completed), (Stage::RolledBack, rolled_back), (Stage::Failed, failed)]);
     shops.extend([(Stage::RollingBack, rolling), (Stage::RollbackBlocked, late)]);
+    let missing: Vec<_> =
+        every_stage()?.into_iter().filter(|name| !shops.iter().any(|(stage, _)| stage.as_str() == name)).collect();
+    ensure!(missing.is_empty(), "nothing is deleted in {missing:?}");
     for (_, shop) in &shops {
         shop.change(json!({"deletionPolicy": format!("{:?}", case.policy)})).await?;
     }

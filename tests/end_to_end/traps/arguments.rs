@@ -7,7 +7,7 @@ use rig::route53::record::Kind;
 use rig::setup::{self, ANNOTATION_PREFIX};
 use serde_json::json;
 
-use super::{Held, Trap, goes_on, is_taken_back, mend_pair, own, own_dns};
+use super::{Held, Trap, goes_on, is_published, is_taken_back, mend_pair, own, own_dns};
 use crate::controls::held::dns_takes;
 use crate::scene::Scene;
 
@@ -45,7 +45,6 @@ async fn an_external_dns_of_the_source_that_reads_other_annotations_is_held_befo
 }
 
 /// Without a look at its Deployment only DNS tells that something is wrong, and the causes are ranked.
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_external_dns_of_the_target_that_reads_other_annotations_is_held_before_anybody_moves() -> Result<()> {
     let laid = "the target's external-dns runs with the prefix of 0.22, the pair says the older one";
@@ -104,6 +103,29 @@ async fn two_external_dns_with_one_owner_id_are_held_before_anybody_moves() -> R
     mend(&own_dns.external_dns().target, |options| Options { owner: "target".to_owned(), ..options }).await?;
     mend_pair(&scene, json!({"target": {"externalDNS": {"ownerID": "target"}}})).await?;
     dns_takes(&scene, &scene.setup, "300ms").await?;
+    goes_on(&shop).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_external_dns_whose_owner_id_was_changed_is_held_before_anybody_moves() -> Result<()> {
+    let trap = Trap::new(
+        "records of another owner id, which external-dns leaves alone without an error",
+        "the source's external-dns was started anew with another --txt-owner-id since it published the host",
+    );
+    let scene = Scene::open(own("renamed", |sides| sides)).await?;
+    let shop = scene.migration("renamed-shop").deploy().await?;
+    let own_dns = own_dns(&scene)?;
+    is_published(own_dns.zone(), &shop, Kind::A).await?;
+    let source = &own_dns.external_dns().source;
+    let first = source.options().await.owner;
+    mend(source, |options| Options { owner: "second".to_owned(), ..options }).await?;
+    mend_pair(&scene, json!({"source": {"externalDNS": {"ownerID": "second"}}})).await?;
+    shop.begin().await?;
+    let found = format!("belongs to the external-dns {first}; the source's is second and leaves it alone");
+    let words = [&*found, "give the record up (--txt-owner-id)"];
+    trap.holds(&shop, Held::BeforeTheShift, &["DNSLate", "DNSBlocked"], &words).await?;
+    mend(source, |options| Options { owner: first.clone(), ..options }).await?;
+    mend_pair(&scene, json!({"source": {"externalDNS": {"ownerID": first}}})).await?;
     goes_on(&shop).await
 }
 

@@ -20,7 +20,9 @@ use crate::route53::record::Kind;
 use crate::sample_namespace::SampleNamespace;
 use crate::setup::{ANNOTATION_PREFIX, Setup};
 use crate::weight_history::{self, Direction, WeightPoint, weight_history};
-use crate::weights::{Weights, share_rose_then_fell, somebody_always_answered, source_alone_since};
+use crate::weights::{
+    Approval, Weights, share_never_above_approved, share_rose_then_fell, somebody_always_answered, source_alone_since,
+};
 use crate::world::World;
 
 /// The length of the pieces of time in the users' reports.
@@ -104,8 +106,8 @@ impl<'a> Outcome<'a> {
             ),
             ("books: each part of the way back happened".to_owned(), self.way_back().complete()),
         ];
-        findings.extend(self.served(self.shop));
-        findings.extend(self.served(self.books));
+        findings.extend(self.served(self.shop, SHOP));
+        findings.extend(self.served(self.books, BOOKS));
         findings.extend(self.promises(SHOP));
         findings.extend(self.promises(BOOKS));
         let secret = self
@@ -117,8 +119,8 @@ impl<'a> Outcome<'a> {
     }
 
     /// What name servers showed and answered.
-    fn served(&self, scene: &Scene) -> Vec<Finding> {
-        let name = &scene.name;
+    fn served(&self, scene: &Scene, script: Script) -> Vec<Finding> {
+        let (name, approved) = (&scene.name, self.approved(script));
         let in_each = |check: fn(&[Served]) -> Result<(), String>| {
             [Kind::A, Kind::Aaaa].into_iter().try_for_each(|kind| check(&scene.served(kind)))
         };
@@ -127,6 +129,12 @@ impl<'a> Outcome<'a> {
             (
                 format!("{name}: in DNS the target's share only rose on the way there, and only fell on the way back"),
                 in_each(share_rose_then_fell),
+            ),
+            (
+                format!("{name}: in DNS the target never had more than the step that was written by then"),
+                [Kind::A, Kind::Aaaa]
+                    .into_iter()
+                    .try_for_each(|kind| share_never_above_approved(&scene.served(kind), &approved)),
             ),
             (
                 format!("{name}: no user got an empty or negative answer from DNS"),
@@ -152,6 +160,15 @@ impl<'a> Outcome<'a> {
                 weight_history::target_never_raised_after_rollback(&history),
             ),
         ]
+    }
+
+    /// The target's weights, each from when it was written on.
+    fn approved(&self, script: Script) -> Vec<Approval> {
+        let steps = self.history(script).into_iter().filter_map(|point| {
+            let percent = point.target.values().copied().max()?;
+            Some(Approval { since: point.time.into(), percent })
+        });
+        steps.collect()
     }
 
     fn history(&self, script: Script) -> Vec<WeightPoint> {
