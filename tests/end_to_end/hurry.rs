@@ -11,6 +11,7 @@ use namespace_migration::api::{NamespaceMigration, PAUSED_ANNOTATION, RETRY_ANNO
 use rig::deploy::OPERATOR_NAMESPACE;
 use rig::progress::say;
 use rig::proxy::{ApiRequest, Faults, Held, Phase};
+use rig::setup::{Home, Options};
 use rig::weight_history::Stamp;
 use serde_json::json;
 
@@ -73,21 +74,30 @@ const BEFORE_ANY_READ_IS_GIVEN_UP: Duration = Duration::from_secs(4);
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_is_told_while_the_whole_target_hangs_and_its_fence_follows() -> Result<()> {
     let scene = Scene::open(proxied("hurry-hung")).await?;
-    let shop = scene.migration("hurry-hung").steps(&[(50, "10m"), (100, "1s")]).begin().await?;
-    shop.until("the first step held", |found| holds_step(found, 1)).await?;
     let faults = scene.setup.target_faults().context("a proxy before the target")?;
-    Faults::hang(&faults);
+    is_told_while_hung(&scene, "target", &faults).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_is_told_while_the_whole_source_hangs_and_its_fence_follows() -> Result<()> {
+    let scene = Scene::open(Options { home: Home::Third, ..proxied("hurry-stuck") }).await?;
+    let faults = scene.setup.source_faults().context("a proxy before the source")?;
+    is_told_while_hung(&scene, "source", &faults).await
+}
+
+async fn is_told_while_hung(scene: &Scene, side: &str, faults: &Faults) -> Result<()> {
+    let draft = scene.migration(scene.setup.name()).steps(&[(50, "10m"), (100, "1s")]);
+    let shop = draft.begin().await?;
+    shop.until("the first step held", |found| holds_step(found, 1)).await?;
+    Faults::hang(faults);
     let asked = Instant::now();
     shop.annotate(PAUSED_ANNOTATION, Some("")).await?;
     shop.waits("Paused").await?;
-    say(format!("paused {:?} after it was asked for, while the whole target hung", asked.elapsed()));
+    say(format!("paused {:?} after it was asked for, while the whole {side} hung", asked.elapsed()));
     ensure!(asked.elapsed() < BEFORE_ANY_READ_IS_GIVEN_UP, "it took {:?}", asked.elapsed());
-    let unfenced = |found: &NamespaceMigration| {
-        found
-            .status
-            .as_ref()
-            .is_some_and(|status| status.message.contains("The fence on the target is not written yet"))
-    };
+    let words = format!("The fence on the {side} is not written yet");
+    let unfenced =
+        |found: &NamespaceMigration| found.status.as_ref().is_some_and(|status| status.message.contains(&words));
     shop.until("what is not fenced yet", unfenced).await?;
     faults.healthy();
     let fenced = async || Ok((shop.fences().await? == [2, 2]).then_some(()));

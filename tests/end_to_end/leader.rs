@@ -1,5 +1,6 @@
 //! Several operators, one leader: who may work, who takes over and when, and that nothing bad is written when two believe
-//! that they lead, or when there is no Lease at all.
+//! that they lead, or when there is no Lease at all. What was on the wire when an operator was stopped, a raise of the target, is in
+//! `in_flight`, with and without a Lease.
 
 use std::time::{Duration, Instant};
 

@@ -41,7 +41,7 @@ pub use visited::{Visited, users};
 pub use watching::{rollback_write, written};
 
 /// How long anything may take on a busy machine.
-pub const LIMIT: Duration = Duration::from_secs(120);
+pub const LIMIT: Duration = Duration::from_secs(300);
 
 /// Namespaces of this process that a migration was created for: the only ones that an operator may write to.
 static MOVING: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
