@@ -86,21 +86,21 @@ fn external_dns_that_applies_what_it_read_earlier_breaks_nothing() {
 #[test]
 fn it_does_not_either_with_two_ingresses() {
     let troubles = &[Trouble::Batches];
-    holds(Setup { name: "external-dns in a pass, two Ingresses", ingresses: 2, troubles, ..ONE_STEP }, 1);
+    holds(Setup { name: "external-dns in a pass, two Ingresses", ingresses: 2, troubles, ..ONE_STEP }, 430_000);
 }
 
 const AT_ONE_HOST: Setup = Setup { ingresses: 2, one_host: true, ..PLAIN };
 
 #[test]
 fn two_ingresses_at_one_host_break_nothing() {
-    holds(Setup { name: "two Ingresses at one host", ..AT_ONE_HOST }, 1);
+    holds(Setup { name: "two Ingresses at one host", ..AT_ONE_HOST }, 16_000);
     holds(
         Setup {
             name: "two Ingresses at one host, the target's are there already",
             target_is_there: true,
             ..AT_ONE_HOST
         },
-        1,
+        28_000,
     );
 }
 
@@ -113,7 +113,7 @@ fn two_ingresses_at_one_host_break_nothing_when_a_process_dies_and_writes_come_l
             troubles: &[Trouble::Crash, Trouble::Delay],
             ..setup
         },
-        1,
+        300_000,
     );
 }
 
@@ -122,14 +122,14 @@ fn two_ingresses_at_one_host_break_nothing_while_external_dns_is_in_a_pass() {
     let setup = Setup { from: Stage::ShiftTraffic, steps: &[100], ..AT_ONE_HOST };
     holds(
         Setup { name: "two Ingresses at one host, external-dns in a pass", troubles: &[Trouble::Batches], ..setup },
-        1,
+        120_000,
     );
 }
 
 #[test]
 fn a_second_operator_that_comes_to_know_more_and_acts_again_breaks_nothing() {
     let troubles = &[Trouble::Second, Trouble::Second, Trouble::Second];
-    holds(Setup { name: "a second operator, three passes", troubles, ..ONE_STEP }, 1);
+    holds(Setup { name: "a second operator, three passes", troubles, ..ONE_STEP }, 1_400_000);
 }
 
 #[test]
@@ -153,13 +153,13 @@ fn somebody_elses_write_at_any_moment_does_not_make_ours_harmful() {
 #[test]
 fn a_foreign_weight_is_replaced_without_harm_on_both_sides_and_when_it_comes_back() {
     let troubles = &[Trouble::Foreign(Side::Source, Some(100)), Trouble::Foreign(Side::Target, Some(0))];
-    holds(Setup { name: "two harmless foreign weights", troubles, foreign: 2, ..SHIFT }, 1);
+    holds(Setup { name: "two harmless foreign weights", troubles, foreign: 2, ..SHIFT }, 590_000);
 }
 
 #[test]
 fn a_foreign_weight_of_the_source_that_is_lowered_is_put_back_first() {
     let troubles = &[Trouble::Foreign(Side::Source, Some(20)), Trouble::Foreign(Side::Target, Some(5))];
-    holds(Setup { name: "a source lowered by somebody", troubles, foreign: 2, ..SHIFT }, 1);
+    holds(Setup { name: "a source lowered by somebody", troubles, foreign: 2, ..SHIFT }, 1_500_000);
 }
 
 #[test]
@@ -171,20 +171,20 @@ fn somebody_elses_write_beside_a_crash_and_a_late_write_does_not_make_ours_harmf
 #[test]
 fn load_balancers_that_lose_their_address_break_nothing() {
     let source = &[Trouble::Address(Side::Source)];
-    holds(Setup { name: "the source's address is lost", troubles: source, ..SHIFT }, 1);
+    holds(Setup { name: "the source's address is lost", troubles: source, ..SHIFT }, 100_000);
     let target = &[Trouble::Address(Side::Target)];
-    holds(Setup { name: "the target's address is lost", troubles: target, ..SHIFT }, 1);
+    holds(Setup { name: "the target's address is lost", troubles: target, ..SHIFT }, 120_000);
     let both = &[Trouble::Address(Side::Source), Trouble::Address(Side::Target), Trouble::Crash];
-    holds(Setup { name: "both addresses are lost, and a crash", troubles: both, ..ONE_STEP }, 1);
+    holds(Setup { name: "both addresses are lost, and a crash", troubles: both, ..ONE_STEP }, 5_000_000);
 }
 
 #[test]
 fn status_tells_of_everybody_who_is_exposed() {
-    holds(Setup { name: "who is exposed", tells: true, ..SHIFT }, 1);
+    holds(Setup { name: "who is exposed", tells: true, ..SHIFT }, 3_500);
     let crash = &[Trouble::Crash, Trouble::Dead(Side::Target)];
-    holds(Setup { name: "who is exposed, the target away, a crash", tells: true, troubles: crash, ..ONE_STEP }, 1);
+    holds(Setup { name: "who is exposed, the target away, a crash", tells: true, troubles: crash, ..ONE_STEP }, 72_000);
     holds(
         Setup { name: "who is exposed, external-dns in a pass", tells: true, troubles: &[Trouble::Batches], ..SHIFT },
-        1,
+        25_000,
     );
 }
