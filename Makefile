@@ -31,7 +31,7 @@ lint: ## Check the format and run clippy; a warning is an error
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 looks: tools ## Keep what kubectl shows of every stage and failure that an end-to-end test meets, in target/looks, to be read; TESTS narrows it
-	LOOKS=$(CURDIR)/target/looks cargo test --locked --test end_to_end -- --test-threads 8 $(TESTS)
+	LOOKS=$(CURDIR)/target/looks cargo test --locked --test end_to_end -- --test-threads 12 $(TESTS)
 	@ls target/looks | wc -l | sed 's/$$/ states in target\/looks/'
 	@awk -F ' *[|] *' '/^## /{in_table = /^## Reasons/} in_table && NF > 2 && $$2 ~ /^[A-Z]/ && $$2 != "Reason" {print $$2}' docs/status.md \
 	  | while read -r reason; do ls target/looks | grep -q -e "-$$reason-" || echo "no state with the reason $$reason"; done

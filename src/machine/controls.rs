@@ -64,14 +64,15 @@ pub struct Request {
 impl Controls {
     /// Reads what is asked for. Nothing in it can be wrong: what is not a token says so when it is answered.
     pub fn of(migration: &NamespaceMigration) -> Self {
-        let pauses = pauses(migration);
+        let authors = authors::of_controls(migration);
+        let pauses = pauses(migration, &authors);
         Self {
             object: format!("{} -n {}", migration.name_any(), migration.namespace().unwrap_or_default()),
             asked: Some(asked(&migration.spec, &pauses)),
             pauses,
             rollback: request(migration, ROLLBACK_ANNOTATION),
             retry: request(migration, RETRY_ANNOTATION),
-            authors: authors::of_controls(migration),
+            authors,
         }
     }
 
@@ -148,16 +149,11 @@ fn checks(checks: &[Check]) -> String {
     format!("{} ({number})", names.join(", "))
 }
 
-fn pauses(migration: &NamespaceMigration) -> Vec<PauseAsked> {
+fn pauses(migration: &NamespaceMigration, authors: &BTreeMap<&'static str, Author>) -> Vec<PauseAsked> {
+    let by = |what: &str| authors.get(what).map(|author| author.by.clone()).unwrap_or_default();
     let annotated = migration.annotations().get(PAUSED_ANNOTATION).is_some_and(|value| value != "false");
-    let spec = migration.spec.suspend.then(|| PauseAsked {
-        what: PauseSource::Spec,
-        by: authors::of_controls(migration).remove("spec.suspend").unwrap_or_default().by,
-    });
-    let annotation = annotated.then(|| PauseAsked {
-        what: PauseSource::Annotation,
-        by: authors::of_annotation(migration, PAUSED_ANNOTATION).unwrap_or_default().by,
-    });
+    let spec = migration.spec.suspend.then(|| PauseAsked { what: PauseSource::Spec, by: by("spec.suspend") });
+    let annotation = annotated.then(|| PauseAsked { what: PauseSource::Annotation, by: by(PAUSED_ANNOTATION) });
     spec.into_iter().chain(annotation).collect()
 }
 

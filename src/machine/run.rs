@@ -245,10 +245,10 @@ impl<'a> Run<'a> {
 
     /// Whether an Ingress of the plan carries our last stamp of a move.
     pub(super) fn is_marked_as_completed(&self) -> bool {
-        let stamps = [Side::Source, Side::Target].into_iter().flat_map(|side| {
+        let mut stamps = [Side::Source, Side::Target].into_iter().flat_map(|side| {
             self.ingresses().iter().filter_map(move |planned| self.ingress(side, planned)?.stamp_of(&self.order.owner))
         });
-        stamps.into_iter().any(|stamp| stamp.direction == Direction::Completed)
+        stamps.any(|stamp| stamp.direction == Direction::Completed)
     }
 
     /// The writes that are still missing until every Ingress of a side has this weight, going forward.

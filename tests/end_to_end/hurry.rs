@@ -37,6 +37,13 @@ async fn hanging<'a>(scene: &'a Scene, name: &str) -> Result<(Migration<'a>, Hel
     Ok((shop, held))
 }
 
+/// A migration that holds 50 percent.
+async fn holding<'a>(scene: &'a Scene, name: &str) -> Result<Migration<'a>> {
+    let shop = scene.migration(name).steps(&[(50, "10m"), (100, "1s")]).begin().await?;
+    shop.until("the first step held", |found| holds_step(found, 1)).await?;
+    Ok(shop)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_takes_effect_while_a_write_hangs_and_the_write_comes_too_late() -> Result<()> {
     let scene = Scene::open(proxied("hurry-pause")).await?;
@@ -86,9 +93,7 @@ async fn a_pause_is_told_while_the_whole_source_hangs_and_its_fence_follows() ->
 }
 
 async fn is_told_while_hung(scene: &Scene, side: &str, faults: &Faults) -> Result<()> {
-    let draft = scene.migration(scene.setup.name()).steps(&[(50, "10m"), (100, "1s")]);
-    let shop = draft.begin().await?;
-    shop.until("the first step held", |found| holds_step(found, 1)).await?;
+    let shop = holding(scene, scene.setup.name()).await?;
     Faults::hang(faults);
     let asked = Instant::now();
     shop.annotate(PAUSED_ANNOTATION, Some("")).await?;
@@ -109,8 +114,7 @@ async fn is_told_while_hung(scene: &Scene, side: &str, faults: &Faults) -> Resul
 #[tokio::test(flavor = "multi_thread")]
 async fn a_requested_rollback_gives_users_back_while_the_whole_target_hangs_and_ends_when_it_is_back() -> Result<()> {
     let scene = Scene::open(proxied("hurry-deaf")).await?;
-    let shop = scene.migration("hurry-deaf").steps(&[(50, "10m"), (100, "1s")]).begin().await?;
-    shop.until("the first step held", |found| holds_step(found, 1)).await?;
+    let shop = holding(&scene, "hurry-deaf").await?;
     let faults = scene.setup.target_faults().context("a proxy before the target")?;
     Faults::hang(&faults);
     let asked = Instant::now();
@@ -262,8 +266,7 @@ async fn crash_at(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_handled_once_when_the_operator_is_killed_in_the_middle() -> Result<()> {
     let scene = Scene::open(proxied("hurry-crash")).await?;
-    let shop = scene.migration("hurry-crash").steps(&[(50, "10m"), (100, "1s")]).begin().await?;
-    shop.until("the first step held", |found| holds_step(found, 1)).await?;
+    let shop = holding(&scene, "hurry-crash").await?;
     let name = shop.name().to_owned();
     let first_write = move |request: &ApiRequest| request.is_write_of("ingresses", &name);
     crash_at(&shop, first_write, Phase::AfterCommit, shop.annotate(ROLLBACK_ANNOTATION, Some("once"))).await?;

@@ -65,11 +65,16 @@ impl Spoiler {
         Attack { name: "no-authority", text: Some(text), words }
     }
 
+    fn exec(&self) -> Attack {
+        let exec = format!(
+            "exec: {{apiVersion: client.authentication.k8s.io/v1, command: touch, args: ['{}'], interactiveMode: Never}}",
+            self.command
+        );
+        self.user("exec", &exec, "users[0].user.exec; commands are not run")
+    }
+
     fn running(&self) -> Vec<Attack> {
         let Self { command, pipe, listener, .. } = self;
-        let exec = format!(
-            "exec: {{apiVersion: client.authentication.k8s.io/v1, command: touch, args: ['{command}'], interactiveMode: Never}}"
-        );
         // What each of them would run or ask.
         let provider = |name: &str| {
             format!(
@@ -79,7 +84,7 @@ impl Spoiler {
             )
         };
         vec![
-            self.user("exec", &exec, "users[0].user.exec; commands are not run"),
+            self.exec(),
             self.user("gcp", &provider("gcp"), "users[0].user.auth-provider; authentication plug-ins are not run"),
             self.user("oidc", &provider("oidc"), "users[0].user.auth-provider; authentication plug-ins are not run"),
             self.user("azure", &provider("azure"), "users[0].user.auth-provider; authentication plug-ins are not run"),
@@ -285,7 +290,7 @@ async fn a_kubeconfig_that_turns_harmful_in_the_shift_is_not_run_and_moves_nobod
         pipe: String::new(),
         listener: String::new(),
     };
-    let exec = spoiler.running().into_iter().find(|attack| attack.name == "exec").context("the attack by a command")?;
+    let exec = spoiler.exec();
     let secrets: Api<Secret> = Api::namespaced(scene.home().await?.admin_client()?, OPERATOR_NAMESPACE);
     let put = async |text: &str| {
         let secret = Patch::Merge(json!({"stringData": {KUBECONFIG_KEY: text}}));

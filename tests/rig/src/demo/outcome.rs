@@ -121,20 +121,18 @@ impl<'a> Outcome<'a> {
     /// What name servers showed and answered.
     fn served(&self, scene: &Scene, script: Script) -> Vec<Finding> {
         let (name, approved) = (&scene.name, self.approved(script));
-        let in_each = |check: fn(&[Served]) -> Result<(), String>| {
+        let in_each = |check: &dyn Fn(&[Served]) -> Result<(), String>| {
             [Kind::A, Kind::Aaaa].into_iter().try_for_each(|kind| check(&scene.served(kind)))
         };
         vec![
-            (format!("{name}: in DNS there was always somebody with a weight"), in_each(somebody_always_answered)),
+            (format!("{name}: in DNS there was always somebody with a weight"), in_each(&somebody_always_answered)),
             (
                 format!("{name}: in DNS the target's share only rose on the way there, and only fell on the way back"),
-                in_each(share_rose_then_fell),
+                in_each(&share_rose_then_fell),
             ),
             (
                 format!("{name}: in DNS the target never had more than the step that was written by then"),
-                [Kind::A, Kind::Aaaa]
-                    .into_iter()
-                    .try_for_each(|kind| share_never_above_approved(&scene.served(kind), &approved)),
+                in_each(&|served| share_never_above_approved(served, &approved)),
             ),
             (
                 format!("{name}: no user got an empty or negative answer from DNS"),
