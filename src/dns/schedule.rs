@@ -1,5 +1,6 @@
-//! PURE. Which question is next: the most urgent that is due, and of those the one that has waited longest. Equal questions
-//! of many askers are one question.
+//! PURE. Which question is next: the most urgent that is due, and of those the one that has waited longest. One of a few turns goes to
+//! whoever has waited longest, however urgent: rollbacks that are stuck for hours hide DNS from nobody. Equal questions of many askers
+//! are one question.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -51,6 +52,9 @@ const FIRST_RETRY: Duration = Duration::from_secs(2);
 const LONGEST_RETRY: Duration = Duration::from_secs(120);
 const LONGEST_RETRY_OF_A_ROLLBACK: Duration = Duration::from_secs(10);
 
+/// Each of so many turns is for the question that has waited longest, whatever its urgency.
+const FAIR: u32 = 4;
+
 /// So many readings may be missing before what was listed meanwhile is unknown.
 const MISSING: u32 = 3;
 /// What is shorter than this is no gap, however often is read.
@@ -60,6 +64,8 @@ const SHORTEST_GAP: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub struct Schedule {
     questions: BTreeMap<Place, Question>,
+    /// How many turns were taken, modulo [`FAIR`].
+    turn: u32,
 }
 
 #[derive(Debug)]
@@ -101,12 +107,13 @@ impl Schedule {
         }
     }
 
-    /// The most urgent question that is due, or when there is one.
+    /// The question whose turn it is of those that are due, or when there is one.
     pub fn next(&mut self, now: Instant) -> Next {
+        let is_fair = self.turn + 1 == FAIR;
         let waiting = self.questions.iter_mut().filter(|(_, question)| !question.is_being_asked);
         let best = waiting.min_by_key(|(_, question)| {
             let is_due = question.due <= now;
-            (!is_due, is_due.then_some(question.wanted.urgency), question.due)
+            (!is_due, (is_due && !is_fair).then_some(question.wanted.urgency), question.due)
         });
         match best {
             None => Next::Nothing,
@@ -114,18 +121,19 @@ impl Schedule {
             Some((place, question)) => {
                 question.is_being_asked = true;
                 question.asked = Some(now);
+                self.turn = (self.turn + 1) % FAIR;
                 Next::Ask(place.clone())
             }
         }
     }
 
     /// The longest time between two readings of a place in which it is known what was there: a few intervals, as they were wanted
-    /// meanwhile. Where one account has more questions than fit into an interval, a round of all of them, `pace` apart, takes its place:
-    /// what is read regularly is never blind.
+    /// meanwhile, and the longest that a question waits for its turn where turns are `pace` apart: what is read regularly is never blind.
     pub fn blind_after(&self, place: &Place, pace: Duration) -> Duration {
-        let round = pace.saturating_mul(u32::try_from(self.questions.len()).unwrap_or(u32::MAX));
+        let others = u32::try_from(self.questions.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        let turn = pace.saturating_mul(others.saturating_mul(FAIR));
         let interval = self.questions.get(place).map_or(Duration::ZERO, |question| question.slowest);
-        interval.max(round).saturating_mul(MISSING).max(SHORTEST_GAP)
+        interval.saturating_mul(MISSING).saturating_add(turn).max(SHORTEST_GAP)
     }
 
     /// The answer to a question came. It is due again after its interval, or sooner when the reading failed. `jitter` is a random
@@ -210,6 +218,34 @@ mod tests {
         assert_eq!(schedule.next(now), Next::Nothing);
     }
 
+    /// Ten rollbacks that are stuck want to be read every three seconds, which is more than the account gives.
+    #[test]
+    fn rollbacks_that_are_stuck_leave_turns_to_a_raise_and_to_monitoring() {
+        let (pace, interval) = (Duration::from_millis(550), secs(3));
+        let stuck = (0..10).map(|number| (place(&format!("stuck-{number}")), Urgency::Rollback));
+        let others = [(place("raise"), Urgency::Raising), (place("watched"), Urgency::Monitoring)];
+        let all = stuck.chain(others.clone()).map(|(place, urgency)| (place, Wanted { urgency, interval })).collect();
+        let (mut now, mut schedule) = (Instant::now(), Schedule::default());
+        schedule.want(&all, now);
+        let mut readings = BTreeMap::<Place, Vec<Instant>>::new();
+        for _ in 0..600 {
+            if let Next::Ask(place) = schedule.next(now) {
+                schedule.answered(&place, true, now, 0);
+                readings.entry(place).or_default().push(now);
+            }
+            now += pace;
+        }
+        for (place, _) in others {
+            let gaps: Vec<_> = readings[&place].windows(2).map(|two| two[1] - two[0]).collect();
+            let longest = gaps.iter().max().unwrap();
+            assert!(*longest <= interval + pace * 4 * 11, "{place:?} was not read for {longest:?}");
+            assert!(*longest < schedule.blind_after(&place, pace), "{place:?} counts as not seen meanwhile");
+            assert!(gaps.len() > 20, "{place:?} was read {} times", gaps.len());
+        }
+        let of_stuck = readings.iter().filter(|(place, _)| place.name.starts_with("stuck")).map(|(_, at)| at.len());
+        assert!(of_stuck.sum::<usize>() >= 450, "three of four turns are for those who go back");
+    }
+
     #[test]
     fn among_equals_the_one_that_waited_longest_is_first() {
         let now = Instant::now();
@@ -271,25 +307,39 @@ mod tests {
         assert_eq!(schedule.blind_after(&place("a"), secs(1)), secs(6));
         let many: BTreeMap<_, _> = (0..40).map(|number| (place(&number.to_string()), often)).collect();
         schedule.want(&many, now);
-        assert_eq!(schedule.blind_after(&place("0"), secs(1)), secs(120), "a round of all takes 40 s");
+        assert_eq!(
+            schedule.blind_after(&place("0"), secs(1)),
+            secs(6 + 4 * 39),
+            "each of the others may be asked first"
+        );
     }
 
     proptest! {
-        /// Whatever is asked and however it ends, nothing is asked twice at a time and nothing less urgent goes first.
+        /// Whatever is asked and however it ends, nothing is asked twice at a time, and nothing less urgent goes first but in each
+        /// fourth turn, which is for who has waited longest.
         #[test]
-        fn the_most_urgent_of_what_is_due_is_asked(steps in prop::collection::vec((0_u8..6, 0_u8..4, any::<bool>()), 1..60)) {
+        fn the_most_urgent_of_what_is_due_is_asked_and_now_and_then_the_oldest(steps in prop::collection::vec((0_u8..6, 0_u8..4, any::<bool>()), 1..60)) {
             let urgencies = [Urgency::Monitoring, Urgency::Raising, Urgency::Lowering, Urgency::Rollback];
             let mut now = Instant::now();
             let mut schedule = Schedule::default();
             let mut all = BTreeMap::new();
+            let mut turns = 0_u32;
             for (name, urgency, succeeds) in steps {
                 all.insert(place(&name.to_string()), wanted(urgencies[usize::from(urgency)]));
                 schedule.want(&all, now);
                 let due: Vec<_> =
-                    schedule.questions.values().filter(|question| question.due <= now).map(|question| question.wanted.urgency).collect();
+                    schedule.questions.values().filter(|question| question.due <= now).map(|question| (question.wanted.urgency, question.due)).collect();
+                let asked_at = |asked: &Place, schedule: &Schedule| schedule.questions[asked].due;
                 if let Next::Ask(asked) = schedule.next(now) {
-                    prop_assert_eq!(Some(all[&asked].urgency), due.into_iter().min());
-                    prop_assert_ne!(schedule.next(now), Next::Ask(asked.clone()));
+                    turns += 1;
+                    if turns % 4 == 0 {
+                        prop_assert_eq!(Some(asked_at(&asked, &schedule)), due.iter().map(|(_, due)| *due).min());
+                    } else {
+                        prop_assert_eq!(Some(all[&asked].urgency), due.iter().map(|(urgency, _)| *urgency).min());
+                    }
+                    let second = schedule.next(now);
+                    turns += u32::from(matches!(second, Next::Ask(_)));
+                    prop_assert_ne!(second, Next::Ask(asked.clone()));
                     for question in schedule.questions.values_mut().filter(|question| question.is_being_asked) {
                         question.is_being_asked = question.asked != Some(now);
                     }

@@ -7,20 +7,39 @@ use super::observed::{IngressFacts, Side};
 use super::reason::Reason;
 use super::run::{Move, Run, Wait};
 use super::stamp::Direction;
+use super::traffic::Weight;
 use crate::api::Stage;
 
 /// The claims that are missing, if any.
 pub fn missing(run: &Run<'_>) -> Option<Move> {
     let mut effects: Vec<_> = [Side::Source, Side::Target].into_iter().flat_map(|side| given_back(run, side)).collect();
-    if (Stage::PrepareTarget..=Stage::DeployWorkloads).contains(&run.status.stage) {
+    if (Stage::PrepareTarget..=Stage::DeployWorkloads).contains(&run.status.stage) || is_begun(run) {
         // It may carry any weight, and DNS accepts it now that the source is weighted.
-        effects.extend(run.present_targets_at_zero());
+        effects.extend(run.present_targets_at_zero().into_iter().filter(|effect| !is_beside_zero(run, effect)));
     }
     if effects.is_empty() || run.cluster_trouble().is_some() {
         return None;
     }
     let message = "Ingresses of the plan get our stamp; what users notice does not change.";
     Some(Move::Act { effects, wait: Wait::new(Reason::WritingWeights, message) })
+}
+
+/// Whether WeightSource has taken the source over.
+fn is_begun(run: &Run<'_>) -> bool {
+    let is_ours = |facts: &IngressFacts| {
+        facts
+            .stamp_of(&run.order.owner)
+            .is_some_and(|stamp| stamp.attempt == run.status.attempt && !stamp.direction.is_final())
+    };
+    let mut sources = run.ingresses().iter().filter_map(|planned| run.ingress(Side::Source, planned));
+    run.status.stage == Stage::WeightSource && sources.any(is_ours)
+}
+
+/// Two zeros would be an even split: the source gets its weight back first.
+fn is_beside_zero(run: &Run<'_>, effect: &Effect) -> bool {
+    let Effect::WriteWeight(write) = effect else { return false };
+    let source = run.view(Side::Source).ingresses.get(&write.ingress);
+    source.and_then(IngressFacts::weight) == Some(Weight::ZERO)
 }
 
 /// Ingresses that carry what we wrote, but not by us.

@@ -111,7 +111,8 @@ impl Leftover {
             identifier: self.identifier.clone(),
             weight: Weight::percent(self.weight),
             stamp,
-            after_source: self.after_source,
+            // Whoever pays looks after the order: see `waits_for_source`.
+            after_source: true,
             keeps_weight: false,
             withheld: false,
             before_end: false,

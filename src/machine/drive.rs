@@ -112,6 +112,8 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
     replace::note(&mut run);
     summary::remember_created(&mut run);
     let (effects, mut wait) = drive(&mut run);
+    // In another step than before, other weights are foreign.
+    replace::note(&mut run);
     let effects = pins::permitted(&run, effects);
     if effects.is_empty() && edits::take_up(&mut run, &wait) {
         wait = wait.looking_again_at(now);

@@ -26,7 +26,7 @@ pub(super) use answered::{addresses, answered_ttl, heard};
 pub(super) use held::{Amiss, amiss, stale};
 pub(super) use kinds::{is_only_targets, remembered, unaddressed};
 pub(super) use listed::{is_of_target, is_targets, served_share, share_of};
-pub(super) use now::{serves, shows};
+pub(super) use now::{serves, shows, still_shows};
 pub(super) use patience::{longest, patience};
 pub(super) use proof::{kinds, proof};
 pub(super) use row::waits_for;
@@ -197,7 +197,7 @@ fn by_list(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) -> Result<
             return Err(waits(goal, what, &format!("{} is being read.", place.host)).looking_again_at(soon(run)));
         };
         let shown = listed::shown(run, goal, place, records)
-            .map_err(|missing| patience::waits_for(run, goal, written, what, &missing))?;
+            .map_err(|missing| patience::waits_for(run, goal, written, what, place.host, &missing))?;
         let served = served_from(run, goal, view, &shown, written);
         first_listed = first_listed.max(shown.since);
         if view.read_at < served {

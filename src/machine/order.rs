@@ -17,6 +17,7 @@ use super::version::Version;
 use crate::api::cluster_pair::{self, ClusterPair, RecordType};
 use crate::api::duration::NotADuration;
 use crate::api::namespace_migration::{NamespaceMigration, NamespaceMigrationSpec, OnFailure, RemovalPolicy};
+use crate::api::pair_status::Leftover;
 use crate::api::{DurationText, cluster_pair::DnsVerification as WireVerification};
 
 /// What is to be done, validated.
@@ -62,6 +63,8 @@ pub struct Order {
     pub created_objects: RemovalPolicy,
     /// The pair's name.
     pub pair: String,
+    /// The highest epoch of what the pair still owes in this namespace, for migrations that were deleted: a newer one cancels it.
+    pub owed_epoch: i64,
     /// Rules of the source cluster.
     pub source: SideRules,
     /// Rules of the target cluster.
@@ -209,6 +212,7 @@ impl Order {
             on_failure: spec.on_failure,
             created_objects: spec.rollback.objects,
             pair: pair.name_any(),
+            owed_epoch: pair.status.as_ref().map_or(0, |status| owed_epoch(&status.leftovers, &namespace)),
             source: SideRules::of(&pair.spec.source),
             target: SideRules::of(&pair.spec.target),
             dns: dns(pair)?,
@@ -262,6 +266,12 @@ impl Order {
     pub fn owner_label(&self) -> String {
         owner_label(&self.owner)
     }
+}
+
+/// The highest epoch among leftovers of a namespace.
+pub fn owed_epoch(leftovers: &[Leftover], namespace: &str) -> i64 {
+    let here = leftovers.iter().filter(|left| left.namespace == namespace);
+    here.map(|left| left.epoch).max().unwrap_or_default()
 }
 
 /// A label value for an owner: the first half of its SHA-256, in hexadecimal.

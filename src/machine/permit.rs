@@ -128,6 +128,14 @@ pub enum Refusal {
         /// The Ingress.
         ingress: String,
     },
+    /// A rollback that was decided on an older view: beside a target at 100 the source may be at 0, and two zeros are an even split.
+    #[error(
+        "Ingress {ingress} on the target has weight 100 by now, so that the source may be at 0 and gets its 100 first"
+    )]
+    SourceMayBeZero {
+        /// The Ingress.
+        ingress: String,
+    },
     /// Two zeros are an even split.
     #[error("weight 0 for Ingress {ingress} on the {side} would leave both sides at 0, which is an even split")]
     BothZero {
@@ -205,7 +213,11 @@ fn refusal<'a>(write: &WeightWrite, expected_identity: &str, live: &'a Live) -> 
     if write.stamp.direction.is_back() {
         // A process that was stopped for long must not open again what another one has ended meanwhile. Who knows of the end may.
         let ended = found.stamp.as_ref().filter(|stamp| write.before_end && stamp.direction == Direction::Completed);
-        return ended.map_or(Ok(found), |newer| Err(Refusal::Fenced { newer: newer.clone(), ours: write.stamp.epoch }));
+        if let Some(newer) = ended {
+            return Err(Refusal::Fenced { newer: newer.clone(), ours: write.stamp.epoch });
+        }
+        let leaves_two_zeros = side == Side::Target && found.weight() == Some(Weight::FULL) && !write.after_source;
+        return if leaves_two_zeros { Err(Refusal::SourceMayBeZero { ingress }) } else { Ok(found) };
     }
     if write.uid.as_ref().is_some_and(|uid| *uid != found.uid) {
         return Err(Refusal::Recreated { side, ingress });

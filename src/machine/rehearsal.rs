@@ -77,9 +77,9 @@ fn write(run: &Run<'_>, rehearsal: &Rehearsal, weight: Weight, next: RehearsalPh
     Move::Act { effects, wait: Wait::new(Reason::WritingWeights, message) }
 }
 
+/// Whether the first of several Ingresses is raised already: all of them were lowered.
 fn is_raised(run: &Run<'_>) -> bool {
-    let weights = run.weights(Side::Source);
-    !weights.is_empty() && weights.iter().all(|weight| *weight == Weight::FULL)
+    run.weights(Side::Source).contains(&Weight::FULL)
 }
 
 fn follow(run: &Run<'_>, rehearsal: &Rehearsal, weight: Weight, next: RehearsalPhase) -> Move {

@@ -27,13 +27,27 @@ pub fn adopt(run: &mut Run<'_>) {
         return adopt_lost_status(run, &newest);
     }
     let turned_back = newest.direction.is_back() && newest.epoch >= run.status.epoch && !is_rollback(run.status.stage);
-    if turned_back && newest.attempt == run.status.attempt {
+    // A new attempt that was begun on an older view must not leave an earlier one half way back.
+    let is_half_way = newest.attempt < run.status.attempt && newest.direction == Direction::RollingBack;
+    if turned_back && (newest.attempt == run.status.attempt || is_half_way) {
         summary::fail_stage(run, "A rollback had begun.");
         return adopt_rollback(run, &newest);
     }
-    if run.status.stage > Stage::Preflight {
-        run.status.epoch = run.status.epoch.max(newest.epoch);
+    if has_shifted_before(run, &newest) {
+        return adopt_shift(run, &newest);
     }
+    if run.status.stage > Stage::Preflight {
+        // Beside an end of the same epoch no write of ours would be permitted.
+        let least = newest.epoch + i64::from(turned_back);
+        run.status.epoch = run.status.epoch.max(least);
+    }
+}
+
+/// Whether users have been given to the target although the status has not come that far: it was lost, and begun anew on an older view.
+fn has_shifted_before(run: &Run<'_>, newest: &Stamp) -> bool {
+    let is_early = (Stage::WeightSource..Stage::ShiftTraffic).contains(&run.status.stage);
+    let is_ours = newest.direction == Direction::Forward && newest.attempt == run.status.attempt;
+    is_early && is_ours && our_weights(run, Side::Target).iter().any(|weight| *weight > Weight::ZERO)
 }
 
 /// Without a plan nothing would be written and everything would seem done: such a status counts as lost.
@@ -97,11 +111,11 @@ pub(super) fn newest_stamp(run: &Run<'_>) -> Option<Stamp> {
     ours.max_by_key(|stamp| (stamp.epoch, stamp.direction.is_back())).cloned()
 }
 
-/// The highest epoch that is known of, whoever wrote it: it grows from one migration of a namespace to the next.
+/// The highest epoch that is known of, whoever wrote it or is still to write it: it grows from one migration of a namespace to the next.
 pub(super) fn highest_epoch(run: &Run<'_>) -> i64 {
     let all = [Side::Source, Side::Target].into_iter().flat_map(|side| run.view(side).ingresses.values());
     let seen = all.filter_map(|facts| facts.stamp.as_ref()).map(|stamp| stamp.epoch).max();
-    seen.unwrap_or(0).max(run.status.epoch)
+    seen.unwrap_or(0).max(run.status.epoch).max(run.order.owed_epoch)
 }
 
 /// Nothing is remembered, but the Ingresses carry our stamps: take it up where it stands. A run that has not ended is

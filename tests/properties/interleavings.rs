@@ -208,7 +208,10 @@ pub fn happen(world: &mut World, happening: &Happening) -> Option<String> {
                 world.land(&sent, false);
             }
         }
-        Happening::Foreign { side, weight, strip } => world.foreign_weight(*side, "web", *weight, *strip),
+        Happening::Foreign { side, weight, strip } => {
+            world.foreign_weight(*side, "web", *weight, *strip);
+            world.forget_fences();
+        }
         Happening::Ci => {
             world.foreign_weight_by("ci", Side::Source, "web", 100, false);
             world.foreign_weight_by("ci", Side::Target, "web", 0, false);
@@ -277,14 +280,21 @@ pub fn drain(world: &mut World) -> Result<(), String> {
         if is_over(world) {
             return back_on_the_source(world);
         }
-        if world.status.stage == Stage::Preflight {
-            // A new attempt is blocked before it begins.
+        if world.status.stage == Stage::Preflight || is_before_its_first_write(world) {
+            // A new attempt is blocked before it begins, or before its first write.
             return Ok(());
         }
         world.obey();
         world.advance(SignedDuration::from_secs(200));
     }
     Err(format!("it does not come back: {} {}: {}", world.status.stage, world.status.reason, world.status.message))
+}
+
+fn is_before_its_first_write(world: &World) -> bool {
+    let facts = [Side::Source, Side::Target].into_iter().flat_map(|side| world.side(side).ingresses.values());
+    let mut stamps = facts.filter_map(|facts| facts.stamp_of(&world.order.owner));
+    let blocked = matches!(world.status.reason.as_str(), "PreflightBlocked" | "DNSBlocked");
+    world.status.stage == Stage::WeightSource && blocked && stamps.all(|stamp| stamp.direction.is_final())
 }
 
 /// A deleted migration owes nothing once everything works again.
@@ -357,7 +367,8 @@ pub fn goes(world: &mut World) -> Result<(), String> {
     let deletion = &world.order.deletion;
     let goes_back =
         deletion.held && deletion.policy == DeletionPolicy::Rollback && world.status.stage > Stage::Preflight;
-    let goes_back = goes_back && !is_over(world);
+    // What is asked of one that has ended has not begun.
+    let goes_back = goes_back && !matches!(world.status.stage, Stage::Completed | Stage::RolledBack | Stage::Failed);
     world.delete();
     for _ in 0..40 {
         world.pass();
@@ -533,6 +544,121 @@ fn a_row_keeps_its_gate_after_a_rollback_was_taken_up_anew() {
         Happening::Smooth(4),
         Happening::CreateAnew,
         Happening::Pass(Faults::default()),
+    ];
+    assert_eq!(end(&mut start.world(), &happenings), Ok(()));
+}
+
+#[test]
+fn a_giver_gives_nothing_when_the_receivers_record_goes() {
+    let [two, present, hold, remove, both_kinds, one_host] = [false; 6];
+    let start = Start { two, present, hold, remove, zone: true, both_kinds, one_host };
+    let happenings = [
+        Happening::Pass(Faults::default()),
+        Happening::Pass(Faults::default()),
+        Happening::Time(10),
+        Happening::Smooth(5),
+        Happening::Time(10),
+        Happening::Smooth(2),
+        Happening::Smooth(8),
+        Happening::Pass(Faults { crash_before: Some(0), ..Faults::default() }),
+        Happening::Pass(Faults::default()),
+        Happening::Address(Side::Target, false),
+        Happening::Smooth(2),
+    ];
+    assert_eq!(end(&mut start.world(), &happenings), Ok(()));
+}
+
+#[test]
+fn beside_a_source_that_somebody_took_to_zero_the_target_is_not_taken_over_first() {
+    let [two, hold, remove, both_kinds, one_host] = [false; 5];
+    let start = Start { two, present: true, hold, remove, zone: true, both_kinds, one_host };
+    let happenings = [
+        Happening::Smooth(2),
+        Happening::Smooth(6),
+        Happening::Recreate(Side::Target),
+        Happening::Foreign { side: Side::Source, weight: 0, strip: false },
+    ];
+    assert_eq!(end(&mut start.world(), &happenings), Ok(()));
+}
+
+#[test]
+fn a_target_that_is_made_anew_while_the_source_is_being_weighted_is_taken_over_at_once() {
+    let [two, remove, both_kinds, one_host] = [false; 4];
+    let start = Start { two, present: true, hold: true, remove, zone: true, both_kinds, one_host };
+    let happenings = [
+        Happening::Smooth(1),
+        Happening::Smooth(6),
+        Happening::Time(10),
+        Happening::Address(Side::Source, false),
+        Happening::Recreate(Side::Target),
+        Happening::Smooth(1),
+    ];
+    assert_eq!(end(&mut start.world(), &happenings), Ok(()));
+}
+
+#[test]
+fn a_rehearsal_that_a_crash_has_left_between_two_ingresses_goes_on() {
+    let [present, hold, remove, both_kinds, one_host] = [false; 5];
+    let start = Start { two: true, present, hold, remove, zone: true, both_kinds, one_host };
+    let died = Happening::Pass(Faults { crash_after: Some(0), ..Faults::default() });
+    assert_eq!(end(&mut start.world(), &[Happening::Smooth(5), died]), Ok(()));
+}
+
+#[test]
+fn what_a_deleted_migration_owes_does_not_stop_a_new_one_of_its_name() {
+    let [two, present, hold, remove, zone, both_kinds, one_host] = [false; 7];
+    let start = Start { two, present, hold, remove, zone, both_kinds, one_host };
+    let happenings = [
+        Happening::Smooth(1),
+        Happening::Delete(DeletionPolicy::Rollback),
+        Happening::Time(4000),
+        Happening::Smooth(1),
+        Happening::CreateAnew,
+        Happening::RaiseAttempt,
+    ];
+    assert_eq!(end(&mut start.world(), &happenings), Ok(()));
+}
+
+#[test]
+fn an_attempt_that_is_begun_on_an_old_view_finishes_the_way_back_of_the_one_before() {
+    let [two, present, hold, remove, zone, both_kinds, one_host] = [false; 7];
+    let start = Start { two, present, hold, remove, zone, both_kinds, one_host };
+    let happenings = [
+        Happening::Smooth(1),
+        Happening::Unreachable(Side::Target),
+        Happening::Smooth(3),
+        Happening::RaiseAttempt,
+        Happening::LoseStatus,
+        Happening::Pass(Faults { stale: 2, ..Faults::default() }),
+    ];
+    assert_eq!(end(&mut start.world(), &happenings), Ok(()));
+}
+
+/// The view was of before the source was lowered, and nobody remembers more.
+#[test]
+fn a_rollback_without_source_on_an_old_view_leaves_no_two_zeros() {
+    let [two, present, hold, remove, both_kinds, one_host] = [false; 6];
+    let start = Start { two, present, hold, remove, zone: true, both_kinds, one_host };
+    let happenings = [
+        Happening::Smooth(10),
+        Happening::Smooth(20),
+        Happening::LoseStatus,
+        Happening::Unreachable(Side::Source),
+        Happening::RequestRollback,
+        Happening::Pass(Faults { stale: 2, ..Faults::default() }),
+    ];
+    assert_eq!(end(&mut start.world(), &happenings), Ok(()));
+}
+
+#[test]
+fn a_shift_whose_status_is_lost_and_begun_anew_on_an_old_view_is_taken_up() {
+    let [two, present, hold, remove, both_kinds, one_host] = [false; 6];
+    let start = Start { two, present, hold, remove, zone: true, both_kinds, one_host };
+    let happenings = [
+        Happening::Steps(&[100]),
+        Happening::Smooth(18),
+        Happening::LoseStatus,
+        Happening::Pass(Faults { stale: 2, ..Faults::default() }),
     ];
     assert_eq!(end(&mut start.world(), &happenings), Ok(()));
 }

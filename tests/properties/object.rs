@@ -37,9 +37,17 @@ impl World {
         }
     }
 
-    /// The status is lost. A fence that somebody else took away as well is then known to nobody.
+    /// The status is lost.
     pub fn lose_status(&mut self) {
         self.status = NamespaceMigrationStatus::default();
+        self.forget_fences();
+    }
+
+    /// While the status is lost, a fence that somebody else took away is known to nobody.
+    pub fn forget_fences(&mut self) {
+        if self.status.attempt > 0 {
+            return;
+        }
         let unfenced = self.target.ingresses.iter().filter(|(_, facts)| facts.stamp.is_none());
         let unfenced: Vec<_> = unfenced.map(|(name, _)| name.clone()).collect();
         for name in unfenced {
@@ -54,7 +62,10 @@ impl World {
             Effect::Hold => self.order.deletion.held = true,
             Effect::Owe(_) if self.pair_refuses => return false,
             Effect::Owe(_) if faults.bug == Some(Bug::ForgetsTheDebt) => {}
-            Effect::Owe(new) => self.debts = self.debts.with(new),
+            Effect::Owe(new) => {
+                self.debts = self.debts.with(new);
+                self.reorder();
+            }
             _ => self.strip_finalizer(),
         }
         true
@@ -78,6 +89,7 @@ impl World {
                 _ => {}
             }
         }
+        self.reorder();
     }
 
     /// Passes over the pair and time, until nothing can be paid any more.

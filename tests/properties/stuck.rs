@@ -391,3 +391,21 @@ fn before_dns_has_been_read_nothing_is_written() {
     dns.stopped.clear();
     world.run_until(Stage::ShiftTraffic);
 }
+
+/// The last reading is of before the write, or of a time at which DNS may still have followed in time: it shows no cause.
+#[test]
+fn a_reading_that_is_too_old_accuses_nobody() {
+    let mut world = World::with_dns();
+    world.dns.as_mut().unwrap().stopped.insert(Side::Source);
+    world.run_until(Stage::WeightSource);
+    world.dns.as_mut().unwrap().known.insert(Side::Source, ExternalDnsView { ready: Some(0), ..known() });
+    world.dns.as_mut().unwrap().read_at = Some(world.now);
+    late(&mut world);
+    assert_eq!(world.status.reason, "DNSUnreadable", "{}", world.status.message);
+    assert!(world.status.message.contains("it was read last at"), "{}", world.status.message);
+    assert!(!world.status.message.contains("no ready Pod"), "{}", world.status.message);
+    world.dns.as_mut().unwrap().read_at = None;
+    world.settle();
+    assert_eq!(world.status.reason, "DNSLate", "{}", world.status.message);
+    assert!(world.status.message.contains("no ready Pod"), "{}", world.status.message);
+}

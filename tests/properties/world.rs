@@ -13,7 +13,7 @@ use namespace_migration::machine::observed::{
     ClusterView, IngressFacts, NamespaceFacts, Reach, SecretFacts, SecretPresence, SecretView, ServiceFacts,
     WorkloadFacts,
 };
-use namespace_migration::machine::order::Home;
+use namespace_migration::machine::order::{Home, owed_epoch};
 use namespace_migration::machine::records::DnsView;
 use namespace_migration::machine::right::Rights;
 use namespace_migration::machine::run::seconds;
@@ -291,6 +291,7 @@ impl World {
         self.order = order(&self.spec, &self.annotations, self.annotated, self.editor);
         (self.order.source, self.order.target) = (source, target);
         (self.order.deletion.asked_at, self.order.deletion.held) = (asked_at, held);
+        self.order.owed_epoch = owed_epoch(&self.debts.weights, &self.order.namespace);
         if let Some(dns) = &self.dns {
             let asks = dns.answers.is_some();
             self.order.dns.verification = if asks { Verification::AuthoritativeDns } else { Verification::Route53 };

@@ -17,7 +17,8 @@ const DOUBT: f64 = 0.01;
 pub(super) fn gate(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str) -> Result<Proof, Wait> {
     for place in places(run) {
         seen(run, place.host, goal, written, what)?;
-        shown(run, goal, place, written).map_err(|missing| patience::waits_for(run, goal, written, what, &missing))?;
+        shown(run, goal, place, written)
+            .map_err(|missing| patience::waits_for(run, goal, written, what, place.host, &missing))?;
     }
     let unseen = run.order.dns.follow.unseen();
     let ttl = if goal.is_for_users() { longest_ttl(run) } else { SignedDuration::ZERO };

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Goal, Verification, answered, at_gate, listed, patience, places, seen, soon};
+use super::{Goal, Place, Verification, answered, at_gate, listed, patience, places, seen, soon};
 use crate::machine::reason::Reason;
 use crate::machine::records::{Evidence, HostView};
 use crate::machine::run::{Run, Wait};
@@ -24,6 +24,20 @@ pub(in super::super) fn serves(run: &Run<'_>, goal: Goal, since: Timestamp, what
     by_backend(run, goal, since, what, true)
 }
 
+/// Whether the last reading still shows at every host what a gate was passed by: a record may have gone since, while something else was
+/// waited for.
+pub(in super::super) fn still_shows(run: &Run<'_>, goal: Goal) -> bool {
+    let dns = &run.observed.dns;
+    let shows = |place: Place<'_>| {
+        let view = dns.hosts.get(place.host).filter(|_| !dns.trouble.contains_key(place.host));
+        view.is_some_and(|view| match &view.evidence {
+            Evidence::Listed(records) => listed::shown(run, goal, place, records).is_ok(),
+            Evidence::Answered { .. } => answered::shown(run, goal, place, Timestamp::MIN).is_ok(),
+        })
+    };
+    !run.order.dns.is_verified() || places(run).into_iter().all(shows)
+}
+
 fn by_backend(run: &Run<'_>, goal: Goal, since: Timestamp, what: &str, served: bool) -> Result<(), Wait> {
     let shown = match run.order.dns.verification {
         Verification::AnnotationOnly => Ok(()),
@@ -38,7 +52,7 @@ fn by_list(run: &Run<'_>, goal: Goal, since: Timestamp, what: &str, served: bool
         let view = read_since(run, place.host, goal, since, what)?;
         let Evidence::Listed(records) = &view.evidence else { continue };
         let shown = listed::shown(run, goal, place, records)
-            .map_err(|missing| patience::waits_for(run, goal, since, what, &missing))?;
+            .map_err(|missing| patience::waits_for(run, goal, since, what, place.host, &missing))?;
         let everywhere = shown.since.saturating_add(run.order.dns.follow.propagation).unwrap_or(Timestamp::MAX);
         if served && view.read_at < everywhere {
             return Err(patience::unserved(run, goal, since, what, (place.host, everywhere)));
@@ -51,7 +65,7 @@ fn by_answers(run: &Run<'_>, goal: Goal, since: Timestamp, what: &str) -> Result
     for place in places(run) {
         read_since(run, place.host, goal, since, what)?;
         answered::shown(run, goal, place, since)
-            .map_err(|missing| patience::waits_for(run, goal, since, what, &missing))?;
+            .map_err(|missing| patience::waits_for(run, goal, since, what, place.host, &missing))?;
     }
     Ok(())
 }

@@ -4,8 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Goal, at_or_soon, waits};
 use crate::machine::reason::Reason;
-use crate::machine::run::{Run, Wait, words};
+use crate::machine::run::{Run, Wait, seconds, words};
 use crate::machine::stuck;
+
+/// The next reading is there after this time, unless many want to know or nobody answers.
+const NEXT_READING: SignedDuration = SignedDuration::from_mins(1);
 
 /// How long DNS takes to follow: as measured by the rehearsal, or as the pair says.
 pub(in super::super) fn expected(run: &Run<'_>) -> SignedDuration {
@@ -41,17 +44,38 @@ pub(in super::super) fn longest(run: &Run<'_>) -> SignedDuration {
     patience(run).saturating_add(rules.follow.record_ttl)
 }
 
-/// What is missing, and, when it is late, why that may be.
-pub(super) fn waits_for(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str, missing: &str) -> Wait {
-    let wait = waits(goal, what, missing);
-    if !is_late(run, written) {
-        return wait.looking_again_at(late_at(run, written));
+/// What is missing at a host, and, when it is late, why that may be. Only a reading of that late a time shows that DNS has not followed:
+/// an older one accuses nobody.
+pub(super) fn waits_for(run: &Run<'_>, goal: Goal, written: Timestamp, what: &str, host: &str, missing: &str) -> Wait {
+    let (wait, late_at) = (waits(goal, what, missing), late_at(run, written));
+    let read_at = run.observed.dns.hosts.get(host).map_or(Timestamp::MIN, |view| view.read_at);
+    if read_at <= late_at {
+        return unread_since(run, wait, goal, what, (host, read_at, late_at));
     }
     let usual = words(expected(run));
     let cause = stuck::explain(run, goal, written);
     let reason = if goal == Goal::SourceServesAll { wait.reason } else { Reason::DnsLate };
     let message = format!("{what}, but DNS does not follow, which usually takes {usual}. {missing} {}", cause.found);
     Wait { reason, message, unblock: cause.fix, ..wait }
+}
+
+/// The last reading is older than the time at which DNS is late.
+fn unread_since(
+    run: &Run<'_>,
+    wait: Wait,
+    goal: Goal,
+    what: &str,
+    (host, read_at, late_at): (&str, Timestamp, Timestamp),
+) -> Wait {
+    if run.now <= late_at {
+        return wait.looking_again_at(late_at);
+    }
+    let next_reading = late_at.saturating_add(NEXT_READING).unwrap_or(Timestamp::MAX);
+    if run.now <= next_reading {
+        return wait.looking_again_at(next_reading);
+    }
+    let trouble = format!("it was read last at {}, too early to tell whether DNS has followed", seconds(read_at).0);
+    unreadable(goal, what, host, &trouble)
 }
 
 /// It is listed as written, but not for long enough. When that is late, something keeps it from being read, or from staying so.

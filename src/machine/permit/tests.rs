@@ -206,7 +206,8 @@ fn the_last_stamp_changes_no_weight() {
 #[test]
 fn a_rollback_that_did_not_know_of_the_end_is_not_written_over_it() {
     let ended = || live("100", Some(stamp(1, Direction::Completed)));
-    let back = |before_end| WeightWrite { before_end, ..write(0, stamp(2, Direction::RollingBack)) };
+    let after_source = true;
+    let back = |before_end| WeightWrite { before_end, after_source, ..write(0, stamp(2, Direction::RollingBack)) };
     assert!(matches!(refused(permit(&back(true), "target", &ended())), Refusal::Fenced { .. }));
     assert!(
         matches!(permit(&back(false), "target", &ended()), Permit::Write { .. }),
@@ -214,6 +215,17 @@ fn a_rollback_that_did_not_know_of_the_end_is_not_written_over_it() {
     );
     let under_way = live("100", Some(stamp(1, Direction::Forward)));
     assert!(matches!(permit(&back(true), "target", &under_way), Permit::Write { .. }));
+}
+
+#[test]
+fn a_rollback_that_was_decided_on_an_older_view_leaves_no_two_zeros() {
+    let back = |after_source| WeightWrite { after_source, ..write(0, stamp(2, Direction::RollingBack)) };
+    let of = |weight: &str, after_source| {
+        permit(&back(after_source), "target", &live(weight, Some(stamp(1, Direction::Forward))))
+    };
+    assert!(matches!(refused(of("100", false)), Refusal::SourceMayBeZero { .. }));
+    assert!(matches!(of("100", true), Permit::Write { .. }), "the source has its 100 by now");
+    assert!(matches!(of("60", false), Permit::Write { .. }), "beside 60 the source has 40");
 }
 
 #[test]

@@ -76,6 +76,9 @@ fn write(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight) -> 
     if let Some(wait) = run.cluster_trouble() {
         return wait.into();
     }
+    if side == Side::Source && !gate::still_shows(run, Goal::Receives(Side::Target, weight.complement())) {
+        return enter(progress, StepPhase::TargetSettling, run.now);
+    }
     if run.target_verdict() != Verdict::Pass {
         return no_verdict(run).into();
     }

@@ -61,6 +61,9 @@ fn write(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight, bel
     if let Some(wait) = run.cluster_trouble() {
         return wait.into();
     }
+    if side == Side::Target && !gate::still_shows(run, Goal::Receives(Side::Source, weight.complement())) {
+        return enter(progress, StepPhase::SourceRaised, run);
+    }
     if let Some(wait) = sick_source(run) {
         return wait.into();
     }
