@@ -332,7 +332,7 @@ mod tests {
                 let asked_at = |asked: &Place, schedule: &Schedule| schedule.questions[asked].due;
                 if let Next::Ask(asked) = schedule.next(now) {
                     turns += 1;
-                    if turns % 4 == 0 {
+                    if turns.is_multiple_of(4) {
                         prop_assert_eq!(Some(asked_at(&asked, &schedule)), due.iter().map(|(_, due)| *due).min());
                     } else {
                         prop_assert_eq!(Some(all[&asked].urgency), due.iter().map(|(urgency, _)| *urgency).min());

@@ -1,12 +1,13 @@
 //! What migrations are like for those who use the service: real users, who ask DNS where it is, on the real external-dns.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
+use namespace_migration::api::status::StepPhase;
 use namespace_migration::api::{NamespaceMigration, Stage};
 use rig::population::Side;
 use rig::setup::{self, Verification};
 use serde_json::json;
 
-use crate::scene::{Scene, Visited, holds_step};
+use crate::scene::{Scene, Visited, holds_step, reason_of, with_own_dns, written};
 
 /// When the target of a migration breaks.
 #[derive(Clone, Copy, Debug)]
@@ -15,8 +16,6 @@ enum Moment {
     Never,
     /// While the step of this number is held, from 1.
     Held(i32),
-    /// After the target of the step of this number was raised, and before the source was lowered.
-    Between(i32),
     /// With everybody there.
     Bake,
 }
@@ -32,7 +31,6 @@ async fn nobody_loses_service_but_those_whom_the_sick_target_answers_badly() -> 
         Case("users-back-10", Moment::Held(2)),
         Case("users-back-50", Moment::Held(3)),
         Case("users-back-100", Moment::Held(4)),
-        Case("users-back-between", Moment::Between(3)),
         Case("users-back-bake", Moment::Bake),
     ];
     let dns = ["3s", "300ms", "1s"];
@@ -65,15 +63,39 @@ async fn falls_ill(visited: &Visited<'_>, moment: Moment) -> Result<()> {
     match moment {
         Moment::Never => bail!("{} is to stay healthy", shop.name()),
         Moment::Held(number) => shop.until("the step held", |found| holds_step(found, number)).await?,
-        Moment::Between(number) => shop.until("the step begun", |found| raises_in_step(found, number)).await?,
         Moment::Bake => shop.stage(Stage::Bake).await?,
     };
     visited.breaks();
     Ok(())
 }
 
-/// Whether the receiver of this step, from 1, has its weight, and the giver not yet.
-fn raises_in_step(migration: &NamespaceMigration, number: i32) -> bool {
-    let step = migration.status.as_ref().and_then(|status| status.step.as_ref());
-    step.is_some_and(|step| step.index + 1 == number) && !holds_step(migration, number)
+/// After the target of a step was raised, and before the source is lowered: the target's external-dns stands still, so that it stays so.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_the_middle_of_a_step_everybody_comes_back_as_well() -> Result<()> {
+    let scene = Scene::open(with_own_dns("users-between")).await?;
+    let draft = scene.migration("users-between-shop").steps(&[(10, "1s"), (50, "1s"), (100, "1s")]);
+    let visited = Visited::begin(draft.spec("/traffic/upTo", json!(10))).await?;
+    let shop = &visited.shop;
+    shop.until("10 percent", |found| reason_of(found) == "AtCeiling").await?;
+    let target = &scene.setup.own_dns().context("external-dns of its own")?.external_dns().target;
+    target.pause().await?;
+    shop.change(json!({"traffic": {"upTo": 100}})).await?;
+    shop.until("the target raised", |found| phase_of_step(found, 2) == Some(StepPhase::TargetSettling)).await?;
+    visited.breaks();
+    shop.stage(Stage::RollingBack).await?;
+    target.resume().await?;
+    shop.ends(Stage::RolledBack).await?;
+    let writes = shop.weight_writes().await?;
+    let last = |cluster: &str| {
+        let forward = writes.iter().filter(|write| write.cluster == cluster && written(write).1.contains("Forward"));
+        forward.last().map(|write| written(write).0.to_owned()).unwrap_or_default()
+    };
+    ensure!([last("source"), last("target")] == ["90", "50"], "{} and {}", last("source"), last("target"));
+    visited.keeps_its_promises(Side::Source).await
+}
+
+/// How far the step of this number is, from 1.
+fn phase_of_step(migration: &NamespaceMigration, number: i32) -> Option<StepPhase> {
+    let step = migration.status.as_ref().and_then(|status| status.step.as_ref())?;
+    (step.index + 1 == number).then_some(step.phase)
 }

@@ -207,7 +207,7 @@ fn the_last_stamp_changes_no_weight() {
 fn a_rollback_that_did_not_know_of_the_end_is_not_written_over_it() {
     let ended = || live("100", Some(stamp(1, Direction::Completed)));
     let after_source = true;
-    let back = |before_end| WeightWrite { before_end, after_source, ..write(0, stamp(2, Direction::RollingBack)) };
+    let back = |before_end| WeightWrite { after_source, before_end, ..write(0, stamp(2, Direction::RollingBack)) };
     assert!(matches!(refused(permit(&back(true), "target", &ended())), Refusal::Fenced { .. }));
     assert!(
         matches!(permit(&back(false), "target", &ended()), Permit::Write { .. }),
