@@ -55,6 +55,8 @@ pub struct Needs {
     pub secrets: Vec<String>,
     /// Both sides are asked what the operator may do.
     pub rights: bool,
+    /// The Ingresses of all namespaces are listed, at this time or later. None: nobody needs that.
+    pub neighbours: Option<Timestamp>,
     /// DNS is read, as urgently as this. None: nobody needs it.
     pub dns: Option<Urgency>,
 }
@@ -85,7 +87,16 @@ pub fn needs(order: &Order, status: &NamespaceMigrationStatus) -> Needs {
     // A pass that begins in Pending, or after an end, may walk on. Under way nobody asks: a rollback waits for no answer.
     let begins = status.stage <= Stage::Preflight || restarts;
     let rights = begins && !is_hurried(order, status);
-    Needs { clusters: true, probes: is_watched(status.stage), secrets, rights, dns: urgency(order, status) }
+    let neighbours = stamped_since(status, begins).filter(|_| !is_hurried(order, status));
+    let (probes, dns) = (is_watched(status.stage), urgency(order, status));
+    Needs { clusters: true, probes, secrets, rights, neighbours, dns }
+}
+
+/// From when on a listing of other migrations counts: before the first write at any time, then from when our own stamps were there.
+fn stamped_since(status: &NamespaceMigrationStatus, begins: bool) -> Option<Timestamp> {
+    let is_open = status.stage == Stage::WeightSource && status.rehearsal.is_none();
+    let stamped = status.written_since.as_ref().filter(|_| is_open).map(|since| since.0);
+    if begins { Some(Timestamp::MIN) } else { stamped }
 }
 
 /// Whether a person has asked for something that waits for no read: what is asked for needs none.

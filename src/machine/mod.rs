@@ -51,6 +51,7 @@ pub mod gate;
 pub mod glob;
 pub mod health;
 pub mod lock;
+pub mod neighbours;
 pub mod observed;
 pub mod order;
 mod overdue;

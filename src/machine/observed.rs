@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::health::HealthView;
 use super::lock::Holder;
+use super::neighbours::Neighbours;
 use super::pins::Repointed;
 use super::reason::Reason;
 use super::records::DnsView;
@@ -122,6 +123,8 @@ pub struct ClusterView {
     pub unwatchable: Option<String>,
     /// What the operator may do there, asked before the move.
     pub rights: Rights,
+    /// Ingresses of other namespaces that a migration moves. Listed before the move only.
+    pub neighbours: Neighbours,
     /// The namespace that moves.
     pub namespace: Option<NamespaceFacts>,
     /// Its Ingresses by name.

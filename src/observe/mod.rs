@@ -2,6 +2,7 @@
 
 pub mod external_dns;
 pub mod facts;
+pub mod neighbours;
 mod rights;
 mod secrets;
 
@@ -13,7 +14,7 @@ use crate::machine::drive::Needs;
 use crate::machine::order::Order;
 use crate::site::Site;
 
-/// Everything that a decision may rest on. Only Secrets and rights cost requests, and only in the stages that need them.
+/// Everything that a decision may rest on. Only Secrets, rights and the Ingresses of other namespaces cost requests, and only in the stages that need them.
 pub async fn observe(site: &Site, order: &Order, needs: &Needs, key: &hmac::Key, home: &HomeRights) -> Observed {
     let secrets = match needs.secrets.as_slice() {
         [] => None,
@@ -24,6 +25,9 @@ pub async fn observe(site: &Site, order: &Order, needs: &Needs, key: &hmac::Key,
     let mut observed = Observed { source, target, secrets, health, dns, ..Observed::default() };
     if needs.rights {
         rights::add(site, order, home, &mut observed).await;
+    }
+    if let Some(since) = needs.neighbours {
+        neighbours::add(site, since, &mut observed).await;
     }
     observed
 }

@@ -5,6 +5,7 @@ mod external_dns;
 mod permissions;
 
 use crate::api::status::{Finding, Severity};
+use crate::machine::neighbours::Neighbours;
 use crate::machine::observed::{IngressFacts, Observed, Side};
 use crate::machine::order::Order;
 
@@ -51,6 +52,7 @@ pub fn findings(order: &Order, observed: &Observed) -> Vec<Finding> {
     let found = chain.iter().chain(publishers).filter_map(|(name, _, check)| Some(finding(order, name, check(facts)?)));
     let hints = external_dns::unknown_version(order, observed).filter(|_| is_seen(observed)).into_iter();
     let infos = unknown_acknowledgements(order).chain(hints).chain(home_on_target(order));
+    let infos = infos.chain(unseen_neighbours(observed));
     found.chain(infos).chain(external_dns::told(order, observed)).collect()
 }
 
@@ -94,6 +96,23 @@ fn home_on_target(order: &Order) -> Option<Finding> {
         fix: "Install the operator on the source or on a third cluster. If the target dies before, take the traffic back by hand: \
               weight 100 on the source's Ingresses."
             .to_owned(),
+    })
+}
+
+/// Where rights are granted for single namespaces, nobody sees what moves in the others.
+fn unseen_neighbours(observed: &Observed) -> impl Iterator<Item = Finding> {
+    let sides = [Side::Source, Side::Target].into_iter();
+    sides.filter_map(|side| {
+        let Neighbours::Refused { why } = &observed.side(side).neighbours else { return None };
+        Some(Finding {
+            check: "OtherNamespacesUnseen".to_owned(),
+            severity: Severity::Info,
+            message: format!(
+                "The Ingresses of all namespaces cannot be listed on the {side} ({why}): a migration of another operator that moves one of \
+                 these hosts in another namespace would not be seen."
+            ),
+            fix: format!("Bind the ClusterRole namespace-migration-{side} for all namespaces, or let one operator move all of them."),
+        })
     })
 }
 

@@ -87,8 +87,9 @@ async fn in_the_middle_of_a_step_everybody_comes_back_as_well() -> Result<()> {
     shop.ends(Stage::RolledBack).await?;
     let writes = shop.weight_writes().await?;
     let last = |cluster: &str| {
-        let forward = writes.iter().filter(|write| write.cluster == cluster && written(write).1.contains("Forward"));
-        forward.last().map(|write| written(write).0.to_owned()).unwrap_or_default()
+        let mut forward =
+            writes.iter().filter(|write| write.cluster == cluster && written(write).1.contains("Forward"));
+        forward.next_back().map(|write| written(write).0.to_owned()).unwrap_or_default()
     };
     ensure!([last("source"), last("target")] == ["90", "50"], "{} and {}", last("source"), last("target"));
     visited.keeps_its_promises(Side::Source).await

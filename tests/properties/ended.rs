@@ -44,7 +44,7 @@ fn an_ended_migration_needs_nothing_and_does_nothing_whatever_is_seen() {
         assert_eq!(quiet.status, world.status, "{stage}: its status is written again");
         assert_eq!((quiet.events.len(), quiet.wake_at), (0, None), "{stage}");
         let before = world.writes.len();
-        let all = Needs { clusters: true, probes: true, secrets: vec![], rights: true, dns: None };
+        let all = Needs { clusters: true, probes: true, secrets: vec![], rights: true, neighbours: None, dns: None };
         world.verdicts = [(Side::Source, Verdict::Fail), (Side::Target, Verdict::Fail)].into();
         for side in [Side::Source, Side::Target] {
             world.foreign_weight(side, "web", 0, side == Side::Target);

@@ -3,6 +3,7 @@
 use namespace_migration::api::status::RequestKind;
 use namespace_migration::api::{NamespaceMigrationStatus, ROLLBACK_ANNOTATION, Stage};
 use namespace_migration::machine::Side;
+use namespace_migration::machine::neighbours::Neighbour;
 use namespace_migration::machine::stamp::{Direction, Stamp};
 use serde_json::json;
 
@@ -65,4 +66,51 @@ fn a_rollback_leaves_what_another_migration_has_completed_and_ends_without_a_wri
     let refused = format!("Refused: it has gone back already, as far as it can, and ended as Failed. {said}");
     assert_eq!(request(&asked, RequestKind::Rollback).message, refused);
     assert!(second.status.message.contains(&said), "{}", second.status.message);
+}
+
+fn elsewhere(owner: &str, host: &str) -> Neighbour {
+    let (namespace, name, hosts) = ("shop-two".into(), "front".into(), [host.to_owned()].into());
+    Neighbour { namespace, name, hosts, owner: owner.to_owned() }
+}
+
+#[test]
+fn a_host_that_another_operator_moves_in_another_namespace_is_waited_for_before_the_first_write() {
+    let mut world = World::new();
+    world.neighbours =
+        vec![elsewhere("home/shop-two/first", "other.example"), elsewhere("home/shop-two/first", "shop.example")];
+    world.settle();
+    let said = "The host shop.example is moved by another migration, home/shop-two/first: Ingress front in namespace shop-two on the source.";
+    assert_eq!(says(&world), (Stage::Pending, "OwnedByAnother", said));
+    assert!(world.status.unblock.contains("annotate ingress front -n shop-two"), "{}", world.status.unblock);
+    world.advance(jiff::SignedDuration::from_hours(9));
+    world.pass();
+    assert_eq!((says(&world).1, world.writes.len()), ("OwnedByAnother", 0), "it waits for the other's end");
+    world.neighbours.pop();
+    world.run_until(Stage::Completed);
+}
+
+/// Both have looked before either had stamped.
+#[test]
+fn of_two_that_begin_at_one_moment_at_one_host_the_later_name_goes_back_and_the_other_waits() {
+    let begun = |other: &str| {
+        let mut world = World::with_dns();
+        world.run_until(Stage::WeightSource);
+        world.pass();
+        assert!(!world.writes.is_empty(), "it has stamped");
+        world.neighbours = vec![elsewhere(other, "shop.example")];
+        world.pass();
+        world.pass();
+        world
+    };
+    let mut yields = begun("11111111-0000/a/a");
+    assert_eq!(yields.status.cause.as_ref().unwrap().reason, "OwnedByAnother");
+    yields.run_until(Stage::RolledBack);
+    let mut waits = begun("99999999-0000/a/a");
+    assert_eq!((waits.status.stage, waits.status.reason.as_str()), (Stage::WeightSource, "OwnedByAnother"));
+    let writes = waits.writes.len();
+    waits.advance(jiff::SignedDuration::from_mins(2));
+    waits.settle();
+    assert_eq!(waits.writes.len(), writes);
+    waits.neighbours.clear();
+    waits.run_until(Stage::Completed);
 }

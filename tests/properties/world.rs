@@ -9,6 +9,7 @@ use namespace_migration::machine::debt::Debts;
 use namespace_migration::machine::deletion::Deletion;
 use namespace_migration::machine::gate::Verification;
 use namespace_migration::machine::health::{CheckReport, HealthView, Verdict};
+use namespace_migration::machine::neighbours::{Neighbour, Neighbours};
 use namespace_migration::machine::observed::{
     ClusterView, IngressFacts, NamespaceFacts, Reach, SecretFacts, SecretPresence, SecretView, ServiceFacts,
     WorkloadFacts,
@@ -85,6 +86,7 @@ impl Cluster {
             synced: true,
             unwatchable: None,
             rights: self.rights.clone(),
+            neighbours: Neighbours::NotAsked,
             namespace: self.namespace.clone(),
             ingresses: self.ingresses.clone(),
             services: self.services.clone(),
@@ -122,6 +124,8 @@ pub struct World {
     pub target: Cluster,
     /// What the home cluster says of the operator's rights.
     pub home_rights: Rights,
+    /// Ingresses of other namespaces that somebody moves, on both sides.
+    pub neighbours: Vec<Neighbour>,
     /// What the probes of each side say.
     pub verdicts: BTreeMap<Side, Verdict>,
     /// The status as the home cluster has it.
@@ -174,6 +178,7 @@ impl World {
             source: Cluster::new(SOURCE),
             target: Cluster::new(TARGET),
             home_rights: Rights::Known { refused: BTreeSet::new(), account: "home".into() },
+            neighbours: vec![],
             verdicts: [(Side::Source, Verdict::Pass), (Side::Target, Verdict::Pass)].into(),
             status: NamespaceMigrationStatus::default(),
             writes: vec![],
@@ -310,6 +315,10 @@ impl World {
         };
         if !needs.rights {
             (source.rights, target.rights) = (Rights::NotAsked, Rights::NotAsked);
+        }
+        let listed = || Neighbours::Known { read_at: self.now, moving: self.neighbours.clone() };
+        for view in [&mut source, &mut target] {
+            view.neighbours = needs.neighbours.map_or(Neighbours::NotAsked, |_| listed());
         }
         let secrets = (!needs.secrets.is_empty()).then(|| self.secret_views(&needs.secrets));
         let home_rights = if needs.rights { self.home_rights.clone() } else { Rights::NotAsked };

@@ -1,6 +1,7 @@
 //! Pending (guide step 1, "agree a time"): waits until both clusters are connected and nobody else moves this namespace
 //! or one of its hosts.
 
+use super::super::neighbours;
 use super::super::observed::Side;
 use super::super::reason::Reason;
 use super::super::run::{Move, Run, Wait};
@@ -25,7 +26,7 @@ pub(super) fn locked(run: &Run<'_>) -> Option<Wait> {
         let fix = "Wait until the other one has ended: this one then goes on by itself. Or delete one of the two.";
         Wait::new(Reason::OwnedByAnother, message).unblocked_by(fix)
     });
-    in_front.or_else(|| moved_by_another(run))
+    in_front.or_else(|| moved_by_another(run)).or_else(|| neighbours::in_front(run))
 }
 
 /// The lock: another owner's stamp that has not ended, on any Ingress of the namespace. It is looked at until our own stamps

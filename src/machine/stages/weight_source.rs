@@ -9,7 +9,7 @@ use super::super::reason::Reason;
 use super::super::run::{Memo, Move, Run, Wait};
 use super::super::stamp::Direction;
 use super::super::traffic::Weight;
-use super::super::{rehearsal, stuck};
+use super::super::{neighbours, rehearsal, stuck};
 use super::pending::moved_by_another;
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
@@ -29,10 +29,17 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
         return Move::Act { effects, wait: Wait::new(Reason::WritingWeights, message) };
     }
     let Some(written) = &run.status.written_since else { return Move::Remember(Memo::WrittenNow) };
+    // Once is enough: whoever comes later sees our stamp.
+    let is_first = run.status.rehearsal.is_none();
+    if let Some(answer) = neighbours::yields(run).filter(|_| is_first) {
+        return answer;
+    }
+    let unlisted = neighbours::unlisted(run, written.0).filter(|_| is_first);
     let what = "The source's records are being made weighted, which users do not notice";
-    match gate::gate(run, Goal::SourceWeighted(Weight::FULL), written.0, what) {
-        Err(wait) => wait.into(),
-        Ok(proof) => rehearsal::begin(run).unwrap_or_else(|| {
+    match (gate::gate(run, Goal::SourceWeighted(Weight::FULL), written.0, what), unlisted) {
+        (Err(wait), Some(unlisted)) => Wait { look_again: unlisted.look_again, ..wait }.into(),
+        (Err(wait), None) | (Ok(_), Some(wait)) => wait.into(),
+        (Ok(proof), None) => rehearsal::begin(run).unwrap_or_else(|| {
             let (word, measured) = (proof.word(), rehearsal::result(run));
             let message = format!("The source's records are weighted, at 100 ({word}).{measured}");
             Move::Advance { message }

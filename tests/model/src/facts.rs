@@ -6,6 +6,7 @@ use std::ops::Range;
 use jiff::Timestamp;
 use namespace_migration::api::FIELD_MANAGER;
 use namespace_migration::machine::health::{CheckReport, HealthView, Verdict};
+use namespace_migration::machine::neighbours::Neighbours;
 use namespace_migration::machine::observed::{ClusterView, IngressFacts, NamespaceFacts, Reach, ServiceFacts};
 use namespace_migration::machine::records::{
     DnsView, Evidence, HostView, ListedRecord, Owner, RecordKind, RecordSet, Routing,
@@ -51,6 +52,7 @@ impl View {
         let view = ClusterView {
             reach: if self.reach[at(side)] { Reach::Reachable } else { unreachable() },
             rights: rights(needs),
+            neighbours: neighbours(needs),
             ..ClusterView::default()
         };
         let Some(seen) = self.seen[at(side)] else { return view };
@@ -104,6 +106,11 @@ impl View {
 }
 
 /// Nothing is refused, where it is asked.
+/// Nobody else moves anything.
+fn neighbours(needs: &Needs) -> Neighbours {
+    needs.neighbours.map_or(Neighbours::NotAsked, |_| Neighbours::Known { read_at: Timestamp::MAX, moving: vec![] })
+}
+
 fn rights(needs: &Needs) -> Rights {
     if needs.rights { Rights::Known { refused: [].into(), account: String::new() } } else { Rights::NotAsked }
 }
