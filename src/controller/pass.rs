@@ -3,7 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use kube::ResourceExt as _;
@@ -127,8 +127,13 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     }
     events::log(migration, &pass.known.status.reason, &decision);
 
-    // Requests needed: the world first, then what people read of it.
     let back = permitted.iter().any(Effect::is_rollback);
+    let still = operator.waits.stands_still(&uid(migration), Instant::now()).filter(|_| !back && !permitted.is_empty());
+    if let Some(left) = still {
+        return Ok(Action::requeue(left));
+    }
+
+    // Requests needed: the world first, then what people read of it.
     let Some(report) = hurried.unless_back(back, pass.execute_in_time(&decision, &permitted)).await else {
         return Ok(hurry::interrupted(&order));
     };
@@ -248,7 +253,11 @@ pub(super) fn retry(migration: Arc<NamespaceMigration>, error: &ReconcileError, 
         ReconcileError::Status { stage, .. } => *stage,
         ReconcileError::Release(_) | ReconcileError::Panicked(_) => operator.memory.latest(&migration).status.stage,
     };
-    Action::requeue(operator.waits.failed(&uid(&migration), stage))
+    let wait = operator.waits.failed(&uid(&migration), stage);
+    if matches!(error, ReconcileError::Status { .. }) {
+        operator.waits.unsaved(&uid(&migration), wait, Instant::now());
+    }
+    Action::requeue(wait)
 }
 
 /// Whether the target fails, and nothing goes back because of that.

@@ -1,7 +1,8 @@
 //! When a migration is looked at again; and how long it waits after a pass that failed: each for itself, and a rollback never for long.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube_runtime::controller::Action;
 
@@ -23,6 +24,8 @@ const CONFLICTS_IN_A_ROW: u32 = 20;
 pub(super) struct Waits {
     failures: Mutex<Backoff>,
     conflicts: Mutex<Backoff>,
+    /// Until when those go nowhere whose status could not be saved.
+    unsaved: Mutex<HashMap<String, Instant>>,
 }
 
 impl Waits {
@@ -30,6 +33,18 @@ impl Waits {
     pub(super) fn failed(&self, uid: &str, stage: Stage) -> Duration {
         let wait = locked(&self.failures).failed(uid, crate::random::bytes::<1>()[0]);
         if stages::is_rollback(stage) { wait.min(ROLLBACK_RETRY) } else { wait }
+    }
+
+    /// The status could not be saved. Until this time has passed nothing goes forward: each write would wake the next pass, which knows
+    /// nothing of it.
+    pub(super) fn unsaved(&self, uid: &str, wait: Duration, now: Instant) {
+        locked(&self.unsaved).insert(uid.to_owned(), now + wait);
+    }
+
+    /// How long nothing may go forward yet.
+    pub(super) fn stands_still(&self, uid: &str, now: Instant) -> Option<Duration> {
+        let until = locked(&self.unsaved).get(uid).copied()?;
+        until.checked_duration_since(now).filter(|left| !left.is_zero())
     }
 
     /// Counts one more conflict. Whether it is decided again at once.
@@ -48,6 +63,7 @@ impl Waits {
     pub(super) fn reset(&self, uid: &str) {
         locked(&self.failures).reset(uid);
         locked(&self.conflicts).reset(uid);
+        locked(&self.unsaved).remove(uid);
     }
 }
 
@@ -98,6 +114,18 @@ mod tests {
         }
         assert!(waits.failed("a", Stage::ShiftTraffic) > ROLLBACK_RETRY);
         assert!(waits.has_failed("a") && !waits.has_failed("b"));
+    }
+
+    #[test]
+    fn while_the_status_cannot_be_saved_nothing_goes_forward_before_the_next_try() {
+        let (waits, now, second) = (Waits::default(), Instant::now(), Duration::from_secs(1));
+        assert_eq!(waits.stands_still("a", now), None);
+        waits.unsaved("a", second * 4, now);
+        assert_eq!(waits.stands_still("a", now + second), Some(second * 3));
+        assert_eq!((waits.stands_still("b", now), waits.stands_still("a", now + second * 4)), (None, None));
+        waits.unsaved("a", second, now);
+        waits.reset("a");
+        assert_eq!(waits.stands_still("a", now), None);
     }
 
     #[test]

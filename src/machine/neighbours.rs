@@ -25,10 +25,7 @@ pub enum Neighbours {
     #[default]
     NotAsked,
     /// The operator may not list them.
-    Refused {
-        /// The API server's answer.
-        why: String,
-    },
+    Refused,
     /// They could not be listed.
     Unknown {
         /// What happened.
@@ -80,7 +77,7 @@ fn unlisted_side(run: &Run<'_>, side: Side, since: Timestamp) -> Option<Wait> {
     let view = run.view(side);
     let said = format!("The Ingresses of the {side} are being listed, for other migrations at the hosts that move");
     match &view.neighbours {
-        Neighbours::Refused { .. } => None,
+        Neighbours::Refused => None,
         Neighbours::Known { read_at, .. } if *read_at >= since => None,
         Neighbours::Unknown { why } => {
             let message = format!("{said}, which failed: {why}.");

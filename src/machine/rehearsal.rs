@@ -30,6 +30,9 @@ pub(super) fn visit(run: &Run<'_>) -> Option<Move> {
         RehearsalPhase::Lowered if is_raised(run) => enter(run, RehearsalPhase::Raise, lag(rehearsal)),
         RehearsalPhase::Lowered => follow(run, rehearsal, LOWERED, RehearsalPhase::Raise),
         RehearsalPhase::Raise => write(run, rehearsal, Weight::FULL, RehearsalPhase::Raised),
+        RehearsalPhase::Raised if run.weights(Side::Source).contains(&LOWERED) => {
+            enter(run, RehearsalPhase::Raise, lag(rehearsal))
+        }
         RehearsalPhase::Raised => follow(run, rehearsal, Weight::FULL, RehearsalPhase::Done),
         RehearsalPhase::Done => return None,
     })
@@ -45,8 +48,9 @@ pub(super) fn result(run: &Run<'_>) -> String {
 /// The source's weights that the rehearsal may have left behind: as last remembered, and one write ahead.
 pub(super) fn weights(run: &Run<'_>) -> (Weight, Option<Weight>) {
     match run.status.rehearsal.as_ref().map(|rehearsal| rehearsal.phase).filter(|_| is_going_on(run)) {
-        None | Some(RehearsalPhase::Done | RehearsalPhase::Raised) => (Weight::FULL, None),
-        Some(RehearsalPhase::Lower) => (Weight::FULL, Some(LOWERED)),
+        None | Some(RehearsalPhase::Done) => (Weight::FULL, None),
+        // Another process that has not seen this far yet may have lowered it again.
+        Some(RehearsalPhase::Lower | RehearsalPhase::Raised) => (Weight::FULL, Some(LOWERED)),
         Some(RehearsalPhase::Lowered | RehearsalPhase::Raise) => (LOWERED, Some(Weight::FULL)),
     }
 }

@@ -59,7 +59,7 @@ async fn listed(site: &Site, side: Side, since: Timestamp) -> Neighbours {
     let listed = match moving(&clients.requests).await {
         Ok(moving) => Neighbours::Known { read_at: now, moving },
         // Rights may be granted for single namespaces: then nobody can look.
-        Err(error) if error.forbidden() => Neighbours::Refused { why: error.to_string() },
+        Err(error) if error.forbidden() => Neighbours::Refused,
         Err(error) => {
             connection.report(&error);
             Neighbours::Unknown { why: error.to_string() }

@@ -100,19 +100,25 @@ fn home_on_target(order: &Order) -> Option<Finding> {
 }
 
 /// Where rights are granted for single namespaces, nobody sees what moves in the others.
-fn unseen_neighbours(observed: &Observed) -> impl Iterator<Item = Finding> {
-    let sides = [Side::Source, Side::Target].into_iter();
-    sides.filter_map(|side| {
-        let Neighbours::Refused { why } = &observed.side(side).neighbours else { return None };
-        Some(Finding {
-            check: "OtherNamespacesUnseen".to_owned(),
-            severity: Severity::Info,
-            message: format!(
-                "The Ingresses of all namespaces cannot be listed on the {side} ({why}): a migration of another operator that moves one of \
-                 these hosts in another namespace would not be seen."
-            ),
-            fix: format!("Bind the ClusterRole namespace-migration-{side} for all namespaces, or let one operator move all of them."),
-        })
+fn unseen_neighbours(observed: &Observed) -> Option<Finding> {
+    let is_refused = |side: &Side| observed.side(*side).neighbours == Neighbours::Refused;
+    let refused: Vec<_> = [Side::Source, Side::Target].into_iter().filter(is_refused).collect();
+    let (first, all) = match refused.as_slice() {
+        [] => return None,
+        [side] => (side, format!("the {side}")),
+        [first, ..] => (first, "both sides".to_owned()),
+    };
+    Some(Finding {
+        check: "OtherNamespacesUnseen".to_owned(),
+        severity: Severity::Info,
+        message: format!(
+            "The operator may not list the Ingresses of all namespaces on {all}: a migration of another operator that moves one of these \
+             hosts in another namespace would not be seen."
+        ),
+        fix: format!(
+            "Bind the ClusterRole namespace-migration-{first} of deploy/{first} there for all namespaces, or let one operator move all of \
+             them."
+        ),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Random interleavings of everything that can go wrong. Whatever happens, the promises hold, and a fault-free end is reached.
 
 use jiff::SignedDuration;
-use namespace_migration::api::status::{PipelineStage, RequestOutcome};
+use namespace_migration::api::status::{PipelineStage, RehearsalPhase, RequestOutcome};
 use namespace_migration::api::{
     DeletionPolicy, PAUSED_ANNOTATION, RETRY_ANNOTATION, ROLLBACK_ANNOTATION, RemovalPolicy, Stage,
 };
@@ -661,4 +661,20 @@ fn a_shift_whose_status_is_lost_and_begun_anew_on_an_old_view_is_taken_up() {
         Happening::Pass(Faults { stale: 2, ..Faults::default() }),
     ];
     assert_eq!(end(&mut start.world(), &happenings), Ok(()));
+}
+
+/// Another process, which had not seen that far yet, has lowered the source again.
+#[test]
+fn a_rehearsal_that_another_process_has_lowered_again_goes_on() {
+    let mut world = World::with_dns();
+    for _ in 0..40 {
+        let phase = world.status.rehearsal.as_ref().map(|rehearsal| rehearsal.phase);
+        if phase == Some(RehearsalPhase::Raised) {
+            break;
+        }
+        world.step();
+    }
+    assert_eq!(world.source.weight("web"), Some(100));
+    world.ingress_mut(Side::Source, "web").weight_text = Some("99".into());
+    world.run_until(Stage::Completed);
 }
