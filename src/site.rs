@@ -18,7 +18,6 @@ use crate::machine::order::Order;
 use crate::machine::records::DnsView;
 use crate::metrics::Metrics;
 use crate::mutex::locked;
-use crate::observe::neighbours::LastListing;
 use crate::probe::failing::Failing;
 use crate::probe::plan::ProbePlan;
 use crate::probe::prober::{Prober, Surroundings};
@@ -36,8 +35,6 @@ pub struct Site {
     pub target: Arc<NamespaceWatch>,
     /// What both sides have last said of the operator's rights.
     pub rights: LastAnswer,
-    /// The Ingresses of other namespaces that a migration moves, as last listed.
-    pub neighbours: LastListing,
     watched_before: Option<Timestamp>,
     prober: Mutex<Option<Prober>>,
     dns: Mutex<Option<Asking>>,
@@ -65,23 +62,9 @@ impl Site {
             Arc::new(NamespaceWatch::start(connection, scope, &metrics, move || wake()))
         };
         let (source, target) = (watch(Side::Source, source), watch(Side::Target, target));
-        let (rights, neighbours) = (LastAnswer::default(), LastListing::default());
-        let (prober, dns) = (Mutex::default(), Mutex::default());
+        let (rights, prober, dns) = (LastAnswer::default(), Mutex::default(), Mutex::default());
         let (external_dns, failing) = (Mutex::default(), Arc::default());
-        Self {
-            uid,
-            source,
-            target,
-            rights,
-            neighbours,
-            watched_before,
-            prober,
-            dns,
-            external_dns,
-            failing,
-            wake,
-            metrics,
-        }
+        Self { uid, source, target, rights, watched_before, prober, dns, external_dns, failing, wake, metrics }
     }
 
     /// Whether it is the site of this migration, watched through these connections and by these rules. The rules of a pair may

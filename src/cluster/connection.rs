@@ -17,6 +17,7 @@ use super::call::CallError;
 use super::client::{Clients, HomeSource};
 use crate::api::Connection as Way;
 use crate::machine::Side;
+use crate::machine::neighbours::Neighbours;
 use crate::machine::observed::Reach;
 use crate::metrics::{ClusterSide, Metrics};
 use crate::task::Tasks;
@@ -66,6 +67,8 @@ pub struct State {
 pub struct Connection {
     /// What it was made from.
     pub address: Address,
+    /// The Ingresses of all namespaces that a migration moves, as last listed. Who holds the lock lists for all who wait.
+    pub neighbours: tokio::sync::Mutex<Neighbours>,
     state: watch::Sender<State>,
     doubt: Arc<Notify>,
     tasks: Tasks,
@@ -80,7 +83,8 @@ impl Connection {
         let metrics = home.metrics.clone();
         let keeper = Keeper::new(address.clone(), home, state.clone(), Arc::clone(&doubt), Box::new(changed));
         tasks.spawn("keeper of a connection", metrics, keeper.run());
-        Arc::new(Self { address, state, doubt, tasks })
+        let neighbours = tokio::sync::Mutex::default();
+        Arc::new(Self { address, neighbours, state, doubt, tasks })
     }
 
     /// Whether its keeper has panicked: nothing that it says will change any more.

@@ -128,9 +128,9 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     events::log(migration, &pass.known.status.reason, &decision);
 
     let back = permitted.iter().any(Effect::is_rollback);
-    let still = operator.waits.stands_still(&uid(migration), Instant::now()).filter(|_| !back && !permitted.is_empty());
+    let still = operator.waits.stands_still(&uid(migration), Instant::now()).filter(|_| goes_forward(&decision));
     if let Some(left) = still {
-        return Ok(Action::requeue(left));
+        return Ok(Action::requeue(until_due(&decision, left)));
     }
 
     // Requests needed: the world first, then what people read of it.
@@ -258,6 +258,20 @@ pub(super) fn retry(migration: Arc<NamespaceMigration>, error: &ReconcileError, 
         operator.waits.unsaved(&uid(&migration), wait, Instant::now());
     }
     Action::requeue(wait)
+}
+
+/// Whether there is something that rests on what was done before, and nobody has asked for it just now.
+fn goes_forward(decision: &Decision) -> bool {
+    let asked = decision.events.iter().any(|event| event.reason == Reason::RetryRequested);
+    !asked && decision.effects.iter().any(|effect| effect.side().is_some() && !effect.stands_alone())
+}
+
+/// The wait, or less where something is due before.
+fn until_due(decision: &Decision, wait: Duration) -> Duration {
+    let left = decision.wake_at.map(|at| at.duration_since(crate::cluster::now()));
+    left.and_then(|left| Duration::try_from(left).ok())
+        .filter(|left| !left.is_zero())
+        .map_or(wait, |left| left.min(wait))
 }
 
 /// Whether the target fails, and nothing goes back because of that.

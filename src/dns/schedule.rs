@@ -136,6 +136,13 @@ impl Schedule {
         interval.saturating_mul(MISSING).saturating_add(turn).max(SHORTEST_GAP)
     }
 
+    /// Too much was asked of the account, which is no fault of this question: it keeps its place, and the pace slows all of them.
+    pub fn throttled(&mut self, place: &Place) {
+        if let Some(question) = self.questions.get_mut(place) {
+            question.is_being_asked = false;
+        }
+    }
+
     /// The answer to a question came. It is due again after its interval, or sooner when the reading failed. `jitter` is a random
     /// byte: 255 makes the wait after a failure a fifth shorter.
     pub fn answered(&mut self, place: &Place, succeeded: bool, now: Instant, jitter: u8) {
@@ -282,6 +289,19 @@ mod tests {
             }
             assert_eq!((waits[0], waits[1], waits[9]), (2, 4, longest));
         }
+    }
+
+    #[test]
+    fn a_question_that_was_throttled_keeps_its_place() {
+        let now = Instant::now();
+        let mut schedule = asking(&[("a", Urgency::Monitoring), ("b", Urgency::Monitoring)], now);
+        for _ in 0..3 {
+            assert_eq!(schedule.next(now), Next::Ask(place("a")));
+            schedule.throttled(&place("a"));
+        }
+        assert_eq!(schedule.next(now + secs(1)), Next::Ask(place("a")), "it was asked first");
+        schedule.answered(&place("a"), true, now + secs(1), 0);
+        assert_eq!(schedule.next(now + secs(1)), Next::Ask(place("b")));
     }
 
     #[test]

@@ -189,17 +189,20 @@ async fn hold(order: &Order, home: &HomeObject<'_>, report: &mut Report) {
 /// Going forward, the first failure ends it: what comes after rests on what came before. A rollback's effects do not
 /// wait for each other, except a target's write that must not come before the source has 100; nor do fences.
 async fn remote(order: &Order, site: &Site, effects: &[Effect], report: &mut Report) {
-    let mut source_failed = false;
+    let mut source = SourceSide::Untouched;
     for batch in effects.chunk_by(|one, next| one.side() == next.side() && kind(one) == kind(next)) {
         if batch.iter().all(|effect| effect.side().is_none()) {
             continue;
         }
-        let results = join_all(batch.iter().map(|effect| carry_out(order, site, effect, source_failed))).await;
+        let results = join_all(batch.iter().map(|effect| carry_out(order, site, effect, source))).await;
         let failed = results.iter().any(Result::is_err);
         if !failed && brings_users_back(batch) {
             tell_source_is_back(order, site);
+            source = SourceSide::Raised;
         }
-        source_failed |= failed && batch.iter().any(|effect| effect.side() == Some(Side::Source));
+        if failed && batch.iter().any(|effect| effect.side() == Some(Side::Source)) {
+            source = SourceSide::Failed;
+        }
         for result in results {
             match result {
                 Ok(()) => report.done += 1,
@@ -210,6 +213,17 @@ async fn remote(order: &Order, site: &Site, effects: &[Effect], report: &mut Rep
             break;
         }
     }
+}
+
+/// What has become of the source's writes so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SourceSide {
+    /// There were none that give it everybody back.
+    Untouched,
+    /// One of them failed.
+    Failed,
+    /// It has 100.
+    Raised,
 }
 
 /// Whether these are a rollback's writes to the source.
@@ -229,10 +243,14 @@ fn kind(effect: &Effect) -> std::mem::Discriminant<Effect> {
     std::mem::discriminant(effect)
 }
 
-async fn carry_out(order: &Order, site: &Site, effect: &Effect, source_failed: bool) -> Result<(), ExecuteError> {
+async fn carry_out(order: &Order, site: &Site, effect: &Effect, source: SourceSide) -> Result<(), ExecuteError> {
     match effect {
-        Effect::WriteWeight(WeightWrite { after_source: true, .. }) if source_failed => {
+        Effect::WriteWeight(WeightWrite { after_source: true, .. }) if source == SourceSide::Failed => {
             Err(ExecuteError::WaitsForSource)
+        }
+        Effect::WriteWeight(write) if source == SourceSide::Raised => {
+            let write = WeightWrite { after_source: write.side == Side::Target, ..write.clone() };
+            weight::write(order, site, &write).await
         }
         Effect::WriteWeight(write) => weight::write(order, site, write).await,
         Effect::CreateIngress(creation) => create::ingress(order, site, creation).await,

@@ -15,7 +15,7 @@ pub fn missing(run: &Run<'_>) -> Option<Move> {
     let mut effects: Vec<_> = [Side::Source, Side::Target].into_iter().flat_map(|side| given_back(run, side)).collect();
     if (Stage::PrepareTarget..=Stage::DeployWorkloads).contains(&run.status.stage) || is_begun(run) {
         // It may carry any weight, and DNS accepts it now that the source is weighted.
-        effects.extend(run.present_targets_at_zero().into_iter().filter(|effect| !is_beside_zero(run, effect)));
+        effects.extend(run.present_targets_at_zero().into_iter().filter(|effect| may_be_taken(run, effect)));
     }
     if effects.is_empty() || run.cluster_trouble().is_some() {
         return None;
@@ -35,11 +35,13 @@ fn is_begun(run: &Run<'_>) -> bool {
     run.status.stage == Stage::WeightSource && sources.any(is_ours)
 }
 
-/// Two zeros would be an even split: the source gets its weight back first.
-fn is_beside_zero(run: &Run<'_>, effect: &Effect) -> bool {
-    let Effect::WriteWeight(write) = effect else { return false };
-    let source = run.view(Side::Source).ingresses.get(&write.ingress);
-    source.and_then(IngressFacts::weight) == Some(Weight::ZERO)
+/// Not beside a source at 0: two zeros would be an even split, and the source gets its weight back first. Nor what another migration moves.
+fn may_be_taken(run: &Run<'_>, effect: &Effect) -> bool {
+    let Effect::WriteWeight(write) = effect else { return true };
+    let of = |side: Side| run.view(side).ingresses.get(&write.ingress);
+    let stamp = of(Side::Target).and_then(|facts| facts.stamp.as_ref());
+    let is_anothers = stamp.is_some_and(|stamp| stamp.owner != run.order.owner && !stamp.direction.is_final());
+    of(Side::Source).and_then(IngressFacts::weight) != Some(Weight::ZERO) && !is_anothers
 }
 
 /// Ingresses that carry what we wrote, but not by us.

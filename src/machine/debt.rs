@@ -111,8 +111,7 @@ impl Leftover {
             identifier: self.identifier.clone(),
             weight: Weight::percent(self.weight),
             stamp,
-            // Whoever pays looks after the order: see `waits_for_source`.
-            after_source: true,
+            after_source: self.after_source,
             keeps_weight: false,
             withheld: false,
             before_end: false,
@@ -220,6 +219,9 @@ pub fn look(write: &WeightWrite, identity: &str, live: &Live, other: &Other) -> 
     if let Some(why) = superseded(write, other) {
         return Err(Settlement::Cancelled { why });
     }
+    let source_serves =
+        matches!(other, Other::Seen(Some(facts)) if facts.weight().is_some_and(|weight| weight > Weight::ZERO));
+    let write = &WeightWrite { after_source: write.after_source || source_serves, ..write.clone() };
     match permit(write, identity, live) {
         Permit::Write { uid, resource_version } => Ok((uid, resource_version)),
         Permit::AlreadyDone => Err(Settlement::Paid),

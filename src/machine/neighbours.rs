@@ -25,9 +25,14 @@ pub enum Neighbours {
     #[default]
     NotAsked,
     /// The operator may not list them.
-    Refused,
+    Refused {
+        /// When they were asked for.
+        at: Timestamp,
+    },
     /// They could not be listed.
     Unknown {
+        /// When it was tried.
+        at: Timestamp,
         /// What happened.
         why: String,
     },
@@ -77,21 +82,31 @@ fn unlisted_side(run: &Run<'_>, side: Side, since: Timestamp) -> Option<Wait> {
     let view = run.view(side);
     let said = format!("The Ingresses of the {side} are being listed, for other migrations at the hosts that move");
     match &view.neighbours {
-        Neighbours::Refused => None,
+        Neighbours::Refused { .. } => None,
         Neighbours::Known { read_at, .. } if *read_at >= since => None,
-        Neighbours::Unknown { why } => {
+        Neighbours::Unknown { why, .. } => {
             let message = format!("{said}, which failed: {why}.");
             let wait = Wait::new(Reason::ConnectingToClusters, message)
                 .unblocked_by(format!("Look at the {side}'s API server; they are listed again by themselves."));
             Some(wait.looking_again_at(again(run)))
         }
         Neighbours::NotAsked if !view.synced || view.unwatchable.is_some() => None,
-        _ => Some(Wait::new(Reason::ConnectingToClusters, format!("{said}.")).looking_again_at(run.now)),
+        // A clock that was set back makes what is listed now older than what was written.
+        Neighbours::Known { .. } => {
+            Some(Wait::new(Reason::ConnectingToClusters, format!("{said}.")).looking_again_at(soon(run)))
+        }
+        Neighbours::NotAsked => {
+            Some(Wait::new(Reason::ConnectingToClusters, format!("{said}.")).looking_again_at(run.now))
+        }
     }
 }
 
 fn again(run: &Run<'_>) -> Timestamp {
     run.now.saturating_add(LOOKED_FOR_AGAIN).unwrap_or(run.now)
+}
+
+fn soon(run: &Run<'_>) -> Timestamp {
+    run.now.saturating_add(SignedDuration::from_secs(1)).unwrap_or(run.now)
 }
 
 /// Another migration at one of our hosts.

@@ -33,19 +33,20 @@ pub fn adopt(run: &mut Run<'_>) {
         summary::fail_stage(run, "A rollback had begun.");
         return adopt_rollback(run, &newest);
     }
-    if has_shifted_before(run, &newest) {
-        return adopt_shift(run, &newest);
-    }
     if run.status.stage > Stage::Preflight {
-        // Beside an end of the same epoch no write of ours would be permitted.
-        let least = newest.epoch + i64::from(turned_back);
-        run.status.epoch = run.status.epoch.max(least);
+        // Beside the end of an earlier attempt at the same epoch no write of ours would be permitted. A later attempt's is never overruled.
+        let is_behind = turned_back && newest.attempt < run.status.attempt;
+        run.status.epoch = run.status.epoch.max(newest.epoch + i64::from(is_behind));
+    }
+    if has_shifted_before(run, &newest) {
+        adopt_shift(run, &newest);
+        summary::skip_to_stage(run);
     }
 }
 
 /// Whether users have been given to the target although the status has not come that far: it was lost, and begun anew on an older view.
 fn has_shifted_before(run: &Run<'_>, newest: &Stamp) -> bool {
-    let is_early = (Stage::WeightSource..Stage::ShiftTraffic).contains(&run.status.stage);
+    let is_early = (Stage::WeightSource..Stage::SmokeTest).contains(&run.status.stage);
     let is_ours = newest.direction == Direction::Forward && newest.attempt == run.status.attempt;
     is_early && is_ours && our_weights(run, Side::Target).iter().any(|weight| *weight > Weight::ZERO)
 }

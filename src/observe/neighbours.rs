@@ -1,9 +1,8 @@
 //! The Ingresses of all namespaces that a migration moves, on both sides: listed page by page, and reduced as they come.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt as _};
@@ -14,30 +13,13 @@ use crate::cluster::client::CALL_TIMEOUT;
 use crate::machine::neighbours::{LOOKED_FOR_AGAIN, Neighbour, Neighbours};
 use crate::machine::observed::{ClusterView, Observed, Side};
 use crate::machine::stamp::Stamp;
-use crate::mutex::locked;
 use crate::site::Site;
+
+/// Migrations that come together share a listing, also one that failed.
+const SHARED_FOR: SignedDuration = SignedDuration::from_secs(5);
 
 /// Ingresses of one answer.
 const PAGE: u32 = 250;
-
-/// What was last listed on source and target.
-#[derive(Default)]
-pub struct LastListing(Mutex<[Neighbours; 2]>);
-
-impl LastListing {
-    /// What was listed of a side at this time or later, and not too long ago.
-    fn get(&self, side: Side, since: Timestamp, now: Timestamp) -> Option<Neighbours> {
-        let [source, target] = &*locked(&self.0);
-        let known = side.pick(source, target);
-        let Neighbours::Known { read_at, .. } = known else { return None };
-        (*read_at >= since && now.duration_since(*read_at) < LOOKED_FOR_AGAIN).then(|| known.clone())
-    }
-
-    fn remember(&self, side: Side, listed: &Neighbours) {
-        let [source, target] = &mut *locked(&self.0);
-        side.pick(source, target).clone_from(listed);
-    }
-}
 
 /// Adds to what was observed the Ingresses with a running stamp, as listed at this time or later.
 pub(super) async fn add(site: &Site, since: Timestamp, observed: &mut Observed) {
@@ -49,24 +31,37 @@ pub(super) async fn add(site: &Site, since: Timestamp, observed: &mut Observed) 
     (observed.source.neighbours, observed.target.neighbours) = (source, target);
 }
 
+/// What was listed at this time or later, and not too long ago.
 async fn listed(site: &Site, side: Side, since: Timestamp) -> Neighbours {
-    let now = crate::cluster::now();
-    if let Some(known) = site.neighbours.get(side, since, now) {
-        return known;
-    }
     let connection = site.side(side).connection();
+    let mut last = connection.neighbours.lock().await;
+    let now = crate::cluster::now();
+    if is_fresh(&last, since, now) {
+        return last.clone();
+    }
     let Some(clients) = connection.state().clients else { return Neighbours::NotAsked };
-    let listed = match moving(&clients.requests).await {
+    *last = match moving(&clients.requests).await {
         Ok(moving) => Neighbours::Known { read_at: now, moving },
         // Rights may be granted for single namespaces: then nobody can look.
-        Err(error) if error.forbidden() => Neighbours::Refused,
+        Err(error) if error.forbidden() => Neighbours::Refused { at: now },
         Err(error) => {
             connection.report(&error);
-            Neighbours::Unknown { why: error.to_string() }
+            Neighbours::Unknown { at: now, why: error.to_string() }
         }
     };
-    site.neighbours.remember(side, &listed);
-    listed
+    last.clone()
+}
+
+fn is_fresh(last: &Neighbours, since: Timestamp, now: Timestamp) -> bool {
+    let within = |at: &Timestamp, span: SignedDuration| now.duration_since(*at).abs() < span;
+    // Before the first write whoever has stamped just now must be seen; afterwards they see us.
+    let longest = if since == Timestamp::MIN { SHARED_FOR } else { LOOKED_FOR_AGAIN };
+    match last {
+        Neighbours::Known { read_at, .. } => *read_at >= since && within(read_at, longest),
+        Neighbours::Refused { at } => within(at, LOOKED_FOR_AGAIN),
+        Neighbours::Unknown { at, .. } => within(at, SHARED_FOR),
+        Neighbours::NotAsked => false,
+    }
 }
 
 async fn moving(client: &Client) -> Result<Vec<Neighbour>, CallError> {
@@ -120,13 +115,22 @@ mod tests {
 
     #[test]
     fn a_listing_counts_from_the_time_that_is_asked_for_and_not_for_long() {
-        let (last, at) = (LastListing::default(), |seconds: i64| Timestamp::from_second(1_000 + seconds).unwrap());
-        assert_eq!(last.get(Side::Source, at(0), at(0)), None);
+        let at = |seconds: i64| Timestamp::from_second(1_000 + seconds).unwrap();
         let known = Neighbours::Known { read_at: at(10), moving: vec![] };
-        last.remember(Side::Source, &known);
-        assert_eq!(last.get(Side::Source, at(10), at(39)), Some(known));
-        assert_eq!(last.get(Side::Source, at(11), at(12)), None, "it was listed before that");
-        assert_eq!(last.get(Side::Source, at(10), at(40)), None, "somebody may have come since");
-        assert_eq!(last.get(Side::Target, at(0), at(12)), None);
+        assert!(is_fresh(&known, at(10), at(39)));
+        assert!(!is_fresh(&known, at(11), at(12)), "it was listed before that");
+        assert_eq!(
+            [at(14), at(15)].map(|now| is_fresh(&known, Timestamp::MIN, now)),
+            [true, false],
+            "before the first write"
+        );
+        assert!(!is_fresh(&known, at(10), at(40)), "somebody may have come since");
+        assert!(
+            is_fresh(&Neighbours::Refused { at: at(10) }, at(20), at(39)),
+            "who may not look is not asked in every pass"
+        );
+        assert!(!is_fresh(&Neighbours::Refused { at: at(10) }, at(0), at(40)), "a right may have been given");
+        let failed = Neighbours::Unknown { at: at(10), why: String::new() };
+        assert_eq!([at(14), at(15)].map(|now| is_fresh(&failed, at(12), now)), [true, false]);
     }
 }

@@ -17,6 +17,9 @@ pub const PERMISSIONS: &str = "Permissions";
 /// The name of the check of the hosts that the pair lets move.
 pub const HOST_NOT_ALLOWED: &str = "HostNotAllowed";
 
+/// The name of what is told where the Ingresses of other namespaces may not be listed.
+pub const OTHER_NAMESPACES_UNSEEN: &str = "OtherNamespacesUnseen";
+
 /// What every check may look at.
 #[derive(Clone, Copy, Debug)]
 struct Facts<'a> {
@@ -101,7 +104,7 @@ fn home_on_target(order: &Order) -> Option<Finding> {
 
 /// Where rights are granted for single namespaces, nobody sees what moves in the others.
 fn unseen_neighbours(observed: &Observed) -> Option<Finding> {
-    let is_refused = |side: &Side| observed.side(*side).neighbours == Neighbours::Refused;
+    let is_refused = |side: &Side| matches!(observed.side(*side).neighbours, Neighbours::Refused { .. });
     let refused: Vec<_> = [Side::Source, Side::Target].into_iter().filter(is_refused).collect();
     let (first, all) = match refused.as_slice() {
         [] => return None,
@@ -109,7 +112,7 @@ fn unseen_neighbours(observed: &Observed) -> Option<Finding> {
         [first, ..] => (first, "both sides".to_owned()),
     };
     Some(Finding {
-        check: "OtherNamespacesUnseen".to_owned(),
+        check: OTHER_NAMESPACES_UNSEEN.to_owned(),
         severity: Severity::Info,
         message: format!(
             "The operator may not list the Ingresses of all namespaces on {all}: a migration of another operator that moves one of these \

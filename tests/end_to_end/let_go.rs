@@ -7,14 +7,14 @@ use anyhow::{Context as _, Result, ensure};
 use http::StatusCode;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::api::ListParams;
+use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
 use namespace_migration::api::{ClusterPair, NamespaceMigration};
 use rig::proxy::ApiRequest;
 use rig::sample_namespace::SECRET;
 use serde_json::json;
 
 use crate::deletion::{delete, gone, short};
-use crate::scene::{Migration, Scene, holds_step, proxied};
+use crate::scene::{Migration, Scene, holds_step, proxied, unverified};
 
 /// Twice the deadline of the deletion: one for what is waited for, one for the note of it.
 const BOTH: Duration = Duration::from_secs(15 + 15);
@@ -72,6 +72,28 @@ async fn last_word(shop: &Migration<'_>) -> Result<String> {
     let told = told.filter(|event| event.reason.as_deref() == Some("LeftOver"));
     let last = told.max_by_key(|event| event.event_time.as_ref().map(|time| time.0));
     last.and_then(|event| event.note).context("an event about what is left over")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_deleted_together_with_its_pair_says_so_and_goes_back_once_the_pair_is_there_again() -> Result<()> {
+    let scene = Scene::open(unverified("together")).await?;
+    let shop = scene.migration("together").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
+    shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
+    let mut pair = pairs.get("together").await?;
+    pairs.delete("together", &DeleteParams::default()).await?;
+    let uid = delete(&shop).await?;
+    let words = "The object is being deleted; it goes at the latest at 2";
+    let told = shop.until("being told that it waits", |found| says(found, words)).await?;
+    let status = told.status.context("a status")?;
+    ensure!(status.message.contains("There is no ClusterPair named together."), "{}", status.message);
+    ensure!(status.unblock.contains("Create ClusterPair together again, as it was."), "{}", status.unblock);
+    ensure!(shop.weights().await? == [Some(90), Some(10)], "{:?}", shop.weights().await?);
+    pair.metadata = ObjectMeta { name: pair.metadata.name, labels: pair.metadata.labels, ..ObjectMeta::default() };
+    pairs.create(&PostParams::default(), &pair).await?;
+    gone(&shop, uid).await?;
+    ensure!(shop.weights().await? == [Some(100), Some(0)], "{:?}", shop.weights().await?);
+    shop.keeps_its_promises().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

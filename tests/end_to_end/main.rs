@@ -38,6 +38,7 @@ mod kubeconfig_life;
 mod leader;
 mod let_go;
 mod migration;
+mod mute;
 mod named_balancers;
 mod namespaces;
 mod permissions;

@@ -70,7 +70,7 @@ impl World {
             share: allowed_share(&decision.status, self.order.up_to.get()),
             paused: !self.order.controls.pauses.is_empty(),
         };
-        let (mut failed, mut source_failed) = (false, false);
+        let (mut failed, mut source_failed, mut source_raised) = (false, false, false);
         for (index, effect) in decision.effects.iter().enumerate() {
             if faults.crash_before == Some(index) {
                 return true;
@@ -84,10 +84,12 @@ impl World {
                 Effect::ReleaseAnyway => failed && !self.failed_before,
                 _ => !effect.stands_alone() && failed,
             };
-            if !skipped && !self.carry_out(effect, faults, faults.delay == Some(index), allowed) {
-                failed = true;
-                source_failed |= effect.side() == Some(Side::Source);
-            }
+            let effect = &after_source(effect, source_raised && !source_failed);
+            let is_of_source = effect.side() == Some(Side::Source);
+            let done = !skipped && self.carry_out(effect, faults, faults.delay == Some(index), allowed);
+            source_raised |= done && is_of_source && effect.is_rollback();
+            failed |= !done && !skipped;
+            source_failed |= !done && !skipped && is_of_source;
             if faults.crash_after == Some(index) {
                 return true;
             }
@@ -315,5 +317,15 @@ impl World {
             weights,
             receiver_served,
         });
+    }
+}
+
+/// The source has its 100 by now: the target's write need not wait for it.
+fn after_source(effect: &Effect, source_raised: bool) -> Effect {
+    match effect {
+        Effect::WriteWeight(write) if source_raised && write.side == Side::Target => {
+            Effect::WriteWeight(WeightWrite { after_source: true, ..write.clone() })
+        }
+        other => other.clone(),
     }
 }

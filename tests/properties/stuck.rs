@@ -401,8 +401,8 @@ fn a_reading_that_is_too_old_accuses_nobody() {
     world.dns.as_mut().unwrap().known.insert(Side::Source, ExternalDnsView { ready: Some(0), ..known() });
     world.dns.as_mut().unwrap().read_at = Some(world.now);
     late(&mut world);
-    assert_eq!(world.status.reason, "DNSUnreadable", "{}", world.status.message);
-    assert!(world.status.message.contains("it was read last at"), "{}", world.status.message);
+    assert_eq!(world.status.reason, "WaitingForDNS", "{}", world.status.message);
+    assert!(world.status.message.contains("shop.example was read last at 2"), "{}", world.status.message);
     assert!(!world.status.message.contains("no ready Pod"), "{}", world.status.message);
     world.dns.as_mut().unwrap().read_at = None;
     world.settle();

@@ -3,7 +3,7 @@
 use namespace_migration::api::status::RequestKind;
 use namespace_migration::api::{NamespaceMigrationStatus, ROLLBACK_ANNOTATION, Stage};
 use namespace_migration::machine::Side;
-use namespace_migration::machine::neighbours::Neighbour;
+use namespace_migration::machine::neighbours::{Neighbour, Neighbours};
 use namespace_migration::machine::stamp::{Direction, Stamp};
 use serde_json::json;
 
@@ -113,4 +113,47 @@ fn of_two_that_begin_at_one_moment_at_one_host_the_later_name_goes_back_and_the_
     assert_eq!(waits.writes.len(), writes);
     waits.neighbours.clear();
     waits.run_until(Stage::Completed);
+}
+
+#[test]
+fn other_namespaces_that_cannot_be_listed_are_waited_for_and_those_that_may_not_be_are_told() {
+    let mut world = World::new();
+    world.unlisted = Some(Neighbours::Unknown { at: world.now, why: "no answer within 10s".into() });
+    world.settle();
+    let said = "The Ingresses of the source are being listed, for other migrations at the hosts that move, which failed: no answer within 10s.";
+    assert_eq!(says(&world), (Stage::Pending, "ConnectingToClusters", said));
+    world.unlisted = Some(Neighbours::Refused { at: world.now });
+    world.pass();
+    let finding = world.status.preflight.iter().find(|finding| finding.check == "OtherNamespacesUnseen").unwrap();
+    assert_eq!(
+        finding.message,
+        "The operator may not list the Ingresses of all namespaces on both sides: a migration of another operator that moves one of these \
+         hosts in another namespace would not be seen."
+    );
+    assert_eq!(
+        finding.fix,
+        "Bind the ClusterRole namespace-migration-source of deploy/source there for all namespaces, or let one operator move all of them."
+    );
+    let said = format!("No blocker was found. {}", finding.message);
+    world.run_until(Stage::Completed);
+    assert_eq!(world.status.pipeline.iter().find(|entry| entry.name == Stage::Preflight).unwrap().message, said);
+}
+
+/// A process that was away while the attempt after its own was made and rolled back.
+#[test]
+fn the_end_of_a_later_attempt_is_never_overruled() {
+    for direction in [Direction::RollingBack, Direction::RolledBack] {
+        let mut late = World::new();
+        late.run_until(Stage::SmokeTest);
+        for side in [Side::Source, Side::Target] {
+            let stamp = late.ingress_mut(side, "web").stamp.as_mut().unwrap();
+            (stamp.attempt, stamp.epoch, stamp.direction) = (2, stamp.epoch + 4, direction);
+        }
+        let writes = late.writes.len();
+        for _ in 0..60 {
+            late.step();
+        }
+        assert_eq!(late.writes.len(), writes, "{direction:?}: {:?}", late.writes.last());
+        assert_eq!((late.source.weight("web"), late.target.weight("web")), (Some(100), Some(0)));
+    }
 }

@@ -126,6 +126,8 @@ pub struct World {
     pub home_rights: Rights,
     /// Ingresses of other namespaces that somebody moves, on both sides.
     pub neighbours: Vec<Neighbour>,
+    /// What comes instead of a list of them.
+    pub unlisted: Option<Neighbours>,
     /// What the probes of each side say.
     pub verdicts: BTreeMap<Side, Verdict>,
     /// The status as the home cluster has it.
@@ -179,6 +181,7 @@ impl World {
             target: Cluster::new(TARGET),
             home_rights: Rights::Known { refused: BTreeSet::new(), account: "home".into() },
             neighbours: vec![],
+            unlisted: None,
             verdicts: [(Side::Source, Verdict::Pass), (Side::Target, Verdict::Pass)].into(),
             status: NamespaceMigrationStatus::default(),
             writes: vec![],
@@ -316,7 +319,8 @@ impl World {
         if !needs.rights {
             (source.rights, target.rights) = (Rights::NotAsked, Rights::NotAsked);
         }
-        let listed = || Neighbours::Known { read_at: self.now, moving: self.neighbours.clone() };
+        let known = || Neighbours::Known { read_at: self.now, moving: self.neighbours.clone() };
+        let listed = || self.unlisted.clone().unwrap_or_else(known);
         for view in [&mut source, &mut target] {
             view.neighbours = needs.neighbours.map_or(Neighbours::NotAsked, |_| listed());
         }

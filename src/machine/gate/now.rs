@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Goal, Place, Verification, answered, at_gate, listed, patience, places, seen, soon};
+use super::{Goal, Verification, answered, at_gate, listed, patience, places, seen, soon};
 use crate::machine::reason::Reason;
 use crate::machine::records::{Evidence, HostView};
 use crate::machine::run::{Run, Wait};
@@ -26,16 +26,23 @@ pub(in super::super) fn serves(run: &Run<'_>, goal: Goal, since: Timestamp, what
 
 /// Whether the last reading still shows at every host what a gate was passed by: a record may have gone since, while something else was
 /// waited for.
-pub(in super::super) fn still_shows(run: &Run<'_>, goal: Goal) -> bool {
-    let dns = &run.observed.dns;
-    let shows = |place: Place<'_>| {
-        let view = dns.hosts.get(place.host).filter(|_| !dns.trouble.contains_key(place.host));
-        view.is_some_and(|view| match &view.evidence {
+///
+/// # Errors
+/// The wait while nothing can be read.
+pub(in super::super) fn still_shows(run: &Run<'_>, goal: Goal, what: &str) -> Result<bool, Wait> {
+    if !run.order.dns.is_verified() {
+        return Ok(true);
+    }
+    for place in places(run) {
+        let shown = match &seen(run, place.host, goal, run.now, what)?.evidence {
             Evidence::Listed(records) => listed::shown(run, goal, place, records).is_ok(),
             Evidence::Answered { .. } => answered::shown(run, goal, place, Timestamp::MIN).is_ok(),
-        })
-    };
-    !run.order.dns.is_verified() || places(run).into_iter().all(shows)
+        };
+        if !shown {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn by_backend(run: &Run<'_>, goal: Goal, since: Timestamp, what: &str, served: bool) -> Result<(), Wait> {

@@ -50,7 +50,7 @@ pub(super) fn waits_for(run: &Run<'_>, goal: Goal, written: Timestamp, what: &st
     let (wait, late_at) = (waits(goal, what, missing), late_at(run, written));
     let read_at = run.observed.dns.hosts.get(host).map_or(Timestamp::MIN, |view| view.read_at);
     if read_at <= late_at {
-        return unread_since(run, wait, goal, what, (host, read_at, late_at));
+        return unread_since(run, wait, what, (host, read_at, late_at));
     }
     let usual = words(expected(run));
     let cause = stuck::explain(run, goal, written);
@@ -60,13 +60,7 @@ pub(super) fn waits_for(run: &Run<'_>, goal: Goal, written: Timestamp, what: &st
 }
 
 /// The last reading is older than the time at which DNS is late.
-fn unread_since(
-    run: &Run<'_>,
-    wait: Wait,
-    goal: Goal,
-    what: &str,
-    (host, read_at, late_at): (&str, Timestamp, Timestamp),
-) -> Wait {
+fn unread_since(run: &Run<'_>, wait: Wait, what: &str, (host, read_at, late_at): (&str, Timestamp, Timestamp)) -> Wait {
     if run.now <= late_at {
         return wait.looking_again_at(late_at);
     }
@@ -74,8 +68,10 @@ fn unread_since(
     if run.now <= next_reading {
         return wait.looking_again_at(next_reading);
     }
-    let trouble = format!("it was read last at {}, too early to tell whether DNS has followed", seconds(read_at).0);
-    unreadable(goal, what, host, &trouble)
+    let read_at = seconds(read_at).0;
+    let message = format!("{what}; {host} was read last at {read_at}, too early to tell whether DNS follows.");
+    let fix = "Nothing: questions wait for their turn where many are asked (metric nsmig_dns_queue). Weights stay until then.";
+    Wait { message, ..wait }.unblocked_by(fix)
 }
 
 /// It is listed as written, but not for long enough. When that is late, something keeps it from being read, or from staying so.

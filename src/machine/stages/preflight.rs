@@ -31,7 +31,10 @@ pub(super) fn visit(run: &Run<'_>) -> Move {
     if run.status.plan.is_none() {
         return Move::Remember(Memo::Plan(plan(run)));
     }
-    Move::Advance { message: "No blocker was found.".to_owned() }
+    let told = findings(run).into_iter().find(|finding| finding.check == preflight::OTHER_NAMESPACES_UNSEEN);
+    // It is asked once: the pipeline keeps it.
+    let unseen = told.map_or_else(String::new, |finding| format!(" {}", finding.message));
+    Move::Advance { message: format!("No blocker was found.{unseen}") }
 }
 
 /// What keeps the checks from being made. That the operator may not look is what a check says best.

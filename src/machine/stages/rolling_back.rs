@@ -189,6 +189,10 @@ fn reached_the_last_step(run: &Run<'_>) -> bool {
 
 /// Source first. When the source is known to be out of reach and can serve, the target need not wait for its timeout.
 fn in_order(run: &Run<'_>, source: Vec<WeightWrite>, target: Vec<WeightWrite>) -> Vec<Effect> {
+    // Beside a source that was seen at 100 there is nothing to wait for.
+    let is_back = source.is_empty();
+    let target = target.into_iter().map(|write| WeightWrite { after_source: write.after_source || is_back, ..write });
+    let target: Vec<_> = target.collect();
     let target_first = !run.view(Side::Source).reach.is_reachable() && !waits_for_source(run);
     let (first, second) = if target_first { (target, source) } else { (source, target) };
     first.into_iter().chain(second).map(Effect::WriteWeight).collect()

@@ -61,8 +61,10 @@ fn write(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight, bel
     if let Some(wait) = run.cluster_trouble() {
         return wait.into();
     }
-    if side == Side::Target && !gate::still_shows(run, Goal::Receives(Side::Source, weight.complement())) {
-        return enter(progress, StepPhase::SourceRaised, run);
+    match receiver_is_served(run, side, weight) {
+        Ok(true) => {}
+        Ok(false) => return enter(progress, StepPhase::SourceRaised, run),
+        Err(wait) => return wait.into(),
     }
     if let Some(wait) = sick_source(run) {
         return wait.into();
@@ -72,6 +74,15 @@ fn write(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight, bel
         run.order.up_to
     );
     Move::Act { effects, wait: Wait::new(Reason::WritingWeights, message) }
+}
+
+/// Whether the source is still served with what it has received when the target is to give.
+fn receiver_is_served(run: &Run<'_>, side: Side, weight: Weight) -> Result<bool, Wait> {
+    if side == Side::Source {
+        return Ok(true);
+    }
+    let what = format!("Before the target gets weight {weight}, DNS must show what the source has received");
+    gate::still_shows(run, Goal::Receives(Side::Source, weight.complement()), &what)
 }
 
 /// Users are never moved to a side that is known to fail; that is what a rollback by request is for.

@@ -105,12 +105,12 @@ impl View {
     }
 }
 
-/// Nothing is refused, where it is asked.
 /// Nobody else moves anything.
 fn neighbours(needs: &Needs) -> Neighbours {
     needs.neighbours.map_or(Neighbours::NotAsked, |_| Neighbours::Known { read_at: Timestamp::MAX, moving: vec![] })
 }
 
+/// Nothing is refused, where it is asked.
 fn rights(needs: &Needs) -> Rights {
     if needs.rights { Rights::Known { refused: [].into(), account: String::new() } } else { Rights::NotAsked }
 }
