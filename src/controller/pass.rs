@@ -253,17 +253,22 @@ pub(super) fn retry(migration: Arc<NamespaceMigration>, error: &ReconcileError, 
         ReconcileError::Status { stage, .. } => *stage,
         ReconcileError::Release(_) | ReconcileError::Panicked(_) => operator.memory.latest(&migration).status.stage,
     };
-    let wait = operator.waits.failed(&uid(&migration), stage);
-    if matches!(error, ReconcileError::Status { .. }) {
-        operator.waits.unsaved(&uid(&migration), wait, Instant::now());
+    let (uid, now) = (uid(&migration), Instant::now());
+    let unsaved = matches!(error, ReconcileError::Status { .. });
+    if let Some(left) = operator.waits.stands_still(&uid, now).filter(|_| unsaved) {
+        // Woken meanwhile by something else: that is no other failure.
+        return Action::requeue(left);
+    }
+    let wait = operator.waits.failed(&uid, stage);
+    if unsaved {
+        operator.waits.unsaved(&uid, wait, now);
     }
     Action::requeue(wait)
 }
 
-/// Whether there is something that rests on what was done before, and nobody has asked for it just now.
+/// Whether it would change a cluster other than on the way back. Also the fence of a pause is made anew by each pass that knows of none.
 fn goes_forward(decision: &Decision) -> bool {
-    let asked = decision.events.iter().any(|event| event.reason == Reason::RetryRequested);
-    !asked && decision.effects.iter().any(|effect| effect.side().is_some() && !effect.stands_alone())
+    decision.effects.iter().any(|effect| effect.side().is_some() && !effect.is_rollback())
 }
 
 /// The wait, or less where something is due before.

@@ -19,6 +19,9 @@ const ROLLBACK_RETRY: Duration = Duration::from_secs(5);
 /// So many conflicts in a row are decided again at once; then something else than a status update is behind them.
 const CONFLICTS_IN_A_ROW: u32 = 20;
 
+/// Whose status could not be saved goes on this long after it can be again, at the latest.
+const LONGEST_STANDSTILL: Duration = Duration::from_secs(30);
+
 /// The failures in a row of every migration, by its UID.
 #[derive(Default)]
 pub(super) struct Waits {
@@ -38,7 +41,7 @@ impl Waits {
     /// The status could not be saved. Until this time has passed nothing goes forward: each write would wake the next pass, which knows
     /// nothing of it.
     pub(super) fn unsaved(&self, uid: &str, wait: Duration, now: Instant) {
-        locked(&self.unsaved).insert(uid.to_owned(), now + wait);
+        locked(&self.unsaved).insert(uid.to_owned(), now + wait.min(LONGEST_STANDSTILL));
     }
 
     /// How long nothing may go forward yet.

@@ -136,10 +136,12 @@ impl Schedule {
         interval.saturating_mul(MISSING).saturating_add(turn).max(SHORTEST_GAP)
     }
 
-    /// Too much was asked of the account, which is no fault of this question: it keeps its place, and the pace slows all of them.
+    /// Too much was asked of the account, which is no fault of this question: it is due from when it was asked, and the pace slows all of
+    /// them.
     pub fn throttled(&mut self, place: &Place) {
         if let Some(question) = self.questions.get_mut(place) {
             question.is_being_asked = false;
+            question.due = question.asked.unwrap_or(question.due);
         }
     }
 
@@ -292,16 +294,16 @@ mod tests {
     }
 
     #[test]
-    fn a_question_that_was_throttled_keeps_its_place() {
+    fn a_question_that_was_throttled_is_due_from_when_it_was_asked() {
         let now = Instant::now();
         let mut schedule = asking(&[("a", Urgency::Monitoring), ("b", Urgency::Monitoring)], now);
-        for _ in 0..3 {
-            assert_eq!(schedule.next(now), Next::Ask(place("a")));
-            schedule.throttled(&place("a"));
-        }
-        assert_eq!(schedule.next(now + secs(1)), Next::Ask(place("a")), "it was asked first");
-        schedule.answered(&place("a"), true, now + secs(1), 0);
-        assert_eq!(schedule.next(now + secs(1)), Next::Ask(place("b")));
+        assert_eq!(schedule.next(now + secs(1)), Next::Ask(place("a")));
+        schedule.throttled(&place("a"));
+        assert_eq!(schedule.next(now + secs(2)), Next::Ask(place("b")), "it has waited longer");
+        schedule.throttled(&place("b"));
+        assert_eq!(schedule.next(now + secs(3)), Next::Ask(place("a")));
+        schedule.throttled(&place("a"));
+        assert_eq!(schedule.next(now + secs(3)), Next::Ask(place("b")), "nobody waits longer for it than for its turn");
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod remove;
 mod settle;
 mod weight;
 
+use std::collections::BTreeSet;
+
 use futures::future::join_all;
 
 use crate::causes::whole;
@@ -189,19 +191,19 @@ async fn hold(order: &Order, home: &HomeObject<'_>, report: &mut Report) {
 /// Going forward, the first failure ends it: what comes after rests on what came before. A rollback's effects do not
 /// wait for each other, except a target's write that must not come before the source has 100; nor do fences.
 async fn remote(order: &Order, site: &Site, effects: &[Effect], report: &mut Report) {
-    let mut source = SourceSide::Untouched;
+    let mut source = SourceSide::default();
     for batch in effects.chunk_by(|one, next| one.side() == next.side() && kind(one) == kind(next)) {
         if batch.iter().all(|effect| effect.side().is_none()) {
             continue;
         }
-        let results = join_all(batch.iter().map(|effect| carry_out(order, site, effect, source))).await;
+        let results = join_all(batch.iter().map(|effect| carry_out(order, site, effect, &source))).await;
         let failed = results.iter().any(Result::is_err);
         if !failed && brings_users_back(batch) {
             tell_source_is_back(order, site);
-            source = SourceSide::Raised;
+            source.raised.extend(batch.iter().filter_map(ingress));
         }
         if failed && batch.iter().any(|effect| effect.side() == Some(Side::Source)) {
-            source = SourceSide::Failed;
+            source.failed = true;
         }
         for result in results {
             match result {
@@ -216,14 +218,16 @@ async fn remote(order: &Order, site: &Site, effects: &[Effect], report: &mut Rep
 }
 
 /// What has become of the source's writes so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SourceSide {
-    /// There were none that give it everybody back.
-    Untouched,
-    /// One of them failed.
-    Failed,
-    /// It has 100.
-    Raised,
+#[derive(Debug, Default)]
+struct SourceSide {
+    /// Whether one of them failed.
+    failed: bool,
+    /// Ingresses that have their 100 again.
+    raised: BTreeSet<String>,
+}
+
+fn ingress(effect: &Effect) -> Option<String> {
+    if let Effect::WriteWeight(write) = effect { Some(write.ingress.clone()) } else { None }
 }
 
 /// Whether these are a rollback's writes to the source.
@@ -243,12 +247,12 @@ fn kind(effect: &Effect) -> std::mem::Discriminant<Effect> {
     std::mem::discriminant(effect)
 }
 
-async fn carry_out(order: &Order, site: &Site, effect: &Effect, source: SourceSide) -> Result<(), ExecuteError> {
+async fn carry_out(order: &Order, site: &Site, effect: &Effect, source: &SourceSide) -> Result<(), ExecuteError> {
     match effect {
-        Effect::WriteWeight(WeightWrite { after_source: true, .. }) if source == SourceSide::Failed => {
+        Effect::WriteWeight(WeightWrite { after_source: true, .. }) if source.failed => {
             Err(ExecuteError::WaitsForSource)
         }
-        Effect::WriteWeight(write) if source == SourceSide::Raised => {
+        Effect::WriteWeight(write) if source.raised.contains(&write.ingress) => {
             let write = WeightWrite { after_source: write.side == Side::Target, ..write.clone() };
             weight::write(order, site, &write).await
         }

@@ -6,6 +6,7 @@ use super::effect::Effect;
 use super::observed::{IngressFacts, Side};
 use super::reason::Reason;
 use super::run::{Move, Run, Wait};
+use super::stages;
 use super::stamp::Direction;
 use super::traffic::Weight;
 use crate::api::Stage;
@@ -14,6 +15,9 @@ use crate::api::Stage;
 pub fn missing(run: &Run<'_>) -> Option<Move> {
     let mut effects: Vec<_> = [Side::Source, Side::Target].into_iter().flat_map(|side| given_back(run, side)).collect();
     if (Stage::PrepareTarget..=Stage::DeployWorkloads).contains(&run.status.stage) || is_begun(run) {
+        if run.ingresses().iter().any(|planned| is_anothers(run, &planned.name)) {
+            return stages::moved_by_another(run).map(Move::from);
+        }
         // It may carry any weight, and DNS accepts it now that the source is weighted.
         effects.extend(run.present_targets_at_zero().into_iter().filter(|effect| may_be_taken(run, effect)));
     }
@@ -35,13 +39,17 @@ fn is_begun(run: &Run<'_>) -> bool {
     run.status.stage == Stage::WeightSource && sources.any(is_ours)
 }
 
-/// Not beside a source at 0: two zeros would be an even split, and the source gets its weight back first. Nor what another migration moves.
+/// Not beside a source at 0: two zeros would be an even split, and the source gets its weight back first.
 fn may_be_taken(run: &Run<'_>, effect: &Effect) -> bool {
     let Effect::WriteWeight(write) = effect else { return true };
-    let of = |side: Side| run.view(side).ingresses.get(&write.ingress);
-    let stamp = of(Side::Target).and_then(|facts| facts.stamp.as_ref());
-    let is_anothers = stamp.is_some_and(|stamp| stamp.owner != run.order.owner && !stamp.direction.is_final());
-    of(Side::Source).and_then(IngressFacts::weight) != Some(Weight::ZERO) && !is_anothers
+    let source = run.view(Side::Source).ingresses.get(&write.ingress);
+    source.and_then(IngressFacts::weight) != Some(Weight::ZERO)
+}
+
+/// Whether another migration moves the target's Ingress.
+fn is_anothers(run: &Run<'_>, name: &str) -> bool {
+    let stamp = run.view(Side::Target).ingresses.get(name).and_then(|facts| facts.stamp.as_ref());
+    stamp.is_some_and(|stamp| stamp.owner != run.order.owner && !stamp.direction.is_final())
 }
 
 /// Ingresses that carry what we wrote, but not by us.

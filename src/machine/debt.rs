@@ -232,6 +232,7 @@ pub fn look(write: &WeightWrite, identity: &str, live: &Live, other: &Other) -> 
             let reason = match refusal {
                 Refusal::WrongCluster { .. } => Reason::WrongCluster,
                 Refusal::Terminating { .. } => Reason::Terminating,
+                Refusal::SourceMayBeZero { .. } => Reason::RollbackWaitsForSource,
                 _ => Reason::RollbackContested,
             };
             Err(Settlement::Waits { reason: Some(reason), why: refusal.to_string() })
@@ -325,6 +326,27 @@ mod tests {
         assert_eq!(seen(target, &Other::Unknown), Ok(("uid".into(), "7".into())));
         let paid = Some(facts("0", stamp("home/shop/shop", 2, Direction::RolledBack)));
         assert_eq!(seen(paid, &Other::Unknown), Err(Settlement::Paid));
+    }
+
+    /// It was noted on an older view: nothing says that the source has its 100.
+    #[test]
+    fn a_target_at_100_is_not_taken_to_0_before_its_source_was_seen_to_serve() {
+        let old = || Some(Box::new(facts("0", stamp("home/shop/shop", 1, Direction::Forward))));
+        let early = WeightWrite { after_source: false, ..leftover(LeftoverSide::Target).write() };
+        let live = Live {
+            identity: "target".into(),
+            namespace: Some(NamespaceFacts::default()),
+            ingress: Some(facts("100", stamp("home/shop/shop", 1, Direction::Forward))),
+            other: None,
+        };
+        let waits = |other: &Other| match look(&early, "target", &live, other) {
+            Err(Settlement::Waits { reason, .. }) => reason,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(waits(&Other::Unknown), Some(Reason::RollbackWaitsForSource));
+        assert_eq!(waits(&Other::Seen(old())), Some(Reason::RollbackWaitsForSource));
+        let serves = Other::Seen(Some(Box::new(facts("100", stamp("home/shop/shop", 1, Direction::Forward)))));
+        assert!(look(&early, "target", &live, &serves).is_ok());
     }
 
     #[test]

@@ -29,14 +29,14 @@ pub fn adopt(run: &mut Run<'_>) {
     let turned_back = newest.direction.is_back() && newest.epoch >= run.status.epoch && !is_rollback(run.status.stage);
     // A new attempt that was begun on an older view must not leave an earlier one half way back.
     let is_half_way = newest.attempt < run.status.attempt && newest.direction == Direction::RollingBack;
-    if turned_back && (newest.attempt == run.status.attempt || is_half_way) {
+    // Nor does a status that is older than a later attempt overrule its way back.
+    if turned_back && (newest.attempt >= run.status.attempt || is_half_way) {
         summary::fail_stage(run, "A rollback had begun.");
         return adopt_rollback(run, &newest);
     }
     if run.status.stage > Stage::Preflight {
-        // Beside the end of an earlier attempt at the same epoch no write of ours would be permitted. A later attempt's is never overruled.
-        let is_behind = turned_back && newest.attempt < run.status.attempt;
-        run.status.epoch = run.status.epoch.max(newest.epoch + i64::from(is_behind));
+        // Beside the end of an earlier attempt at the same epoch no write of ours would be permitted.
+        run.status.epoch = run.status.epoch.max(newest.epoch + i64::from(turned_back));
     }
     if has_shifted_before(run, &newest) {
         adopt_shift(run, &newest);

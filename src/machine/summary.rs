@@ -240,7 +240,7 @@ pub fn skip_to_stage(run: &mut Run<'_>) {
             true => entry.state,
             false => PipelineState::Skipped,
         };
-        if entry.state != PipelineState::Waiting {
+        if entry.state != PipelineState::Waiting && entry.name != stage {
             "It was done, or not, before the status was lost.".clone_into(&mut entry.message);
         }
     }

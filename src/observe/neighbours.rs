@@ -34,9 +34,10 @@ pub(super) async fn add(site: &Site, since: Timestamp, observed: &mut Observed) 
 /// What was listed at this time or later, and not too long ago.
 async fn listed(site: &Site, side: Side, since: Timestamp) -> Neighbours {
     let connection = site.side(side).connection();
+    let came = crate::cluster::now();
     let mut last = connection.neighbours.lock().await;
     let now = crate::cluster::now();
-    if is_fresh(&last, since, now) {
+    if is_fresh(&last, since, (came, now)) {
         return last.clone();
     }
     let Some(clients) = connection.state().clients else { return Neighbours::NotAsked };
@@ -52,8 +53,9 @@ async fn listed(site: &Site, side: Side, since: Timestamp) -> Neighbours {
     last.clone()
 }
 
-fn is_fresh(last: &Neighbours, since: Timestamp, now: Timestamp) -> bool {
-    let within = |at: &Timestamp, span: SignedDuration| now.duration_since(*at).abs() < span;
+/// Whether a listing is good for who `came` then and waited until now: one that began meanwhile is.
+fn is_fresh(last: &Neighbours, since: Timestamp, (came, now): (Timestamp, Timestamp)) -> bool {
+    let within = |at: &Timestamp, span: SignedDuration| *at <= now && came.duration_since(*at) < span;
     // Before the first write whoever has stamped just now must be seen; afterwards they see us.
     let longest = if since == Timestamp::MIN { SHARED_FOR } else { LOOKED_FOR_AGAIN };
     match last {
@@ -116,7 +118,10 @@ mod tests {
     #[test]
     fn a_listing_counts_from_the_time_that_is_asked_for_and_not_for_long() {
         let at = |seconds: i64| Timestamp::from_second(1_000 + seconds).unwrap();
+        let is_fresh = |last: &Neighbours, since: Timestamp, now: Timestamp| is_fresh(last, since, (now, now));
         let known = Neighbours::Known { read_at: at(10), moving: vec![] };
+        assert!(super::is_fresh(&known, Timestamp::MIN, (at(9), at(60))), "it was listed while this one waited");
+        assert!(!is_fresh(&known, Timestamp::MIN, at(9)), "a clock was set back");
         assert!(is_fresh(&known, at(10), at(39)));
         assert!(!is_fresh(&known, at(11), at(12)), "it was listed before that");
         assert_eq!(

@@ -150,10 +150,27 @@ fn the_end_of_a_later_attempt_is_never_overruled() {
             (stamp.attempt, stamp.epoch, stamp.direction) = (2, stamp.epoch + 4, direction);
         }
         let writes = late.writes.len();
-        for _ in 0..60 {
-            late.step();
-        }
-        assert_eq!(late.writes.len(), writes, "{direction:?}: {:?}", late.writes.last());
+        late.run_until(Stage::RolledBack);
+        let forward = late.writes[writes..].iter().find(|write| !write.text().ends_with("RolledBack"));
+        assert!(forward.is_none(), "{direction:?}: {}", forward.unwrap().text());
+        assert_eq!(late.status.attempt, 2);
         assert_eq!((late.source.weight("web"), late.target.weight("web")), (Some(100), Some(0)));
     }
+}
+
+#[test]
+fn a_target_that_another_migration_has_taken_meanwhile_is_waited_for() {
+    let mut world = World::new();
+    world.add_ingress(Side::Target, "web", "shop.example");
+    world.run_until(Stage::WeightSource);
+    world.pass();
+    let stamp = Stamp { owner: "home/shop/first".into(), attempt: 1, epoch: 9, direction: Direction::Forward };
+    world.ingress_mut(Side::Target, "web").stamp = Some(stamp);
+    world.pass();
+    let said = "Ingress web on the target is moved by another migration, home/shop/first.";
+    assert_eq!(says(&world), (Stage::WeightSource, "OwnedByAnother", said));
+    let writes = world.writes.len();
+    world.advance(jiff::SignedDuration::from_hours(9));
+    world.settle();
+    assert_eq!((world.writes.len(), says(&world).1), (writes, "OwnedByAnother"), "it waits for the other's end");
 }

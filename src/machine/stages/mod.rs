@@ -19,6 +19,7 @@ use crate::api::Stage;
 
 pub(super) use copy_secrets::{statuses as secret_statuses, still_wanted};
 pub(super) use ended::{failed, is_not_all_back};
+pub(super) use pending::moved_by_another;
 pub(super) use preflight::{blocked, findings, plan, trouble_before_checks};
 pub(super) use rolling_back::{
     gone_from_source, is_known_absent, is_taken, is_written as rollback_is_written, leftovers as rollback_removals,

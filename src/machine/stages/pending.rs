@@ -31,7 +31,7 @@ pub(super) fn locked(run: &Run<'_>) -> Option<Wait> {
 
 /// The lock: another owner's stamp that has not ended, on any Ingress of the namespace. It is looked at until our own stamps
 /// are there: two migrations may come to the same Ingresses at one moment.
-pub(super) fn moved_by_another(run: &Run<'_>) -> Option<Wait> {
+pub(in super::super) fn moved_by_another(run: &Run<'_>) -> Option<Wait> {
     [Side::Source, Side::Target].into_iter().find_map(|side| {
         let (name, stamp) = run.view(side).ingresses.iter().find_map(|(name, facts)| {
             let stamp = facts.stamp.as_ref()?;

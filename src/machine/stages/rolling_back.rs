@@ -11,7 +11,7 @@ use super::super::contest;
 use super::super::effect::{Effect, RemovableKind, Removal, WeightWrite};
 use super::super::exposure;
 use super::super::gate::{self, Goal};
-use super::super::observed::{SecretPresence, Side};
+use super::super::observed::{IngressFacts, SecretPresence, Side};
 use super::super::reason::Reason;
 use super::super::run::{Memo, Move, Run, Wait};
 use super::super::stamp::Direction;
@@ -189,10 +189,14 @@ fn reached_the_last_step(run: &Run<'_>) -> bool {
 
 /// Source first. When the source is known to be out of reach and can serve, the target need not wait for its timeout.
 fn in_order(run: &Run<'_>, source: Vec<WeightWrite>, target: Vec<WeightWrite>) -> Vec<Effect> {
-    // Beside a source that was seen at 100 there is nothing to wait for.
-    let is_back = source.is_empty();
-    let target = target.into_iter().map(|write| WeightWrite { after_source: write.after_source || is_back, ..write });
-    let target: Vec<_> = target.collect();
+    // Beside a source that was seen to be back there is nothing to wait for.
+    let serves = |name: &str| {
+        let facts = run.view(Side::Source).ingresses.get(name);
+        source.is_empty() && facts.and_then(IngressFacts::weight).is_some_and(|weight| weight > Weight::ZERO)
+    };
+    let is_back = |write: &WeightWrite| write.after_source || serves(&write.ingress);
+    let target: Vec<_> =
+        target.into_iter().map(|write| WeightWrite { after_source: is_back(&write), ..write }).collect();
     let target_first = !run.view(Side::Source).reach.is_reachable() && !waits_for_source(run);
     let (first, second) = if target_first { (target, source) } else { (source, target) };
     first.into_iter().chain(second).map(Effect::WriteWeight).collect()
