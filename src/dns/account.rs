@@ -160,16 +160,11 @@ impl Shared {
 
     fn note(&self, place: &Place, reading: Result<Reading, ReadError>, began: jiff::Timestamp, pace: Duration) {
         let (now, succeeded) = (Instant::now(), reading.is_ok());
-        let is_throttled = reading.as_ref().is_err_and(ReadError::is_throttling);
         let reading = reading.map_err(|error| crate::causes::one_line(&error.to_string()));
         let mut state = locked(&self.state);
         let jitter = crate::random::bytes::<1>()[0];
         let blind = SignedDuration::try_from(state.schedule.blind_after(place, pace)).unwrap_or(SignedDuration::MAX);
-        if is_throttled {
-            state.schedule.throttled(place);
-        } else {
-            state.schedule.answered(place, succeeded, now, jitter);
-        }
+        state.schedule.answered(place, succeeded, now, jitter);
         let news = state.book.note(place, reading, (began, crate::cluster::now()), blind);
         if news.other_sets {
             state.look_for_owners(place, now);

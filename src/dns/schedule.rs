@@ -130,19 +130,10 @@ impl Schedule {
     /// The longest time between two readings of a place in which it is known what was there: a few intervals, as they were wanted
     /// meanwhile, and the longest that a question waits for its turn where turns are `pace` apart: what is read regularly is never blind.
     pub fn blind_after(&self, place: &Place, pace: Duration) -> Duration {
-        let others = u32::try_from(self.questions.len().saturating_sub(1)).unwrap_or(u32::MAX);
-        let turn = pace.saturating_mul(others.saturating_mul(FAIR));
+        let all = u32::try_from(self.questions.len()).unwrap_or(u32::MAX);
+        let turn = pace.saturating_mul(all.saturating_mul(FAIR));
         let interval = self.questions.get(place).map_or(Duration::ZERO, |question| question.slowest);
         interval.saturating_mul(MISSING).saturating_add(turn).max(SHORTEST_GAP)
-    }
-
-    /// Too much was asked of the account, which is no fault of this question: it is due from when it was asked, and the pace slows all of
-    /// them.
-    pub fn throttled(&mut self, place: &Place) {
-        if let Some(question) = self.questions.get_mut(place) {
-            question.is_being_asked = false;
-            question.due = question.asked.unwrap_or(question.due);
-        }
     }
 
     /// The answer to a question came. It is due again after its interval, or sooner when the reading failed. `jitter` is a random
@@ -294,19 +285,6 @@ mod tests {
     }
 
     #[test]
-    fn a_question_that_was_throttled_is_due_from_when_it_was_asked() {
-        let now = Instant::now();
-        let mut schedule = asking(&[("a", Urgency::Monitoring), ("b", Urgency::Monitoring)], now);
-        assert_eq!(schedule.next(now + secs(1)), Next::Ask(place("a")));
-        schedule.throttled(&place("a"));
-        assert_eq!(schedule.next(now + secs(2)), Next::Ask(place("b")), "it has waited longer");
-        schedule.throttled(&place("b"));
-        assert_eq!(schedule.next(now + secs(3)), Next::Ask(place("a")));
-        schedule.throttled(&place("a"));
-        assert_eq!(schedule.next(now + secs(3)), Next::Ask(place("b")), "nobody waits longer for it than for its turn");
-    }
-
-    #[test]
     fn a_question_that_nobody_asks_any_more_is_dropped_also_while_it_is_being_asked() {
         let now = Instant::now();
         let mut schedule = asking(&[("a", Urgency::Raising)], now);
@@ -320,18 +298,18 @@ mod tests {
     fn a_place_is_blind_after_a_few_readings_are_missing_as_they_were_wanted_meanwhile() {
         let now = Instant::now();
         let mut schedule = asking(&[("a", Urgency::Monitoring)], now);
-        assert_eq!(schedule.blind_after(&place("a"), secs(1)), secs(30));
+        assert_eq!(schedule.blind_after(&place("a"), secs(1)), secs(30 + 4));
         let often = Wanted { urgency: Urgency::Raising, interval: secs(2) };
         schedule.want(&[(place("a"), often)].into(), now);
-        assert_eq!(schedule.blind_after(&place("a"), secs(1)), secs(30), "it was read as seldom as that until now");
+        assert_eq!(schedule.blind_after(&place("a"), secs(1)), secs(30 + 4), "it was read as seldom as that until now");
         schedule.next(now);
         schedule.answered(&place("a"), true, now, 0);
-        assert_eq!(schedule.blind_after(&place("a"), secs(1)), secs(6));
+        assert_eq!(schedule.blind_after(&place("a"), secs(1)), secs(6 + 4));
         let many: BTreeMap<_, _> = (0..40).map(|number| (place(&number.to_string()), often)).collect();
         schedule.want(&many, now);
         assert_eq!(
             schedule.blind_after(&place("0"), secs(1)),
-            secs(6 + 4 * 39),
+            secs(6 + 4 * 40),
             "each of the others may be asked first"
         );
     }
