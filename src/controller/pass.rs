@@ -11,6 +11,7 @@ use kube_runtime::controller::Action;
 use tracing::Instrument as _;
 
 use super::memory::Known;
+use super::waits::until_due;
 use super::{Operator, hurry, uid};
 use crate::api::{ClusterPair, NamespaceMigration, Stage};
 use crate::cluster::call::CallError;
@@ -130,7 +131,7 @@ async fn reconcile(migration: &Arc<NamespaceMigration>, operator: &Arc<Operator>
     let back = permitted.iter().any(Effect::is_rollback);
     let still = operator.waits.stands_still(&uid(migration), Instant::now()).filter(|_| goes_forward(&decision));
     if let Some(left) = still {
-        return Ok(Action::requeue(until_due(&decision, left)));
+        return Ok(Action::requeue(until_due(decision.wake_at, left)));
     }
 
     // Requests needed: the world first, then what people read of it.
@@ -269,14 +270,6 @@ pub(super) fn retry(migration: Arc<NamespaceMigration>, error: &ReconcileError, 
 /// Whether it would change a cluster other than on the way back. Also the fence of a pause is made anew by each pass that knows of none.
 fn goes_forward(decision: &Decision) -> bool {
     decision.effects.iter().any(|effect| effect.side().is_some() && !effect.is_rollback())
-}
-
-/// The wait, or less where something is due before.
-fn until_due(decision: &Decision, wait: Duration) -> Duration {
-    let left = decision.wake_at.map(|at| at.duration_since(crate::cluster::now()));
-    left.and_then(|left| Duration::try_from(left).ok())
-        .filter(|left| !left.is_zero())
-        .map_or(wait, |left| left.min(wait))
 }
 
 /// Whether the target fails, and nothing goes back because of that.

@@ -84,10 +84,7 @@ impl Operator {
             return Action::requeue(Duration::ZERO);
         }
         if !report.failures.is_empty() {
-            // What is due before the next try, as the deadline of a deletion, is not late because of it.
-            let (wait, now) = (self.waits.failed(&uid, stage), crate::cluster::now());
-            let due = wake_at.filter(|at| *at > now).and_then(|at| Duration::try_from(at.duration_since(now)).ok());
-            return Action::requeue(due.map_or(wait, |due| due.min(wait)));
+            return Action::requeue(until_due(wake_at, self.waits.failed(&uid, stage)));
         }
         self.waits.reset(&uid);
         if report.done > 0 {
@@ -95,6 +92,13 @@ impl Operator {
         }
         until(wake_at)
     }
+}
+
+/// The wait before the next try. What is due before, as the deadline of a deletion, is not late because of it.
+pub(super) fn until_due(wake_at: Option<jiff::Timestamp>, wait: Duration) -> Duration {
+    let now = crate::cluster::now();
+    let due = wake_at.filter(|at| *at > now).and_then(|at| Duration::try_from(at.duration_since(now)).ok());
+    due.map_or(wait, |due| due.min(wait))
 }
 
 /// Waits until then, or for the next change. A moment that has passed is now.

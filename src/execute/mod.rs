@@ -252,11 +252,10 @@ async fn carry_out(order: &Order, site: &Site, effect: &Effect, source: &SourceS
         Effect::WriteWeight(WeightWrite { after_source: true, .. }) if source.failed => {
             Err(ExecuteError::WaitsForSource)
         }
-        Effect::WriteWeight(write) if source.raised.contains(&write.ingress) => {
-            let write = WeightWrite { after_source: write.side == Side::Target, ..write.clone() };
-            weight::write(order, site, &write).await
+        Effect::WriteWeight(write) => {
+            let after_source = write.after_source || source.raised.contains(&write.ingress);
+            weight::write(order, site, &WeightWrite { after_source, ..write.clone() }).await
         }
-        Effect::WriteWeight(write) => weight::write(order, site, write).await,
         Effect::CreateIngress(creation) => create::ingress(order, site, creation).await,
         Effect::CreateSecret { name } => create::secret(order, site, name).await,
         Effect::Remove(removal) => remove::object(order, site, removal).await,

@@ -34,6 +34,15 @@ pub(super) fn weights(status: &NamespaceMigrationStatus, namespace: &str, pair: 
     format!("Weights as last seen: {}. {}.{unknown}", seen.join("; "), in_this_order(commands))
 }
 
+/// What to do about an Ingress that carries the running stamp of a migration which is not there any more.
+pub(super) fn without_owner(side: Side, namespace: &str, ingress: &str) -> String {
+    format!(
+        "If there is no other any more: create it again under its name, and it goes on from where it stands; or, if the weights are as \
+         they should be, take its mark off: kubectl --context={} annotate ingress {ingress} -n {namespace} {STAMP_ANNOTATION}-",
+        side.name().to_uppercase()
+    )
+}
+
 /// The weights that nobody took note of, as commands.
 pub(super) fn leftovers(left: &[Leftover]) -> String {
     if left.is_empty() {

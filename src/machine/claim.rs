@@ -15,7 +15,8 @@ use crate::api::Stage;
 pub fn missing(run: &Run<'_>) -> Option<Move> {
     let mut effects: Vec<_> = [Side::Source, Side::Target].into_iter().flat_map(|side| given_back(run, side)).collect();
     if (Stage::PrepareTarget..=Stage::DeployWorkloads).contains(&run.status.stage) || is_begun(run) {
-        if run.ingresses().iter().any(|planned| is_anothers(run, &planned.name)) {
+        let taken = |planned| run.taken_by(Side::Target, planned).is_some_and(|stamp| !stamp.direction.is_final());
+        if run.ingresses().iter().any(taken) {
             return stages::moved_by_another(run).map(Move::from);
         }
         // It may carry any weight, and DNS accepts it now that the source is weighted.
@@ -44,12 +45,6 @@ fn may_be_taken(run: &Run<'_>, effect: &Effect) -> bool {
     let Effect::WriteWeight(write) = effect else { return true };
     let source = run.view(Side::Source).ingresses.get(&write.ingress);
     source.and_then(IngressFacts::weight) != Some(Weight::ZERO)
-}
-
-/// Whether another migration moves the target's Ingress.
-fn is_anothers(run: &Run<'_>, name: &str) -> bool {
-    let stamp = run.view(Side::Target).ingresses.get(name).and_then(|facts| facts.stamp.as_ref());
-    stamp.is_some_and(|stamp| stamp.owner != run.order.owner && !stamp.direction.is_final())
 }
 
 /// Ingresses that carry what we wrote, but not by us.

@@ -26,7 +26,7 @@ pub(super) use answered::{addresses, answered_ttl, heard};
 pub(super) use held::{Amiss, amiss, stale};
 pub(super) use kinds::{is_only_targets, remembered, unaddressed};
 pub(super) use listed::{is_of_target, is_targets, served_share, share_of};
-pub(super) use now::{serves, shows, still_shows};
+pub(super) use now::{receiver_is_served, serves, shows};
 pub(super) use patience::{longest, patience};
 pub(super) use proof::{kinds, proof};
 pub(super) use row::waits_for;
@@ -260,7 +260,7 @@ fn at_or_soon(run: &Run<'_>, wait: Wait, at: Timestamp) -> Wait {
     if at > run.now { wait.until(at) } else { wait.looking_again_at(soon(run)) }
 }
 
-fn soon(run: &Run<'_>) -> Timestamp {
+pub(super) fn soon(run: &Run<'_>) -> Timestamp {
     run.now.saturating_add(SignedDuration::from_secs(1)).unwrap_or(run.now)
 }
 

@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::by_hand;
+use super::gate;
 use super::observed::Side;
 use super::reason::Reason;
 use super::run::{Move, Run, Wait};
-use crate::api::STAMP_ANNOTATION;
 use crate::preflight;
 
 /// Nothing tells when another migration has ended: it is looked for again after this time.
@@ -91,22 +92,16 @@ fn unlisted_side(run: &Run<'_>, side: Side, since: Timestamp) -> Option<Wait> {
             Some(wait.looking_again_at(again(run)))
         }
         Neighbours::NotAsked if !view.synced || view.unwatchable.is_some() => None,
-        // A clock that was set back makes what is listed now older than what was written.
-        Neighbours::Known { .. } => {
-            Some(Wait::new(Reason::ConnectingToClusters, format!("{said}.")).looking_again_at(soon(run)))
-        }
-        Neighbours::NotAsked => {
-            Some(Wait::new(Reason::ConnectingToClusters, format!("{said}.")).looking_again_at(run.now))
+        older => {
+            // A clock that was set back makes what is listed now older than what was written.
+            let at = if *older == Neighbours::NotAsked { run.now } else { gate::soon(run) };
+            Some(Wait::new(Reason::ConnectingToClusters, format!("{said}.")).looking_again_at(at))
         }
     }
 }
 
 fn again(run: &Run<'_>) -> Timestamp {
     run.now.saturating_add(LOOKED_FOR_AGAIN).unwrap_or(run.now)
-}
-
-fn soon(run: &Run<'_>) -> Timestamp {
-    run.now.saturating_add(SignedDuration::from_secs(1)).unwrap_or(run.now)
 }
 
 /// Another migration at one of our hosts.
@@ -142,10 +137,8 @@ impl Rival<'_> {
     fn wait(&self, run: &Run<'_>) -> Wait {
         let Self { side, neighbour: Neighbour { namespace, name, .. }, .. } = self;
         let fix = format!(
-            "Wait for the other migration to end: this one then goes on by itself. Or delete one of the two. If there is no other any \
-             more: create it again under its name, and it goes on from where it stands; or, if the weights are as they should be, take its \
-             mark off: kubectl --context={} annotate ingress {name} -n {namespace} {STAMP_ANNOTATION}-",
-            side.name().to_uppercase()
+            "Wait for the other migration to end: this one then goes on by itself. Or delete one of the two. {}",
+            by_hand::without_owner(*side, namespace, name)
         );
         Wait::new(Reason::OwnedByAnother, self.said()).unblocked_by(fix).looking_again_at(again(run))
     }

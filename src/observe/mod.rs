@@ -14,7 +14,8 @@ use crate::machine::drive::Needs;
 use crate::machine::order::Order;
 use crate::site::Site;
 
-/// Everything that a decision may rest on. Only Secrets, rights and the Ingresses of other namespaces cost requests, and only in the stages that need them.
+/// Everything that a decision may rest on. Only Secrets, rights and the Ingresses of other namespaces cost requests, and only in the
+/// stages that need them.
 pub async fn observe(site: &Site, order: &Order, needs: &Needs, key: &hmac::Key, home: &HomeRights) -> Observed {
     let secrets = match needs.secrets.as_slice() {
         [] => None,

@@ -16,7 +16,7 @@ use rig::weight_history::Stamp;
 use serde_json::json;
 
 use crate::deletion::{delete, gone};
-use crate::scene::{LIMIT, Migration, Scene, cause_of, holds_step, proxied};
+use crate::scene::{LIMIT, Migration, Scene, attempt_of, cause_of, holds_step, proxied};
 
 /// Well below the time after which a write that hangs is given up.
 const SOON: Duration = Duration::from_secs(5);
@@ -183,8 +183,7 @@ async fn an_attempt_that_is_raised_after_a_rollback_begins_while_a_write_hangs_a
     ensure!(unblock == Some((1, "To try again: set spec.attempt to 3.")), "{unblock:?}");
     shop.change(json!({"attempt": 3})).await?;
     let asked = Instant::now();
-    let third = |found: &NamespaceMigration| found.status.as_ref().is_some_and(|status| status.attempt == 3);
-    let next = shop.until("attempt 3", third).await?;
+    let next = shop.until("attempt 3", |found| attempt_of(found) == 3).await?;
     say(format!("attempt 3 began {:?} after it was asked for, while a write hung", asked.elapsed()));
     let ended: Vec<_> = next.status.iter().flat_map(|status| &status.history).map(|past| past.stage).collect();
     ensure!(ended == [Stage::RolledBack], "{ended:?}");
@@ -282,8 +281,7 @@ async fn a_token_is_handled_once_when_the_operator_is_killed_in_the_middle() -> 
         request.subresource == "status" && request.namespace == name && attempt == Some(2)
     };
     crash_at(&shop, begins, Phase::AfterCommit, shop.annotate(RETRY_ANNOTATION, Some("once-more"))).await?;
-    let second = |found: &NamespaceMigration| found.status.as_ref().is_some_and(|status| status.attempt == 2);
-    shop.until("the second attempt", second).await?;
+    shop.until("the second attempt", |found| attempt_of(found) == 2).await?;
     let ended = shop.ends(Stage::Completed).await?;
     let status = ended.status.context("a status")?;
     ensure!((status.attempt, status.history.len()) == (2, 1), "attempt {}: {:?}", status.attempt, status.history);

@@ -6,7 +6,7 @@ use http::StatusCode;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Api;
-use kube::api::{DeleteParams, ObjectMeta, PostParams};
+use kube::api::DeleteParams;
 use namespace_migration::api::{ClusterPair, NamespaceMigration, NamespaceMigrationStatus, Stage};
 use rig::deploy::{OPERATOR_NAMESPACE, put_kubeconfig};
 use rig::identity::{Credential, Identity};
@@ -16,7 +16,7 @@ use rig::recorder::Recorder;
 use rig::sample_app::Fault;
 use rig::setup::Options;
 
-use crate::scene::{Migration, Scene, condition, holds_step, proxied, quick, rollback_write};
+use crate::scene::{Migration, Scene, condition, create_again, holds_step, proxied, quick, rollback_write};
 
 const TARGET_ROLE: &str = "namespace-migration-target";
 /// A hold during which something is taken away.
@@ -225,7 +225,7 @@ async fn a_pair_that_is_deleted_in_mid_run_freezes_the_shift_until_it_is_back() 
     let connected = Connected::open("pairless").await?;
     let (scene, shop) = (&connected.scene, connected.in_mid_shift(BRIEF).await?);
     let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
-    let mut pair = pairs.get("pairless").await?;
+    let pair = pairs.get("pairless").await?;
     pairs.delete("pairless", &DeleteParams::default()).await?;
     let frozen = shop.waits("NoClusterPair").await?.status.context("a status")?;
     let told = "There is no ClusterPair named pairless. Until it is mended the weights stay";
@@ -238,8 +238,7 @@ async fn a_pair_that_is_deleted_in_mid_run_freezes_the_shift_until_it_is_back() 
     scene.eventually("the connections gone", reachable).await?;
     ensure!(shop.weight_writes().await?.len() == written && shop.weights().await? == [Some(90), Some(10)]);
 
-    pair.metadata = ObjectMeta { name: pair.metadata.name, labels: pair.metadata.labels, ..ObjectMeta::default() };
-    pairs.create(&PostParams::default(), &pair).await?;
+    create_again(&pairs, pair).await?;
     shop.ends(Stage::Completed).await?;
     shop.keeps_its_promises().await
 }

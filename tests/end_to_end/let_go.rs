@@ -7,14 +7,15 @@ use anyhow::{Context as _, Result, ensure};
 use http::StatusCode;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
+use kube::api::{DeleteParams, ListParams};
 use namespace_migration::api::{ClusterPair, NamespaceMigration};
 use rig::proxy::ApiRequest;
 use rig::sample_namespace::SECRET;
 use serde_json::json;
 
 use crate::deletion::{delete, gone, short};
-use crate::scene::{Migration, Scene, holds_step, proxied, unverified};
+use crate::mute::mute;
+use crate::scene::{Migration, Scene, create_again, holds_step, proxied, unverified};
 
 /// Twice the deadline of the deletion: one for what is waited for, one for the note of it.
 const BOTH: Duration = Duration::from_secs(15 + 15);
@@ -31,8 +32,7 @@ async fn an_object_goes_though_its_pair_takes_no_note_of_what_is_left_over_and_a
     shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
     let (home, target) =
         (scene.setup.home_faults().context("a home proxy")?, scene.setup.target_faults().context("a target proxy")?);
-    let note = |request: &ApiRequest| request.resource == "clusterpairs" && request.subresource == "status";
-    home.answer(note, StatusCode::FORBIDDEN, u64::MAX);
+    home.answer(|request: &ApiRequest| request.is_of_status("clusterpairs"), StatusCode::FORBIDDEN, u64::MAX);
     target.refuse();
     let (asked, uid) = (Instant::now(), delete(&shop).await?);
     let refused = shop.until("a refusal to take note", |found| says(found, "Cannot note what is left over")).await?;
@@ -80,7 +80,7 @@ async fn one_that_is_deleted_together_with_its_pair_says_so_and_goes_back_once_t
     let shop = scene.migration("together").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
     shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
     let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
-    let mut pair = pairs.get("together").await?;
+    let pair = pairs.get("together").await?;
     pairs.delete("together", &DeleteParams::default()).await?;
     let uid = delete(&shop).await?;
     let words = "The object is being deleted; it goes at the latest at 2";
@@ -89,8 +89,7 @@ async fn one_that_is_deleted_together_with_its_pair_says_so_and_goes_back_once_t
     ensure!(status.message.contains("There is no ClusterPair named together."), "{}", status.message);
     ensure!(status.unblock.contains("Create ClusterPair together again, as it was."), "{}", status.unblock);
     ensure!(shop.weights().await? == [Some(90), Some(10)], "{:?}", shop.weights().await?);
-    pair.metadata = ObjectMeta { name: pair.metadata.name, labels: pair.metadata.labels, ..ObjectMeta::default() };
-    pairs.create(&PostParams::default(), &pair).await?;
+    create_again(&pairs, pair).await?;
     gone(&shop, uid).await?;
     ensure!(shop.weights().await? == [Some(100), Some(0)], "{:?}", shop.weights().await?);
     shop.keeps_its_promises().await
@@ -102,8 +101,7 @@ async fn an_orphaned_object_goes_though_its_status_cannot_be_written() -> Result
     let shop = scene.migration("mute").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
     shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
     let home = scene.setup.home_faults().context("a home proxy")?;
-    let own = |request: &ApiRequest| request.resource == "namespacemigrations" && request.subresource == "status";
-    home.answer(own, StatusCode::FORBIDDEN, u64::MAX);
+    mute(&home);
     shop.change(json!({"deletionPolicy": "Orphan"})).await?;
     let uid = delete(&shop).await?;
     gone(&shop, uid).await?;

@@ -13,9 +13,8 @@ use crate::scene::{LIMIT, Migration, Scene, holds_step, proxied, rollback_write}
 const SHORTEST_WAIT_MILLIS: i128 = 700;
 
 /// The home cluster refuses every status of a migration from now on.
-fn mute(home: &Faults) {
-    let status = |request: &ApiRequest| request.resource == "namespacemigrations" && request.subresource == "status";
-    home.answer(status, StatusCode::FORBIDDEN, u64::MAX);
+pub fn mute(home: &Faults) {
+    home.answer(|request: &ApiRequest| request.is_of_status("namespacemigrations"), StatusCode::FORBIDDEN, u64::MAX);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,14 +3,14 @@
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
-use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use namespace_migration::api::status::Severity;
 use namespace_migration::api::{ClusterPair, NamespaceMigration, Stage};
 use rig::sample_app::Fault;
 use rig::setup::{Home, Options};
 use serde_json::{Value, json};
 
-use crate::scene::{Migration, Scene, cause_of, holds_step, quick, unverified};
+use crate::scene::{Migration, Scene, cause_of, create_again, holds_step, quick, unverified};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delegate_moves_another_namespace_and_the_second_migration_of_it_waits_for_the_first() -> Result<()> {
@@ -78,7 +78,7 @@ async fn a_host_stays_locked_across_a_restart_while_the_pair_of_its_holder_is_go
     let first = scene.migration("lock-first").steps(&[(50, "10m"), (100, "1s")]).begin().await?;
     first.until("the first step held", |found| holds_step(found, 1)).await?;
     let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
-    let mut pair = pairs.get("lock-one").await?;
+    let pair = pairs.get("lock-one").await?;
     pairs.delete("lock-one", &DeleteParams::default()).await?;
     told(&first, "NoClusterPair", "There is no ClusterPair named lock-one.").await?;
     scene.crash_and_restart().await?;
@@ -89,8 +89,7 @@ async fn a_host_stays_locked_across_a_restart_while_the_pair_of_its_holder_is_go
         "The host lock-first.example.com is claimed by NamespaceMigration lock-first/lock-first, which came first.";
     second.is_told("OwnedByAnother", words).await?;
 
-    pair.metadata = ObjectMeta { name: pair.metadata.name, labels: pair.metadata.labels, ..ObjectMeta::default() };
-    pairs.create(&PostParams::default(), &pair).await?;
+    create_again(&pairs, pair).await?;
     first.until("the first step held again", |found| holds_step(found, 1)).await?;
     second.is_told("OwnedByAnother", words).await?;
     scene.setup.application().set("target", first.host(), Fault::Status(503));

@@ -11,7 +11,9 @@ use rig::sample_namespace::SECRET;
 use rig::weight_history::Direction;
 use serde_json::json;
 
-use crate::scene::{Migration, Scene, cause_of, condition, holds_step, quick, reason_of, stage_of, unverified};
+use crate::scene::{
+    Migration, Scene, attempt_of, cause_of, condition, holds_step, quick, reason_of, stage_of, unverified,
+};
 
 /// Where in a migration the target breaks.
 #[derive(Clone, Copy, Debug)]
@@ -169,17 +171,13 @@ async fn a_rollback_removes_what_it_created_on_the_target_and_nothing_else_and_a
 
     scene.setup.application().heal("target", shop.host());
     shop.change(json!({"attempt": 2})).await?;
-    shop.until("the second attempt", |found| attempt(found) == 2).await?;
+    shop.until("the second attempt", |found| attempt_of(found) == 2).await?;
     let ended = shop.ends(Stage::Completed).await?;
     let history = ended.status.iter().flat_map(|status| &status.history);
     let history: Vec<_> = history.map(|entry| (entry.attempt, entry.stage)).collect();
     ensure!(history == [(1, Stage::RolledBack)], "{history:?}");
     ensure!(shop.weights().await? == [Some(0), Some(100)]);
     shop.keeps_its_promises().await
-}
-
-fn attempt(migration: &NamespaceMigration) -> i32 {
-    migration.status.as_ref().map_or(0, |status| status.attempt)
 }
 
 /// Kind and name of what a namespace has of the kinds that the operator can create, and of those that CI deploys.

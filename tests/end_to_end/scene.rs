@@ -19,10 +19,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::Ingress;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use kube_runtime::wait::await_condition;
-use namespace_migration::api::{NamespaceMigration, Stage};
+use namespace_migration::api::status::StepPhase;
+use namespace_migration::api::{ClusterPair, NamespaceMigration, Stage};
 use rig::control_plane::{ControlPlane, wait_until};
 use rig::kubectl::Kubectl;
 use rig::operator::Operator;
@@ -297,10 +298,27 @@ pub fn condition<'a>(migration: &'a NamespaceMigration, kind: &str) -> &'a str {
     conditions.into_iter().find(|found| found.type_ == kind).map(|found| found.status.as_str()).unwrap_or_default()
 }
 
+/// Its attempt. 0 before it has a status.
+pub fn attempt_of(migration: &NamespaceMigration) -> i32 {
+    migration.status.as_ref().map(|status| status.attempt).unwrap_or_default()
+}
+
 /// Whether it holds the step of this number, from 1.
 pub fn holds_step(migration: &NamespaceMigration, number: i32) -> bool {
-    let step = migration.status.as_ref().and_then(|status| status.step.as_ref());
-    reason_of(migration) == "HoldingStep" && step.is_some_and(|step| step.index + 1 == number)
+    reason_of(migration) == "HoldingStep" && phase_of_step(migration, number).is_some()
+}
+
+/// How far the step of this number is, from 1. None while it is in another one.
+pub fn phase_of_step(migration: &NamespaceMigration, number: i32) -> Option<StepPhase> {
+    let step = migration.status.as_ref().and_then(|status| status.step.as_ref())?;
+    (step.index + 1 == number).then_some(step.phase)
+}
+
+/// A pair that was deleted is there again, as it was.
+pub async fn create_again(pairs: &Api<ClusterPair>, mut pair: ClusterPair) -> Result<()> {
+    pair.metadata = ObjectMeta { name: pair.metadata.name, labels: pair.metadata.labels, ..ObjectMeta::default() };
+    pairs.create(&PostParams::default(), &pair).await?;
+    Ok(())
 }
 
 /// One of external-dns's annotations.

@@ -1,13 +1,13 @@
 //! What migrations are like for those who use the service: real users, who ask DNS where it is, on the real external-dns.
 
 use anyhow::{Context as _, Result, bail, ensure};
+use namespace_migration::api::Stage;
 use namespace_migration::api::status::StepPhase;
-use namespace_migration::api::{NamespaceMigration, Stage};
 use rig::population::Side;
 use rig::setup::{self, Verification};
 use serde_json::json;
 
-use crate::scene::{Scene, Visited, holds_step, reason_of, with_own_dns, written};
+use crate::scene::{Scene, Visited, holds_step, phase_of_step, reason_of, with_own_dns, written};
 
 /// When the target of a migration breaks.
 #[derive(Clone, Copy, Debug)]
@@ -93,10 +93,4 @@ async fn in_the_middle_of_a_step_everybody_comes_back_as_well() -> Result<()> {
     };
     ensure!([last("source"), last("target")] == ["90", "50"], "{} and {}", last("source"), last("target"));
     visited.keeps_its_promises(Side::Source).await
-}
-
-/// How far the step of this number is, from 1.
-fn phase_of_step(migration: &NamespaceMigration, number: i32) -> Option<StepPhase> {
-    let step = migration.status.as_ref().and_then(|status| status.step.as_ref())?;
-    (step.index + 1 == number).then_some(step.phase)
 }

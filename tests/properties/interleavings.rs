@@ -1,7 +1,7 @@
 //! Random interleavings of everything that can go wrong. Whatever happens, the promises hold, and a fault-free end is reached.
 
 use jiff::SignedDuration;
-use namespace_migration::api::status::{PipelineStage, RehearsalPhase, RequestOutcome};
+use namespace_migration::api::status::{PipelineStage, RequestOutcome};
 use namespace_migration::api::{
     DeletionPolicy, PAUSED_ANNOTATION, RETRY_ANNOTATION, ROLLBACK_ANNOTATION, RemovalPolicy, Stage,
 };
@@ -134,18 +134,18 @@ fn happening() -> impl Strategy<Value = Happening> {
 
 /// Where it starts: one or two Ingresses, one of them on the target already or not, what the spec says about failures, and whether
 /// DNS is looked at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a question of its own, answered at random")]
 pub struct Start {
-    two: bool,
-    present: bool,
-    hold: bool,
-    remove: bool,
-    zone: bool,
+    pub two: bool,
+    pub present: bool,
+    pub hold: bool,
+    pub remove: bool,
+    pub zone: bool,
     /// Both load balancers have addresses of both kinds.
-    both_kinds: bool,
+    pub both_kinds: bool,
     /// The second Ingress has the host of the first.
-    one_host: bool,
+    pub one_host: bool,
 }
 
 impl Start {
@@ -411,7 +411,7 @@ fn flutters(world: &World) -> Option<String> {
     })
 }
 
-fn end(world: &mut World, happenings: &[Happening]) -> Result<(), String> {
+pub fn end(world: &mut World, happenings: &[Happening]) -> Result<(), String> {
     for happening in happenings {
         if let Some(broken) = happen(world, happening) {
             return Err(broken);
@@ -501,180 +501,4 @@ proptest! {
             prop_assert!(false, "{broken}\n{writes:#?}\n{happenings:?}");
         }
     }
-}
-
-#[test]
-fn what_preflight_has_passed_on_an_old_view_is_checked_again_before_the_first_write() {
-    let two = [true, false, false, false, false, false, false];
-    let [two, present, hold, remove, zone, both_kinds, one_host] = two;
-    let mut world = Start { two, present, hold, remove, zone, both_kinds, one_host }.world();
-    let old = Happening::Pass(Faults { stale: 3, ..Faults::default() });
-    world.run_until(Stage::Completed);
-    let lost = [Happening::LoseStatus, Happening::Recreate(Side::Source), Happening::Pass(Faults::default()), old];
-    for happening in lost {
-        happen(&mut world, &happening);
-    }
-    world.pass();
-    assert_eq!((world.status.stage, world.status.reason.as_str()), (Stage::WeightSource, "PreflightBlocked"));
-}
-
-#[test]
-fn what_is_remembered_of_two_foreign_weights_keeps_its_order() {
-    let [two, present, remove, zone, both_kinds, one_host] = [false; 6];
-    let start = Start { two, present, hold: true, remove, zone, both_kinds, one_host };
-    let happenings = [
-        Happening::Smooth(9),
-        Happening::Unreachable(Side::Source),
-        Happening::Foreign { side: Side::Source, weight: 95, strip: false },
-        Happening::Smooth(2),
-        Happening::Ci,
-    ];
-    assert_eq!(end(&mut start.world(), &happenings), Ok(()));
-}
-
-#[test]
-fn a_row_keeps_its_gate_after_a_rollback_was_taken_up_anew() {
-    let [two, present, hold, remove, one_host] = [false; 5];
-    let start = Start { two, present, hold, remove, zone: true, both_kinds: true, one_host };
-    let happenings = [
-        Happening::Smooth(1),
-        Happening::RequestRollback,
-        Happening::Smooth(1),
-        Happening::Delete(DeletionPolicy::Rollback),
-        Happening::Smooth(4),
-        Happening::CreateAnew,
-        Happening::Pass(Faults::default()),
-    ];
-    assert_eq!(end(&mut start.world(), &happenings), Ok(()));
-}
-
-#[test]
-fn a_giver_gives_nothing_when_the_receivers_record_goes() {
-    let [two, present, hold, remove, both_kinds, one_host] = [false; 6];
-    let start = Start { two, present, hold, remove, zone: true, both_kinds, one_host };
-    let happenings = [
-        Happening::Pass(Faults::default()),
-        Happening::Pass(Faults::default()),
-        Happening::Time(10),
-        Happening::Smooth(5),
-        Happening::Time(10),
-        Happening::Smooth(2),
-        Happening::Smooth(8),
-        Happening::Pass(Faults { crash_before: Some(0), ..Faults::default() }),
-        Happening::Pass(Faults::default()),
-        Happening::Address(Side::Target, false),
-        Happening::Smooth(2),
-    ];
-    assert_eq!(end(&mut start.world(), &happenings), Ok(()));
-}
-
-#[test]
-fn beside_a_source_that_somebody_took_to_zero_the_target_is_not_taken_over_first() {
-    let [two, hold, remove, both_kinds, one_host] = [false; 5];
-    let start = Start { two, present: true, hold, remove, zone: true, both_kinds, one_host };
-    let happenings = [
-        Happening::Smooth(2),
-        Happening::Smooth(6),
-        Happening::Recreate(Side::Target),
-        Happening::Foreign { side: Side::Source, weight: 0, strip: false },
-    ];
-    assert_eq!(end(&mut start.world(), &happenings), Ok(()));
-}
-
-#[test]
-fn a_target_that_is_made_anew_while_the_source_is_being_weighted_is_taken_over_at_once() {
-    let [two, remove, both_kinds, one_host] = [false; 4];
-    let start = Start { two, present: true, hold: true, remove, zone: true, both_kinds, one_host };
-    let happenings = [
-        Happening::Smooth(1),
-        Happening::Smooth(6),
-        Happening::Time(10),
-        Happening::Address(Side::Source, false),
-        Happening::Recreate(Side::Target),
-        Happening::Smooth(1),
-    ];
-    assert_eq!(end(&mut start.world(), &happenings), Ok(()));
-}
-
-#[test]
-fn a_rehearsal_that_a_crash_has_left_between_two_ingresses_goes_on() {
-    let [present, hold, remove, both_kinds, one_host] = [false; 5];
-    let start = Start { two: true, present, hold, remove, zone: true, both_kinds, one_host };
-    let died = Happening::Pass(Faults { crash_after: Some(0), ..Faults::default() });
-    assert_eq!(end(&mut start.world(), &[Happening::Smooth(5), died]), Ok(()));
-}
-
-#[test]
-fn what_a_deleted_migration_owes_does_not_stop_a_new_one_of_its_name() {
-    let [two, present, hold, remove, zone, both_kinds, one_host] = [false; 7];
-    let start = Start { two, present, hold, remove, zone, both_kinds, one_host };
-    let happenings = [
-        Happening::Smooth(1),
-        Happening::Delete(DeletionPolicy::Rollback),
-        Happening::Time(4000),
-        Happening::Smooth(1),
-        Happening::CreateAnew,
-        Happening::RaiseAttempt,
-    ];
-    assert_eq!(end(&mut start.world(), &happenings), Ok(()));
-}
-
-#[test]
-fn an_attempt_that_is_begun_on_an_old_view_finishes_the_way_back_of_the_one_before() {
-    let [two, present, hold, remove, zone, both_kinds, one_host] = [false; 7];
-    let start = Start { two, present, hold, remove, zone, both_kinds, one_host };
-    let happenings = [
-        Happening::Smooth(1),
-        Happening::Unreachable(Side::Target),
-        Happening::Smooth(3),
-        Happening::RaiseAttempt,
-        Happening::LoseStatus,
-        Happening::Pass(Faults { stale: 2, ..Faults::default() }),
-    ];
-    assert_eq!(end(&mut start.world(), &happenings), Ok(()));
-}
-
-/// The view was of before the source was lowered, and nobody remembers more.
-#[test]
-fn a_rollback_without_source_on_an_old_view_leaves_no_two_zeros() {
-    let [two, present, hold, remove, both_kinds, one_host] = [false; 6];
-    let start = Start { two, present, hold, remove, zone: true, both_kinds, one_host };
-    let happenings = [
-        Happening::Smooth(10),
-        Happening::Smooth(20),
-        Happening::LoseStatus,
-        Happening::Unreachable(Side::Source),
-        Happening::RequestRollback,
-        Happening::Pass(Faults { stale: 2, ..Faults::default() }),
-    ];
-    assert_eq!(end(&mut start.world(), &happenings), Ok(()));
-}
-
-#[test]
-fn a_shift_whose_status_is_lost_and_begun_anew_on_an_old_view_is_taken_up() {
-    let [two, present, hold, remove, both_kinds, one_host] = [false; 6];
-    let start = Start { two, present, hold, remove, zone: true, both_kinds, one_host };
-    let happenings = [
-        Happening::Steps(&[100]),
-        Happening::Smooth(18),
-        Happening::LoseStatus,
-        Happening::Pass(Faults { stale: 2, ..Faults::default() }),
-    ];
-    assert_eq!(end(&mut start.world(), &happenings), Ok(()));
-}
-
-/// Another process, which had not seen that far yet, has lowered the source again.
-#[test]
-fn a_rehearsal_that_another_process_has_lowered_again_goes_on() {
-    let mut world = World::with_dns();
-    for _ in 0..40 {
-        let phase = world.status.rehearsal.as_ref().map(|rehearsal| rehearsal.phase);
-        if phase == Some(RehearsalPhase::Raised) {
-            break;
-        }
-        world.step();
-    }
-    assert_eq!(world.source.weight("web"), Some(100));
-    world.ingress_mut(Side::Source, "web").weight_text = Some("99".into());
-    world.run_until(Stage::Completed);
 }

@@ -42,6 +42,7 @@ mod drift;
 mod edits;
 mod exposure;
 mod external_dns;
+mod found;
 mod interleavings;
 mod journey;
 mod looks;

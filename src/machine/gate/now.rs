@@ -4,9 +4,11 @@
 use jiff::Timestamp;
 
 use super::{Goal, Verification, answered, at_gate, listed, patience, places, seen, soon};
+use crate::machine::observed::Side;
 use crate::machine::reason::Reason;
 use crate::machine::records::{Evidence, HostView};
 use crate::machine::run::{Run, Wait};
+use crate::machine::traffic::Weight;
 
 /// Whether DNS shows it at every host, in a reading that began after `since`: when somebody began to ask for it.
 ///
@@ -24,17 +26,20 @@ pub(in super::super) fn serves(run: &Run<'_>, goal: Goal, since: Timestamp, what
     by_backend(run, goal, since, what, true)
 }
 
-/// Whether the last reading still shows at every host what a gate was passed by: a record may have gone since, while something else was
-/// waited for.
+/// Whether the last reading still shows at every host who receives when the giver is to get this weight: the gate was passed, but a
+/// record may have gone since, while something else was waited for.
 ///
 /// # Errors
 /// The wait while nothing can be read.
-pub(in super::super) fn still_shows(run: &Run<'_>, goal: Goal, what: &str) -> Result<bool, Wait> {
+pub(in super::super) fn receiver_is_served(run: &Run<'_>, giver: Side, weight: Weight) -> Result<bool, Wait> {
     if !run.order.dns.is_verified() {
         return Ok(true);
     }
+    let receiver = giver.other();
+    let goal = Goal::Receives(receiver, weight.complement());
+    let what = format!("Before the {giver} gets weight {weight}, DNS must show what the {receiver} has received");
     for place in places(run) {
-        let shown = match &seen(run, place.host, goal, run.now, what)?.evidence {
+        let shown = match &seen(run, place.host, goal, run.now, &what)?.evidence {
             Evidence::Listed(records) => listed::shown(run, goal, place, records).is_ok(),
             Evidence::Answered { .. } => answered::shown(run, goal, place, Timestamp::MIN).is_ok(),
         };

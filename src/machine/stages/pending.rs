@@ -1,12 +1,12 @@
 //! Pending (guide step 1, "agree a time"): waits until both clusters are connected and nobody else moves this namespace
 //! or one of its hosts.
 
+use super::super::by_hand;
 use super::super::neighbours;
 use super::super::observed::Side;
 use super::super::reason::Reason;
 use super::super::run::{Move, Run, Wait};
 use super::preflight;
-use crate::api::STAMP_ANNOTATION;
 
 pub(super) fn visit(run: &Run<'_>) -> Move {
     if let Some(wait) = preflight::trouble_before_checks(run) {
@@ -39,11 +39,8 @@ pub(in super::super) fn moved_by_another(run: &Run<'_>) -> Option<Wait> {
         })?;
         let message = format!("Ingress {name} on the {side} is moved by another migration, {}.", stamp.owner);
         let fix = format!(
-            "Wait for the other migration to end, or delete this one. If there is no other any more: create it again under its \
-             name, and it goes on from where it stands; or, if the weights are as they should be, take its mark off: \
-             kubectl --context={} annotate ingress {name} -n {} {STAMP_ANNOTATION}-",
-            side.name().to_uppercase(),
-            run.order.namespace
+            "Wait for the other migration to end, or delete this one. {}",
+            by_hand::without_owner(side, &run.order.namespace, name)
         );
         Some(Wait::new(Reason::OwnedByAnother, message).unblocked_by(fix))
     })

@@ -76,7 +76,8 @@ fn write(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight) -> 
     if let Some(wait) = run.cluster_trouble() {
         return wait.into();
     }
-    match receiver_is_served(run, side, weight) {
+    let served = if side == Side::Source { gate::receiver_is_served(run, side, weight) } else { Ok(true) };
+    match served {
         Ok(true) => {}
         Ok(false) => return enter(progress, StepPhase::TargetSettling, run.now),
         Err(wait) => return wait.into(),
@@ -89,15 +90,6 @@ fn write(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight) -> 
     }
     let message = format!("The {side} gets weight {weight}.");
     Move::Act { effects, wait: Wait::new(Reason::WritingWeights, message) }
-}
-
-/// Whether who receives users is still served when the source is to give them.
-fn receiver_is_served(run: &Run<'_>, side: Side, weight: Weight) -> Result<bool, Wait> {
-    if side == Side::Target {
-        return Ok(true);
-    }
-    let what = format!("Before the source gets weight {weight}, DNS must show what the target has received");
-    gate::still_shows(run, Goal::Receives(Side::Target, weight.complement()), &what)
 }
 
 /// A wait until DNS shows the step before as it is written. The gates of that step were passed before its hold, and somebody may have

@@ -61,7 +61,8 @@ fn write(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight, bel
     if let Some(wait) = run.cluster_trouble() {
         return wait.into();
     }
-    match receiver_is_served(run, side, weight) {
+    let served = if side == Side::Target { gate::receiver_is_served(run, side, weight) } else { Ok(true) };
+    match served {
         Ok(true) => {}
         Ok(false) => return enter(progress, StepPhase::SourceRaised, run),
         Err(wait) => return wait.into(),
@@ -74,15 +75,6 @@ fn write(run: &Run<'_>, progress: &StepProgress, side: Side, weight: Weight, bel
         run.order.up_to
     );
     Move::Act { effects, wait: Wait::new(Reason::WritingWeights, message) }
-}
-
-/// Whether the source is still served with what it has received when the target is to give.
-fn receiver_is_served(run: &Run<'_>, side: Side, weight: Weight) -> Result<bool, Wait> {
-    if side == Side::Source {
-        return Ok(true);
-    }
-    let what = format!("Before the target gets weight {weight}, DNS must show what the source has received");
-    gate::still_shows(run, Goal::Receives(Side::Source, weight.complement()), &what)
 }
 
 /// Users are never moved to a side that is known to fail; that is what a rollback by request is for.

@@ -15,7 +15,7 @@ use super::back::second_rollback;
 use super::edits::{ceilings, edits, identity_stays};
 use super::held::Held;
 use super::{Row, row};
-use crate::scene::{LIMIT, Migration, Scene, holds_step};
+use crate::scene::{LIMIT, Migration, Scene, attempt_of, holds_step};
 
 pub async fn through_all_controls(scene: &Scene) -> Result<Vec<Row>> {
     let (completed, rolled_back, failed) = futures::try_join!(
@@ -47,8 +47,7 @@ async fn may_begin_anew(scene: &Scene, stage: Stage) -> Result<Vec<Row>> {
     rows.push(row(stage, "retry-requested", again.message));
 
     other.change(json!({"attempt": 2})).await?;
-    let attempt = |found: &NamespaceMigration| found.status.as_ref().is_some_and(|status| status.attempt == 2);
-    other.until("attempt 2", attempt).await?;
+    other.until("attempt 2", |found| attempt_of(found) == 2).await?;
     rows.push(row(stage, "attempt", "attempt 2 begins"));
     Ok(rows)
 }

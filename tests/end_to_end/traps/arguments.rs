@@ -1,7 +1,7 @@
 //! An external-dns that does not run as the move needs it.
 
 use anyhow::{Result, ensure};
-use namespace_migration::api::{NamespaceMigration, Stage};
+use namespace_migration::api::Stage;
 use rig::external_dns::{ExternalDns, Options};
 use rig::route53::record::Kind;
 use rig::setup::{self, ANNOTATION_PREFIX};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Held, Trap, goes_on, is_published, is_taken_back, mend_pair, own, own_dns};
 use crate::controls::held::dns_takes;
-use crate::scene::Scene;
+use crate::scene::{Scene, attempt_of};
 
 /// What external-dns reads from 0.22 on unless it is told otherwise.
 const NEW_PREFIX: &str = "external-dns.kubernetes.io/";
@@ -192,8 +192,7 @@ async fn a_kind_of_record_that_only_the_target_has_is_taken_away_before_the_shif
     mend(&own_dns(&scene)?.external_dns().source, |options| without(options, without_ipv6)).await?;
     shop.change(json!({"attempt": 2})).await?;
     // Until it is heard, what has ended stays ended.
-    let begun = |found: &NamespaceMigration| found.status.as_ref().is_some_and(|status| status.attempt == 2);
-    shop.until("the second attempt", begun).await?;
+    shop.until("the second attempt", |found| attempt_of(found) == 2).await?;
     shop.ends(Stage::Completed).await?;
     let zone = own_dns(&scene)?.zone();
     for kind in [Kind::A, Kind::Aaaa] {

@@ -9,7 +9,7 @@ use rig::route53::record::{Kind, Routing};
 use rig::setup::ANNOTATION_PREFIX;
 
 use super::{Held, Trap, is_published, own, own_dns};
-use crate::scene::{LIMIT, Migration, Scene, quick, reason_of, written};
+use crate::scene::{LIMIT, Migration, Scene, phase_of_step, quick, reason_of, written};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_is_published_before_the_source_is_weighted_appears_at_0_and_not_before_it() -> Result<()> {
@@ -54,12 +54,6 @@ fn comes_after_the_source(journal: &[Entry], shop: &Migration<'_>) -> Result<()>
     Ok(())
 }
 
-/// Whether the target has its weight of a step, from 1, and DNS is waited for.
-fn settles(found: &NamespaceMigration, number: i32) -> bool {
-    let step = found.status.as_ref().and_then(|status| status.step.as_ref());
-    step.is_some_and(|step| step.index + 1 == number && step.phase == StepPhase::TargetSettling)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_that_is_restarted_in_the_middle_of_a_step_waits_on_and_writes_nothing_twice() -> Result<()> {
     let trap = Trap::new(
@@ -73,7 +67,9 @@ async fn an_operator_that_is_restarted_in_the_middle_of_a_step_waits_on_and_writ
     let target = &own_dns(&scene)?.external_dns().target;
     target.pause().await?;
     shop.change(serde_json::json!({"traffic": {"upTo": 100}})).await?;
-    let before = shop.until("the second step raised", |found| settles(found, 2)).await?;
+    let before = shop
+        .until("the second step raised", |found| phase_of_step(found, 2) == Some(StepPhase::TargetSettling))
+        .await?;
     let writes = shop.weight_writes().await?.len();
     scene.crash_and_restart().await?;
     trap.holds(&shop, Held::InTheShift, &["DNSLate"], &["weight 50 is written on the target"]).await?;

@@ -102,6 +102,11 @@ impl ApiRequest {
         self.is_write() && self.subresource.is_empty() && self.resource == resource && self.namespace == namespace
     }
 
+    /// Is it about the status of an object of this kind?
+    pub fn is_of_status(&self, resource: &str) -> bool {
+        self.subresource == "status" && self.resource == resource
+    }
+
     /// An annotation in the body of a write.
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.object.pointer("/metadata/annotations")?.get(key)?.as_str()
