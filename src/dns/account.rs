@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::asks::Asks;
 use super::book::{Book, News, Reading};
 use super::interest::Interest;
-use super::schedule::{Next, Place, Schedule, Wanted, Within};
+use super::schedule::{Answer, Next, Place, Schedule, Wanted, Within};
 use super::trouble::ReadError;
 use crate::machine::records::DnsView;
 use crate::machine::urgency::Urgency;
@@ -142,6 +142,14 @@ async fn one(shared: &Shared, asks: &Asks, place: Place) {
     shared.note(&place, reading, began, asks.pace());
 }
 
+fn answer(reading: &Result<Reading, ReadError>) -> Answer {
+    match reading {
+        Ok(_) => Answer::Read,
+        Err(error) if error.is_throttling() => Answer::Throttled,
+        Err(_) => Answer::Failed,
+    }
+}
+
 impl Shared {
     /// What to do now, given how many readings are in progress.
     fn step(&self, asks: &Asks, running: usize) -> Next {
@@ -159,18 +167,18 @@ impl Shared {
     }
 
     fn note(&self, place: &Place, reading: Result<Reading, ReadError>, began: jiff::Timestamp, pace: Duration) {
-        let (now, succeeded) = (Instant::now(), reading.is_ok());
+        let (now, answer) = (Instant::now(), answer(&reading));
         let reading = reading.map_err(|error| crate::causes::one_line(&error.to_string()));
         let mut state = locked(&self.state);
         let jitter = crate::random::bytes::<1>()[0];
         let blind = SignedDuration::try_from(state.schedule.blind_after(place, pace)).unwrap_or(SignedDuration::MAX);
-        state.schedule.answered(place, succeeded, now, jitter);
+        state.schedule.answered(place, answer, now, jitter);
         let news = state.book.note(place, reading, (began, crate::cluster::now()), blind);
         if news.other_sets {
             state.look_for_owners(place, now);
         }
         let wakes = state.concerned(place, news, now);
-        if succeeded {
+        if answer == Answer::Read {
             self.measure_age(&state, place, began);
         }
         drop(state);

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The longest time between two requests to a throttled account.
-const LONGEST_GAP: Duration = Duration::from_secs(15);
+/// The longest time between two requests to a throttled account: a 25th of its quota, so that who is asked about is not long unseen
+/// when others leave some of it again.
+const LONGEST_GAP: Duration = Duration::from_secs(5);
 
 /// The pace of one account.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ mod tests {
                 pace.gap.as_millis()
             })
             .collect();
-        assert_eq!(gaps, [1100, 2200, 4400, 8800, 15_000, 15_000]);
+        assert_eq!(gaps, [1100, 2200, 4400, 5000, 5000, 5000]);
         assert_eq!(pace.ready_at(), now + LONGEST_GAP);
         for _ in 0..6 {
             pace.eased();

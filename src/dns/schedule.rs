@@ -79,6 +79,17 @@ struct Question {
     slowest: Duration,
 }
 
+/// How a question was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is known what is there.
+    Read,
+    /// It is not.
+    Failed,
+    /// It was not looked at: the account has been asked too much.
+    Throttled,
+}
+
 /// What to do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -137,16 +148,23 @@ impl Schedule {
     }
 
     /// The answer to a question came. It is due again after its interval, or sooner when the reading failed. `jitter` is a random
-    /// byte: 255 makes the wait after a failure a fifth shorter.
-    pub fn answered(&mut self, place: &Place, succeeded: bool, now: Instant, jitter: u8) {
+    /// byte: 255 makes the wait after a failure a fifth shorter. A throttled question keeps its place: throttling says nothing of
+    /// it, and the pace slows down for all.
+    pub fn answered(&mut self, place: &Place, answer: Answer, now: Instant, jitter: u8) {
         let Some(question) = self.questions.get_mut(place) else { return };
         question.is_being_asked = false;
-        question.failures = if succeeded { 0 } else { question.failures.saturating_add(1) };
-        if succeeded {
-            question.slowest = question.wanted.interval;
+        match answer {
+            Answer::Read => {
+                question.failures = 0;
+                question.slowest = question.wanted.interval;
+                question.due = question.asked.unwrap_or(now) + question.wanted.interval;
+            }
+            Answer::Failed => {
+                question.failures = question.failures.saturating_add(1);
+                question.due = now + question.retry(jitter);
+            }
+            Answer::Throttled => {}
         }
-        let began = question.asked.unwrap_or(now);
-        question.due = if succeeded { began + question.wanted.interval } else { now + question.retry(jitter) };
     }
 
     /// How many questions are due and not being asked.
@@ -230,7 +248,7 @@ mod tests {
         let mut readings = BTreeMap::<Place, Vec<Instant>>::new();
         for _ in 0..600 {
             if let Next::Ask(place) = schedule.next(now) {
-                schedule.answered(&place, true, now, 0);
+                schedule.answered(&place, Answer::Read, now, 0);
                 readings.entry(place).or_default().push(now);
             }
             now += pace;
@@ -251,7 +269,7 @@ mod tests {
         let now = Instant::now();
         let mut schedule = asking(&[("a", Urgency::Raising), ("b", Urgency::Raising)], now);
         assert_eq!(schedule.next(now), Next::Ask(place("a")));
-        schedule.answered(&place("a"), true, now, 0);
+        schedule.answered(&place("a"), Answer::Read, now, 0);
         assert_eq!(schedule.next(now + secs(11)), Next::Ask(place("b")));
         assert_eq!(schedule.next(now + secs(11)), Next::Ask(place("a")));
     }
@@ -261,7 +279,7 @@ mod tests {
         let now = Instant::now();
         let mut schedule = asking(&[("a", Urgency::Monitoring)], now);
         schedule.next(now);
-        schedule.answered(&place("a"), true, now, 0);
+        schedule.answered(&place("a"), Answer::Read, now, 0);
         assert_eq!(schedule.next(now), Next::At(now + secs(10)));
         schedule.want(&[(place("a"), wanted(Urgency::Rollback))].into(), now + secs(1));
         assert_eq!(schedule.next(now + secs(1)), Next::Ask(place("a")));
@@ -275,7 +293,7 @@ mod tests {
             let mut waits = vec![];
             for _ in 0..10 {
                 assert_eq!(schedule.next(now), Next::Ask(place("a")));
-                schedule.answered(&place("a"), false, now, 0);
+                schedule.answered(&place("a"), Answer::Failed, now, 0);
                 let Next::At(due) = schedule.next(now) else { panic!("nothing is due") };
                 waits.push((due - now).as_secs());
                 now = due;
@@ -285,12 +303,25 @@ mod tests {
     }
 
     #[test]
+    fn a_throttled_question_is_still_before_those_that_came_after_it() {
+        let now = Instant::now();
+        let mut schedule = asking(&[("a", Urgency::Raising), ("b", Urgency::Raising)], now);
+        for _ in 0..3 {
+            assert_eq!(schedule.next(now), Next::Ask(place("a")));
+            schedule.answered(&place("a"), Answer::Throttled, now, 0);
+        }
+        assert_eq!(schedule.next(now), Next::Ask(place("a")));
+        schedule.answered(&place("a"), Answer::Read, now, 0);
+        assert_eq!(schedule.next(now), Next::Ask(place("b")));
+    }
+
+    #[test]
     fn a_question_that_nobody_asks_any_more_is_dropped_also_while_it_is_being_asked() {
         let now = Instant::now();
         let mut schedule = asking(&[("a", Urgency::Raising)], now);
         schedule.next(now);
         schedule.want(&BTreeMap::new(), now);
-        schedule.answered(&place("a"), true, now, 0);
+        schedule.answered(&place("a"), Answer::Read, now, 0);
         assert_eq!(schedule.next(now + secs(100)), Next::Nothing);
     }
 
@@ -303,7 +334,7 @@ mod tests {
         schedule.want(&[(place("a"), often)].into(), now);
         assert_eq!(schedule.blind_after(&place("a"), secs(1)), secs(30 + 4), "it was read as seldom as that until now");
         schedule.next(now);
-        schedule.answered(&place("a"), true, now, 0);
+        schedule.answered(&place("a"), Answer::Read, now, 0);
         assert_eq!(schedule.blind_after(&place("a"), secs(1)), secs(6 + 4));
         let many: BTreeMap<_, _> = (0..40).map(|number| (place(&number.to_string()), often)).collect();
         schedule.want(&many, now);
@@ -343,7 +374,7 @@ mod tests {
                     for question in schedule.questions.values_mut().filter(|question| question.is_being_asked) {
                         question.is_being_asked = question.asked != Some(now);
                     }
-                    schedule.answered(&asked, succeeds, now, 0);
+                    schedule.answered(&asked, if succeeds { Answer::Read } else { Answer::Failed }, now, 0);
                 }
                 now += secs(3);
             }
