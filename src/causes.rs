@@ -39,8 +39,20 @@ pub(crate) fn whole(error: &(dyn Error + 'static)) -> String {
     one_line(&format!("{outermost}: {}", causes(error)))
 }
 
+/// What a TLS library tells its programmers: the manual's page about a connection that was cut, and the form of a name.
+const MANUAL: &str = ": https://docs.rs/rustls/latest/rustls/manual/_03_howto/index.html#unexpected-eof";
+const NAME: [&str; 2] = ["DnsName(\"", "\")"];
+
+fn for_people(text: &str) -> String {
+    let text = text.replace(MANUAL, "");
+    let mut parts = text.split(NAME[0]);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |told, part| format!("{told}\"{}", part.replacen(NAME[1], "\"", 1)))
+}
+
 /// Text from elsewhere, made safe to print: one line of limited length without control characters.
 pub(crate) fn one_line(text: &str) -> String {
+    let text = for_people(text);
     text.chars().map(|character| if character.is_control() { ' ' } else { character }).take(MAX_LENGTH).collect()
 }
 
@@ -72,6 +84,14 @@ mod tests {
         assert_eq!(causes(&layers(&["outer", "client error (Connect)"])), "client error (Connect)");
         assert_eq!(whole(&layers(&["outer", "connect", "refused\n(111)"])), "outer: connect: refused (111)");
         assert_eq!(whole(&layers(&["alone"])), "alone");
+    }
+
+    #[test]
+    fn a_tls_librarys_words_for_programmers_are_taken_out() {
+        let cut = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/latest/rustls/manual/_03_howto/index.html#unexpected-eof";
+        assert_eq!(one_line(cut), "peer closed connection without sending TLS close_notify");
+        let names = "only valid for DnsName(\"a.example\") or DnsName(\"b.example\") (found \"c\")";
+        assert_eq!(one_line(names), "only valid for \"a.example\" or \"b.example\" (found \"c\")");
     }
 
     #[test]

@@ -134,9 +134,13 @@ pub async fn run(setting: Setting, health: Health, stop: CancellationToken) -> R
     let watched = watched.reflect(writer).inspect_ok(move |event| match event {
         watcher::Event::InitDone => {
             health.beat(MIGRATIONS_LISTED);
+            seen.pairs.migrations_are_listed();
             seen.look_for_gone(&store);
         }
-        watcher::Event::Apply(migration) | watcher::Event::InitApply(migration) => seen.hurry.look(migration),
+        watcher::Event::Apply(migration) | watcher::Event::InitApply(migration) => {
+            seen.hurry.look(migration);
+            seen.pairs.notice(migration);
+        }
         watcher::Event::Delete(_) | watcher::Event::Init => {}
     });
     let controller = Controller::for_stream(watched.touched_objects(), migrations.clone())
@@ -215,6 +219,7 @@ impl Operator {
 
     fn forget(&self, gone: &ObjectRef<NamespaceMigration>) {
         self.close_site(gone);
+        self.pairs.forget_user(gone);
         self.watches.forget(gone);
         self.hurry.forget(gone);
         self.release_claim(gone);

@@ -16,6 +16,8 @@ use crate::machine::{Decision, Reason};
 const EVENTS_TIMEOUT: Duration = Duration::from_secs(5);
 /// The API's limit of a note, in bytes.
 const LONGEST_NOTE: usize = 1024;
+/// The end of a note that was cut.
+const REST: &str = " ... (the rest is in the log of the operator)";
 
 /// Tells events about migrations and pairs.
 #[derive(Clone)]
@@ -34,6 +36,9 @@ impl Teller {
     pub async fn tell(&self, about: &ObjectReference, happened: &[Happened]) {
         let until = Instant::now() + EVENTS_TIMEOUT;
         for event in happened {
+            if event.note.len() > LONGEST_NOTE {
+                tracing::warn!(reason = event.reason.as_str(), "{}", event.note);
+            }
             let event = Event {
                 type_: if event.warning { EventType::Warning } else { EventType::Normal },
                 reason: event.reason.as_str().to_owned(),
@@ -71,7 +76,31 @@ pub fn log(migration: &NamespaceMigration, reason_before: &str, decision: &Decis
     }
 }
 
+/// A note that is too long ends with the last sentence or command that fits, and says where the rest is: whoever tells it logs the whole.
 fn cut(note: &str) -> String {
-    let end = (0..=note.len().min(LONGEST_NOTE)).rev().find(|at| note.is_char_boundary(*at)).unwrap_or(0);
-    note[..end].to_owned()
+    if note.len() <= LONGEST_NOTE {
+        return note.to_owned();
+    }
+    let longest = LONGEST_NOTE - REST.len();
+    let end = (0..=longest).rev().find(|at| note.is_char_boundary(*at)).unwrap_or(0);
+    let whole = [". ", "; "].into_iter().filter_map(|stop| note[..end].rfind(stop)).max().map_or(end, |stop| stop + 1);
+    format!("{}{REST}", &note[..whole])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_that_is_too_long_keeps_whole_commands_and_says_where_the_rest_is() {
+        let command = |number: usize| {
+            format!("kubectl annotate --overwrite ingress web-{number} -n {} prefix/aws-weight=0", "é".repeat(60))
+        };
+        let note = format!("Do it by hand. In this order: {}.", (0..20).map(command).collect::<Vec<_>>().join("; "));
+        let told = cut(&note);
+        assert!(told.len() <= LONGEST_NOTE && told.ends_with(REST), "{told}");
+        let kept = told.strip_suffix(REST).unwrap();
+        assert!(kept.ends_with("aws-weight=0;") && kept.contains(&command(0)) && kept.contains(&command(3)), "{kept}");
+        assert_eq!(cut("short"), "short");
+    }
 }

@@ -164,7 +164,10 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::api::{NamespaceMigrationStatus, Stage};
 
     fn every_series() -> Metrics {
         let metrics = Metrics::default();
@@ -177,9 +180,13 @@ mod tests {
         metrics.weight.get_or_create(&weight).set(10);
         let shop = MigrationLabels { namespace, name };
         metrics.exposed_percent.get_or_create(&shop).set(4);
-        metrics.dns.served_percent.get_or_create(&shop).set(9);
-        metrics.dns.desired_percent.get_or_create(&shop).set(10);
-        metrics.dns.unserved_since.get_or_create(&shop).set(1600);
+        let row = json!({
+            "host": "shop.example", "kind": "A", "desired": 9, "written": 10, "served": 11, "since": "1970-01-01T00:00:12Z", "ttl": "13s",
+            "writtenSince": "1970-01-01T00:00:14Z",
+        });
+        let mut status = NamespaceMigrationStatus { stage: Stage::ShiftTraffic, ..NamespaceMigrationStatus::default() };
+        status.dns = serde_json::from_value(json!([row])).unwrap();
+        metrics.dns.measure(&shop, &status);
         metrics.rollbacks.get_or_create(&RollbackLabels { cause: "HealthFailed" }).inc();
         metrics.rollback_write.observe(0.01);
         let call = CallLabels { side: ClusterSide::Source, verb: Verb::Apply, outcome: CallOutcome::Conflict };
@@ -217,9 +224,12 @@ mod tests {
             r#"nsmig_dns_requests_total{action="list_records",outcome="throttled"} 1"#,
             r#"nsmig_dns_queue{backend="route53"} 7"#,
             r#"nsmig_dns_last_reading_timestamp_seconds{pair="live"} 1700"#,
-            r#"nsmig_served_percent{namespace="shop-dev",name="shop"} 9"#,
-            r#"nsmig_desired_percent{namespace="shop-dev",name="shop"} 10"#,
-            r#"nsmig_unserved_since_timestamp_seconds{namespace="shop-dev",name="shop"} 1600"#,
+            r#"nsmig_desired_percent{namespace="shop-dev",name="shop",host="shop.example",kind="A"} 9"#,
+            r#"nsmig_written_percent{namespace="shop-dev",name="shop",host="shop.example",kind="A"} 10"#,
+            r#"nsmig_served_percent{namespace="shop-dev",name="shop",host="shop.example",kind="A"} 11"#,
+            r#"nsmig_served_since_timestamp_seconds{namespace="shop-dev",name="shop",host="shop.example",kind="A"} 12"#,
+            r#"nsmig_record_ttl_seconds{namespace="shop-dev",name="shop",host="shop.example",kind="A"} 13"#,
+            r#"nsmig_unserved_since_timestamp_seconds{namespace="shop-dev",name="shop",host="shop.example",kind="A"} 14"#,
             r#"nsmig_leftovers{pair="live"} 2"#,
             r#"nsmig_leftovers_settled_total{outcome="paid"} 1"#,
             r"nsmig_panics_total 0",

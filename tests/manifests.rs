@@ -263,6 +263,24 @@ fn nobody_but_the_operator_may_write_a_status() {
     assert!(writers.iter().all(|place| place.ends_with("home-role.yaml: namespace-migration-home")), "{writers:?}");
 }
 
+/// A policy that names another namespace than the one that the operator is installed in would refuse the operator itself.
+#[test]
+fn the_status_policy_names_the_operators_namespace_and_every_status() {
+    let manifests = manifests("deploy/base");
+    let spec = &only(&manifests, "ValidatingAdmissionPolicy")["spec"];
+    let operators = only(&manifests, "ServiceAccount")["metadata"]["namespace"].as_str().unwrap();
+    let expression = spec["validations"][0]["expression"].as_str().unwrap();
+    assert!(expression.contains(&format!("\"system:serviceaccount:{operators}:\"")), "{expression}");
+    let covered: BTreeSet<_> = list(&spec["matchConstraints"]["resourceRules"][0]["resources"]).into_iter().collect();
+    let written: BTreeSet<_> = rules(&manifests)
+        .into_iter()
+        .flat_map(|(_, rule)| list(&rule["resources"]))
+        .filter(|resource| resource.ends_with("/status"))
+        .collect();
+    assert_eq!(covered, written);
+    assert_eq!(only(&manifests, "ValidatingAdmissionPolicyBinding")["spec"]["validationActions"], json!(["Deny"]));
+}
+
 #[test]
 fn the_pod_fits_restricted_pod_security() {
     let manifests = manifests("deploy/base");

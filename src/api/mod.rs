@@ -37,6 +37,8 @@ pub const OWNER_LABEL: &str = "namespacemigration.io/owner";
 pub const OWNER_ANNOTATION: &str = "namespacemigration.io/owner";
 /// Finalizer of a migration that has begun to write: its deletion is answered first, as spec.deletionPolicy says.
 pub const FINALIZER: &str = "namespacemigration.io/migration";
+/// Finalizer of a pair that is needed: by a migration under way, or by what deleted ones still owe its clusters.
+pub const PAIR_FINALIZER: &str = "namespacemigration.io/clusterpair";
 /// Annotation on a migration: its weights are frozen while it is there with any value but `false`.
 pub const PAUSED_ANNOTATION: &str = "namespacemigration.io/paused";
 /// Annotation on a migration: everything goes back to the source, once for each new value.

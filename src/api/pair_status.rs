@@ -39,14 +39,20 @@ pub struct ClusterPairStatus {
 
 /// What a cluster said of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct ClusterFacts {
     /// Version of its API server.
     pub version: String,
+    /// When it last proved to be the right cluster, as of when this status was last written: an answer that changes nothing is not
+    /// written. A cluster that does not fail is not asked again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proved_at: Option<Time>,
 }
 
 /// A weight that a deleted migration could not write in time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(kube::KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.weight == (self.side == 'Source' ? 100 : 0)").message("a leftover is what a rollback leaves: weight 100 on the Source, 0 on the Target"))]
 pub struct Leftover {
     /// The namespace that was moving.
     pub namespace: String,

@@ -11,10 +11,12 @@ mod trouble;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
 use super::call::CallError;
 use super::client::{Clients, HomeSource};
+use super::general_rights::GeneralRights;
 use crate::api::Connection as Way;
 use crate::machine::Side;
 use crate::machine::neighbours::Neighbours;
@@ -59,6 +61,8 @@ pub struct State {
     pub clients: Option<Clients>,
     /// Version of the API server, once it has said so.
     pub version: Option<String>,
+    /// When it last proved to be the right cluster.
+    pub proved_at: Option<Timestamp>,
     /// Raised when the clients are others, or none any more: watches start anew.
     pub generation: u64,
 }
@@ -69,6 +73,8 @@ pub struct Connection {
     pub address: Address,
     /// The Ingresses of all namespaces that a migration moves, as last listed. Who holds the lock lists for all who wait.
     pub neighbours: tokio::sync::Mutex<Neighbours>,
+    /// What the operator may do there in all namespaces, as last asked.
+    pub rights: GeneralRights,
     state: watch::Sender<State>,
     doubt: Arc<Notify>,
     tasks: Tasks,
@@ -83,8 +89,8 @@ impl Connection {
         let metrics = home.metrics.clone();
         let keeper = Keeper::new(address.clone(), home, state.clone(), Arc::clone(&doubt), Box::new(changed));
         tasks.spawn("keeper of a connection", metrics, keeper.run());
-        let neighbours = tokio::sync::Mutex::default();
-        Arc::new(Self { address, neighbours, state, doubt, tasks })
+        let (neighbours, rights) = (tokio::sync::Mutex::default(), GeneralRights::default());
+        Arc::new(Self { address, neighbours, rights, state, doubt, tasks })
     }
 
     /// Whether its keeper has panicked: nothing that it says will change any more.

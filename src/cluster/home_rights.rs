@@ -178,7 +178,13 @@ mod tests {
             (of("get", "secrets", "namespace"), of("create", "events", "namespace")),
             ("ops".into(), String::new())
         );
-        assert_eq!(of("patch", "clusterpairs", "subresource"), "status");
+        let subresources: Vec<_> = asked
+            .iter()
+            .filter(|asked| asked["verb"] == "patch" && asked["resource"] == "clusterpairs")
+            .map(|asked| asked["subresource"].as_str().unwrap_or_default())
+            .collect();
+        assert_eq!(subresources.len(), 2, "its finalizer and its status");
+        assert!(subresources.contains(&"") && subresources.contains(&"status"), "{subresources:?}");
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ pub mod call;
 pub mod client;
 pub mod connection;
 pub mod external_dns_watch;
+pub mod general_rights;
 pub mod home_rights;
 pub mod kubeconfig;
 mod limits;

@@ -1,6 +1,6 @@
 //! ClusterPairs as they are declared, and a connection for each cluster of each pair that is in use.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -16,10 +16,12 @@ use kube_runtime::{WatchStreamExt as _, watcher as watch_objects};
 use tokio_util::sync::CancellationToken;
 
 use super::{Operator, PAIRS_LISTED, locked, pair_pass, readable};
+use crate::api::pair_status::ClusterFacts;
 use crate::api::{ClusterPair, ClusterPairStatus, NamespaceMigration};
-use crate::cluster::connection::{Address, Connection, HomeAccess, State};
+use crate::cluster::connection::{Address, Connection, HomeAccess};
 use crate::machine::Side;
 use crate::machine::debt::Debts;
+use crate::machine::pair_hold::is_under_way;
 use crate::metrics::Metrics;
 use crate::server::Health;
 
@@ -30,8 +32,11 @@ pub(super) struct Pairs {
     migrations: Mutex<Option<Store<NamespaceMigration>>>,
     /// What this process last said of each pair. Another process may see it otherwise; nobody is contradicted without news.
     said: Mutex<HashMap<String, ClusterPairStatus>>,
+    /// Those that were last seen to be under way, each with its pair.
+    users: Mutex<HashMap<ObjectRef<NamespaceMigration>, String>>,
     trigger: UnboundedSender<ObjectRef<ClusterPair>>,
     listed: AtomicBool,
+    migrations_listed: AtomicBool,
 }
 
 impl Pairs {
@@ -40,12 +45,14 @@ impl Pairs {
         let writer = Writer::default();
         Self {
             said: Mutex::default(),
+            users: Mutex::default(),
             trigger,
             store: writer.as_reader(),
             writer: Mutex::new(Some(writer)),
             connections: Mutex::default(),
             migrations: Mutex::default(),
             listed: AtomicBool::new(false),
+            migrations_listed: AtomicBool::new(false),
         }
     }
 
@@ -66,21 +73,54 @@ impl Pairs {
         locked(&self.said).insert(pair.name_any(), status);
     }
 
-    /// What is known of the source and of the target.
-    pub(super) fn known(&self, name: &str) -> [State; 2] {
+    /// The connections to the source and to the target, where there are any.
+    pub(super) fn connected(&self, name: &str) -> [Option<Arc<Connection>>; 2] {
         let connections = locked(&self.connections);
-        let state = |side| connections.get(&(name.to_owned(), side)).map(|connection| connection.state());
-        [Side::Source, Side::Target].map(|side| state(side).unwrap_or_default())
+        [Side::Source, Side::Target].map(|side| connections.get(&(name.to_owned(), side)).cloned())
     }
 
-    /// Drops the connections of a pair that nobody needs. Returns what is known then: nothing.
-    pub(super) fn disconnect(&self, name: &str, metrics: &Metrics) -> [State; 2] {
+    /// Drops the connections of a pair that nobody needs.
+    pub(super) fn disconnect(&self, name: &str, metrics: &Metrics) {
         let mut connections = locked(&self.connections);
         let dropped = [Side::Source, Side::Target].map(|side| connections.remove(&(name.to_owned(), side)));
         if dropped.iter().any(Option::is_some) {
             metrics.forget_pair(name);
         }
-        <[State; 2]>::default()
+    }
+
+    /// Those under way by a pair, as `namespace/name`. None until all migrations are listed: one that is not known may be under way.
+    pub(super) fn under_way(&self, name: &str) -> Option<BTreeSet<String>> {
+        let all = self.migrations_listed.load(Ordering::Acquire).then(|| self.all_migrations())?;
+        let users = all.iter().filter(|migration| migration.spec.cluster_pair == name && is_under_way(migration));
+        Some(users.map(|user| format!("{}/{}", user.namespace().unwrap_or_default(), user.name_any())).collect())
+    }
+
+    /// A migration as it was seen: when it begins or ends to be under way, the pass over its pair is woken.
+    pub(super) fn notice(&self, migration: &NamespaceMigration) {
+        let (key, pair) = (ObjectRef::from_obj(migration), migration.spec.cluster_pair.clone());
+        if !is_under_way(migration) {
+            return self.forget_user(&key);
+        }
+        let news = locked(&self.users).insert(key, pair.clone()).is_none();
+        if news {
+            self.wake(&pair);
+        }
+    }
+
+    /// A migration is under way no more, or gone.
+    pub(super) fn forget_user(&self, key: &ObjectRef<NamespaceMigration>) {
+        let known = locked(&self.users).remove(key);
+        if let Some(pair) = known {
+            self.wake(&pair);
+        }
+    }
+
+    /// All migrations are known from now on: what waited for that is looked at.
+    pub(super) fn migrations_are_listed(&self) {
+        self.migrations_listed.store(true, Ordering::Release);
+        for pair in self.store.state() {
+            self.wake(&pair.name_any());
+        }
     }
 
     /// Whether a pair that is not here does not exist. All migrations are woken when that becomes true.
@@ -161,7 +201,9 @@ fn users(migrations: Option<&Store<NamespaceMigration>>, pair: &str) -> Vec<Obje
 /// What a status says, without the times of its own.
 fn meaning(status: &ClusterPairStatus) -> impl PartialEq + '_ {
     let conditions = status.conditions.iter().map(|c| (&c.type_, &c.status, &c.reason, &c.message));
-    (status.observed_generation, &status.source, &status.target, conditions.collect::<Vec<_>>())
+    let version = |facts: &Option<ClusterFacts>| facts.as_ref().map(|facts| facts.version.clone());
+    let versions = [version(&status.source), version(&status.target)];
+    (status.observed_generation, versions, conditions.collect::<Vec<_>>())
 }
 
 /// Follows the declared pairs until `stop`: wakes the migrations that name one that has changed, and keeps what each tells.

@@ -230,8 +230,9 @@ impl Pass<'_> {
         let failures = report.to_tell(operator.waits.has_failed(&uid(migration)));
         machine::failure::tell(&mut decision, &self.known.status, &failures, crate::cluster::now());
         if !report.failures.is_empty() && !operator.goes_anyway(migration, &decision) {
-            // What could not be noted must not be let go.
+            // What could not be noted must not be let go, and nobody is told that it goes.
             decision.effects.retain(|effect| !effect.lets_go());
+            decision.events.retain(|event| event.reason != Reason::LeftOver);
         }
         if decision.events.iter().any(|event| event.reason == Reason::RetryRequested) {
             operator.waits.reset(&uid(migration));

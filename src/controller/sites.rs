@@ -8,6 +8,7 @@ use super::{Operator, locked, uid};
 use crate::api::{ClusterPair, NamespaceMigration};
 use crate::machine::drive::Needs;
 use crate::machine::order::{Order, OrderError};
+use crate::machine::pair_hold;
 use crate::site::{Site, Wake};
 
 impl Operator {
@@ -15,6 +16,9 @@ impl Operator {
     pub(super) fn order(&self, migration: &NamespaceMigration) -> Result<(Order, Arc<ClusterPair>), OrderError> {
         let name = &migration.spec.cluster_pair;
         let pair = self.pairs.get(name).ok_or_else(|| OrderError::NoSuchPair { pair: name.clone() })?;
+        if pair_hold::takes_no_more(&pair, migration) {
+            return Err(OrderError::PairGoes { pair: name.clone() });
+        }
         Ok((Order::parse(migration, &pair, &self.identity)?, pair))
     }
 

@@ -173,11 +173,14 @@ impl Shared {
         let jitter = crate::random::bytes::<1>()[0];
         let blind = SignedDuration::try_from(state.schedule.blind_after(place, pace)).unwrap_or(SignedDuration::MAX);
         state.schedule.answered(place, answer, now, jitter);
-        let news = state.book.note(place, reading, (began, crate::cluster::now()), blind);
-        if news.other_sets {
-            state.look_for_owners(place, now);
-        }
-        let wakes = state.concerned(place, news, now);
+        let times = (began, crate::cluster::now());
+        let wakes = if answer == Answer::Throttled {
+            // Of a few nobody needs to hear, and nothing stands still for them: they are asked again at their next turns.
+            let hidden = state.schedule.hidden(now).into_iter();
+            hidden.flat_map(|place| state.take_in(&place, reading.clone(), times, blind, now)).collect()
+        } else {
+            state.take_in(place, reading, times, blind, now)
+        };
         if answer == Answer::Read {
             self.measure_age(&state, place, began);
         }
@@ -211,6 +214,22 @@ impl Drop for Shared {
 }
 
 impl State {
+    /// Takes in what became of a reading. Returns whom to wake.
+    fn take_in(
+        &mut self,
+        place: &Place,
+        reading: Result<Reading, String>,
+        times: (jiff::Timestamp, jiff::Timestamp),
+        blind: SignedDuration,
+        now: Instant,
+    ) -> Vec<Wake> {
+        let news = self.book.note(place, reading, times, blind);
+        if news.other_sets {
+            self.look_for_owners(place, now);
+        }
+        self.concerned(place, news, now)
+    }
+
     /// Brings the questions in line with who asks. What nobody asks any more is forgotten.
     fn plan(&mut self, now: Instant) {
         let mut all = BTreeMap::<Place, Wanted>::new();

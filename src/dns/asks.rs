@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::authoritative::NameServers;
 use super::book::Reading;
 use super::interest::Backend;
+use super::pace::Paces;
 use super::resolver::Resolver;
 use super::route53::Route53;
 use super::schedule::Place;
@@ -26,10 +27,11 @@ pub(super) enum Asks {
 }
 
 impl Asks {
-    pub(super) fn new(backend: &Backend, home: &HomeAccess, route53_gap: Duration, resolver: &Resolver) -> Self {
+    pub(super) fn new(backend: &Backend, home: &HomeAccess, paces: &Paces, resolver: &Resolver) -> Self {
         match backend {
             Backend::Route53(account) => {
-                Self::Route53(Box::new(Route53::new(account.clone(), home.clone(), route53_gap)))
+                let pace = paces.of(&account.endpoint);
+                Self::Route53(Box::new(Route53::new(account.clone(), home.clone(), paces.gap, pace)))
             }
             Backend::NameServers(listed) => {
                 Self::NameServers(Box::new(NameServers::new(listed, resolver.clone(), home.metrics.clone())))

@@ -1,12 +1,43 @@
-//! PURE. How fast requests may follow each other, and how much slower when the account is throttled.
+//! How fast requests may follow each other, and how much slower when the account is throttled.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::mutex::locked;
+
 /// The longest time between two requests to a throttled account: a 25th of its quota, so that who is asked about is not long unseen
 /// when others leave some of it again.
 const LONGEST_GAP: Duration = Duration::from_secs(5);
+
+/// The paces of this process: one for each API, at most. Which account credentials belong to nobody knows before they are used, and the
+/// quota is the account's.
+#[derive(Debug)]
+pub struct Paces {
+    /// The shortest time between two requests.
+    pub gap: Duration,
+    known: Mutex<HashMap<String, Weak<Mutex<Pace>>>>,
+}
+
+impl Paces {
+    /// None yet.
+    pub fn new(gap: Duration) -> Self {
+        Self { gap, known: Mutex::default() }
+    }
+
+    /// The pace of the API at this address; the empty one is that of AWS. Whoever asks there shares it.
+    pub fn of(&self, endpoint: &str) -> Arc<Mutex<Pace>> {
+        let mut known = locked(&self.known);
+        known.retain(|_, pace| pace.strong_count() > 0);
+        known.get(endpoint).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let pace = Arc::new(Mutex::new(Pace::new(self.gap, Instant::now())));
+            known.insert(endpoint.to_owned(), Arc::downgrade(&pace));
+            pace
+        })
+    }
+}
 
 /// The pace of one account.
 #[derive(Debug)]
@@ -74,6 +105,13 @@ mod tests {
             pace.eased();
         }
         assert_eq!(pace.gap, ROUTE53_GAP);
+    }
+
+    #[test]
+    fn whoever_asks_one_api_shares_its_pace_and_another_api_has_another() {
+        let paces = Paces::new(ROUTE53_GAP);
+        let (one, two, other) = (paces.of(""), paces.of(""), paces.of("https://elsewhere"));
+        assert!(Arc::ptr_eq(&one, &two) && !Arc::ptr_eq(&one, &other));
     }
 
     proptest! {

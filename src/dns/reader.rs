@@ -8,6 +8,7 @@ use super::account::Account;
 use super::asks::Asks;
 use super::interest::{Backend, Interest};
 use super::last_sync::LastSync;
+use super::pace::Paces;
 use super::resolver::Resolver;
 use crate::cluster::connection::HomeAccess;
 use crate::machine::records::DnsView;
@@ -17,7 +18,7 @@ use crate::site::Wake;
 /// Reads DNS in the background for every migration that asks.
 pub struct DnsReader {
     home: HomeAccess,
-    route53_gap: Duration,
+    paces: Paces,
     resolver: Resolver,
     accounts: Mutex<HashMap<Backend, Weak<Account>>>,
     /// Readers of the metrics of external-dns, by their address.
@@ -37,7 +38,8 @@ pub struct Asking {
 impl DnsReader {
     /// A reader that nobody asks yet: it makes no request. Names that are not of a migration's zone are the resolver's.
     pub fn new(home: HomeAccess, route53_gap: Duration, resolver: Resolver) -> Self {
-        Self { home, route53_gap, resolver, accounts: Mutex::default(), last_syncs: Mutex::default() }
+        let paces = Paces::new(route53_gap);
+        Self { home, paces, resolver, accounts: Mutex::default(), last_syncs: Mutex::default() }
     }
 
     /// Who knows the addresses of load balancers.
@@ -77,7 +79,7 @@ impl DnsReader {
         accounts.retain(|_, known| known.strong_count() > 0);
         let known = accounts.get(backend).and_then(Weak::upgrade).filter(|known| !known.is_broken());
         known.unwrap_or_else(|| {
-            let asks = Asks::new(backend, &self.home, self.route53_gap, &self.resolver);
+            let asks = Asks::new(backend, &self.home, &self.paces, &self.resolver);
             let account = Arc::new(Account::start(asks, self.home.metrics.clone()));
             accounts.insert(backend.clone(), Arc::downgrade(&account));
             account

@@ -55,6 +55,9 @@ const LONGEST_RETRY_OF_A_ROLLBACK: Duration = Duration::from_secs(10);
 /// Each of so many turns is for the question that has waited longest, whatever its urgency.
 const FAIR: u32 = 4;
 
+/// So many refusals in a row, for the account's requests being used up, hide whatever is due. Fewer are made up for within seconds.
+const HIDES: u32 = 6;
+
 /// So many readings may be missing before what was listed meanwhile is unknown.
 const MISSING: u32 = 3;
 /// What is shorter than this is no gap, however often is read.
@@ -66,6 +69,8 @@ pub struct Schedule {
     questions: BTreeMap<Place, Question>,
     /// How many turns were taken, modulo [`FAIR`].
     turn: u32,
+    /// How often in a row the account was throttled, whatever was asked.
+    throttled: u32,
 }
 
 #[derive(Debug)]
@@ -151,6 +156,7 @@ impl Schedule {
     /// byte: 255 makes the wait after a failure a fifth shorter. A throttled question keeps its place: throttling says nothing of
     /// it, and the pace slows down for all.
     pub fn answered(&mut self, place: &Place, answer: Answer, now: Instant, jitter: u8) {
+        self.throttled = if answer == Answer::Throttled { self.throttled.saturating_add(1) } else { 0 };
         let Some(question) = self.questions.get_mut(place) else { return };
         question.is_being_asked = false;
         match answer {
@@ -165,6 +171,12 @@ impl Schedule {
             }
             Answer::Throttled => {}
         }
+    }
+
+    /// What throttling has kept from being read for longer than a moment: everything that is due. Empty while it is made up for.
+    pub fn hidden(&self, now: Instant) -> Vec<Place> {
+        let due = self.questions.iter().filter(|(_, question)| self.throttled >= HIDES && question.due <= now);
+        due.map(|(place, _)| place.clone()).collect()
     }
 
     /// How many questions are due and not being asked.
@@ -306,12 +318,15 @@ mod tests {
     fn a_throttled_question_is_still_before_those_that_came_after_it() {
         let now = Instant::now();
         let mut schedule = asking(&[("a", Urgency::Raising), ("b", Urgency::Raising)], now);
-        for _ in 0..3 {
+        for times in 1..=6 {
             assert_eq!(schedule.next(now), Next::Ask(place("a")));
             schedule.answered(&place("a"), Answer::Throttled, now, 0);
+            let hidden = if times == 6 { vec![place("a"), place("b")] } else { vec![] };
+            assert_eq!(schedule.hidden(now), hidden, "what nobody came to ask is hidden as well");
         }
         assert_eq!(schedule.next(now), Next::Ask(place("a")));
         schedule.answered(&place("a"), Answer::Read, now, 0);
+        assert_eq!(schedule.hidden(now), []);
         assert_eq!(schedule.next(now), Next::Ask(place("b")));
     }
 

@@ -1,6 +1,7 @@
 //! Effects carried out: each with a time limit, a precondition and a log line. What fails is reported, never retried here.
 
 mod create;
+pub mod finalizer;
 mod live;
 mod object;
 mod remove;

@@ -1,13 +1,10 @@
 //! The migration object and its pair, on the home cluster: our finalizer, and what is left over of a deleted migration.
 
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
-use kube::{Api, Client, ResourceExt as _};
-use serde_json::json;
+use kube::{Client, ResourceExt as _};
 
-use super::ExecuteError;
+use super::{ExecuteError, finalizer};
 use crate::api::{ClusterPair, FINALIZER, NamespaceMigration};
-use crate::cluster::call::{CallError, timed};
-use crate::cluster::client::CALL_TIMEOUT;
+use crate::cluster::call::CallError;
 use crate::machine::debt::Debts;
 use crate::status;
 
@@ -25,9 +22,7 @@ pub struct HomeObject<'a> {
 
 /// Puts our finalizer on the object. Returns its new version.
 pub(super) async fn hold(object: &HomeObject<'_>) -> Result<String, ExecuteError> {
-    let ours = [FINALIZER.to_owned()];
-    let finalizers: Vec<_> = others(object.migration).cloned().chain(ours).collect();
-    let written = write(object.client, object.migration, object.version, &finalizers).await;
+    let written = finalizer::set(object.client, object.migration, object.version, FINALIZER, true).await;
     let written = written.map_err(|source| failed(object.migration, "put our finalizer on", source))?;
     log(object.migration, "the object is held: its deletion will be answered first");
     Ok(written)
@@ -38,8 +33,7 @@ pub(super) async fn hold(object: &HomeObject<'_>) -> Result<String, ExecuteError
 /// # Errors
 /// [`ExecuteError::Home`]: a conflict means to look again.
 pub async fn release(client: &Client, migration: &NamespaceMigration, version: &str) -> Result<(), ExecuteError> {
-    let finalizers: Vec<_> = others(migration).cloned().collect();
-    match write(client, migration, version, &finalizers).await {
+    match finalizer::set(client, migration, version, FINALIZER, false).await {
         Ok(_) => log(migration, "the object is released: nothing answers its deletion any more"),
         Err(error) if error.not_found() => {}
         Err(source) => return Err(failed(migration, "take our finalizer off", source)),
@@ -81,28 +75,6 @@ fn tell(pair: &str, debts: &Debts) {
             "an object on the target is left over"
         );
     }
-}
-
-fn others(migration: &NamespaceMigration) -> impl Iterator<Item = &String> {
-    migration.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER)
-}
-
-/// The whole list, under uid and version: what others have added since is never dropped.
-async fn write(
-    client: &Client,
-    migration: &NamespaceMigration,
-    version: &str,
-    finalizers: &[String],
-) -> Result<String, CallError> {
-    let body = json!({"metadata": {
-        "uid": migration.metadata.uid, "resourceVersion": version, "finalizers": finalizers,
-    }});
-    let resource = ApiResource::erase::<NamespaceMigration>(&());
-    let namespace = migration.namespace().unwrap_or_default();
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
-    let params = PatchParams { field_manager: Some(crate::api::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let written = timed(CALL_TIMEOUT, api.patch(&migration.name_any(), &params, &Patch::Merge(body))).await?;
-    Ok(written.resource_version().unwrap_or_default())
 }
 
 fn failed(migration: &NamespaceMigration, what: &str, source: CallError) -> ExecuteError {

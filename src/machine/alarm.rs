@@ -18,10 +18,10 @@ pub(super) fn call_for_help(run: &mut Run<'_>, before: &NamespaceMigrationStatus
     // A refused write stalls in the name of the refusal, behind what was decided, and is decided again and again.
     let refused = before.reason == Reason::WriteRefused.as_str() && before.message.starts_with(&wait.message);
     let same = before.reason == wait.reason.as_str();
-    // Of a contest people hear before it is known to stay.
-    let contested = wait.reason == Reason::WeightContested;
-    let told = (was_stalled && (refused || same)) || (contested && same);
-    if !(wait.stalled || contested) || is_terminal(run.status.stage) || told {
+    // Of a contest, and of an address that users lose, people hear before it is known to stay.
+    let urgent = [Reason::WeightContested, Reason::AddressLost].contains(&wait.reason);
+    let told = (was_stalled && (refused || same)) || (urgent && same);
+    if !(wait.stalled || urgent) || is_terminal(run.status.stage) || told {
         return;
     }
     run.events.push(help(wait));

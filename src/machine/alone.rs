@@ -63,7 +63,7 @@ pub(super) fn respond(run: &Run<'_>) -> Option<Move> {
     let controller = format!("{}controller", run.order.target.annotation_prefix);
     let message = format!(
         "{found} Weights cannot help: Ingress {name} on the target is taken away from external-dns by the annotation {controller}, and \
-         serves whoever still has its address. Before the next attempt, which takes that annotation off: {fix}"
+         serves whoever still has its address. The next attempt takes that annotation off. Before it: {fix}"
     );
     Some(Move::RollBack { reason: Reason::DnsBlocked, message })
 }

@@ -216,6 +216,15 @@ pub fn waits_for_source(debt: &Leftover, all: &[Leftover]) -> bool {
 /// # Errors
 /// What becomes of it instead.
 pub fn look(write: &WeightWrite, identity: &str, live: &Live, other: &Other) -> Result<(String, String), Settlement> {
+    let rollback_leaves = write.side.pick(Weight::FULL, Weight::ZERO);
+    if write.weight != rollback_leaves {
+        let (side, weight) = (write.side, write.weight.get());
+        let why = format!(
+            "it asks for weight {weight} on the {side}, where a rollback leaves {}: somebody made it up",
+            rollback_leaves.get()
+        );
+        return Err(Settlement::Cancelled { why });
+    }
     if let Some(why) = superseded(write, other) {
         return Err(Settlement::Cancelled { why });
     }
@@ -318,6 +327,24 @@ mod tests {
             other: None,
         };
         look(&leftover(LeftoverSide::Target).write(), "target", &live, other)
+    }
+
+    #[test]
+    fn a_weight_that_no_rollback_leaves_is_never_written() {
+        for (side, weight) in [(LeftoverSide::Target, 100), (LeftoverSide::Target, 1), (LeftoverSide::Source, 0)] {
+            let made_up = Leftover { weight, epoch: 999, ..leftover(side) };
+            let live = Live {
+                identity: "there".into(),
+                namespace: Some(NamespaceFacts::default()),
+                ingress: Some(facts("50", None)),
+                other: None,
+            };
+            let looked = look(&made_up.write(), "there", &live, &Other::Unknown);
+            assert!(
+                matches!(&looked, Err(Settlement::Cancelled { why }) if why.contains("somebody made it up")),
+                "{looked:?}"
+            );
+        }
     }
 
     #[test]

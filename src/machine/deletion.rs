@@ -25,7 +25,7 @@ use crate::api::{ClusterPair, DeletionPolicy, FINALIZER, NamespaceMigration, Nam
 const ALLOWANCE: SignedDuration = SignedDuration::from_mins(15);
 
 /// How long a deletion may wait for a cluster, as far as is known where the order cannot be used.
-fn allowance(pair: Option<&ClusterPair>) -> SignedDuration {
+pub(super) fn allowance(pair: Option<&ClusterPair>) -> SignedDuration {
     pair.and_then(|pair| pair.spec.deletion_deadline.span().ok()).unwrap_or(ALLOWANCE)
 }
 
@@ -273,9 +273,9 @@ fn override_by(owner: &str) -> String {
 /// Tells that the object is let go before its end: once, with the decision that does it.
 pub(super) fn announce(run: &mut Run<'_>, before: &NamespaceMigrationStatus, effects: &[Effect], wait: &Wait) {
     let lets_go = effects.iter().any(Effect::lets_go) && !is_terminal(run.status.stage);
-    // What is refused is decided again and again.
-    let same = [wait.reason, Reason::WriteRefused].iter().any(|reason| reason.as_str() == before.reason);
-    if lets_go && !(same && before.message.starts_with(&wait.message)) {
+    // What could not be let go is decided again. What could not be noted first has a longer message: that it goes was told to nobody.
+    let told = before.reason == wait.reason.as_str() && before.message == wait.message;
+    if lets_go && !told {
         let warning = wait.reason == Reason::LeftOver;
         run.events.push(Event { reason: wait.reason, note: wait.message.clone(), warning });
     }

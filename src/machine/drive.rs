@@ -131,7 +131,7 @@ pub fn decide(order: &Order, status: &NamespaceMigrationStatus, observed: &Obser
     }
     edits::tell(&mut run, order);
     let effects = deletion::frame(&run, status.stage, effects);
-    let wait = deletion::explain(&run, &effects, wait);
+    let wait = deletion::explain(&run, &effects, stages::unblocked(&run, wait));
     deletion::announce(&mut run, status, &effects, &wait);
     alarm::call_for_help(&mut run, status, &wait);
     summary::write(&mut run, &wait);

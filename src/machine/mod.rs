@@ -22,7 +22,7 @@
 //! | What of an edit of the spec in mid-flight? | [`edits`] |
 //! | What if the ClusterPair is led to another cluster in mid-flight? | [`pins`] |
 //! | What if status is lost, or a rollback began elsewhere? | [`resume`] |
-//! | What does a `ClusterPair` tell? | [`pair`] |
+//! | What does a `ClusterPair` tell? | [`pair`]; how long does a deleted one stay? [`pair_hold`] |
 //! | What of an order that cannot be read, or has no pair? | [`reject`] |
 //! | Can the source take the users back after the end? | `source_serves` |
 //! | Whom to wake? | `alarm` |
@@ -56,6 +56,7 @@ pub mod observed;
 pub mod order;
 mod overdue;
 pub mod pair;
+pub mod pair_hold;
 pub mod pause;
 pub mod permit;
 pub mod pins;

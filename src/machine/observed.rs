@@ -62,8 +62,10 @@ pub enum Reach {
     },
     /// It answers, but the credentials or the connection are refused, by it or by us.
     Refused {
-        /// What was refused and what to do.
+        /// What was refused.
         why: String,
+        /// What a person can do about it, in sentences.
+        fix: String,
     },
     /// It is another cluster than the ClusterPair names.
     WrongCluster {
@@ -98,12 +100,17 @@ impl Reach {
             Self::Reachable => String::new(),
             Self::Unknown => "has not been tried yet".to_owned(),
             Self::Unreachable { why, .. } => format!("does not answer: {why}"),
-            Self::Refused { why } => format!("cannot be used: {why}"),
+            Self::Refused { why, .. } => format!("cannot be used: {why}"),
             Self::WrongCluster { found } => {
                 format!("is another cluster than the ClusterPair names: its identity is {found}")
             }
             Self::Repointed(repointed) => repointed.trouble(),
         }
+    }
+
+    /// What a person can do where the connection is refused.
+    pub fn fix(&self) -> Option<&str> {
+        if let Self::Refused { fix, .. } = self { Some(fix) } else { None }
     }
 
     /// How the `ClusterPair` differs from what the attempt began with, if it does.

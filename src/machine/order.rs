@@ -130,6 +130,12 @@ pub enum OrderError {
         /// The name.
         pair: String,
     },
+    /// The pair is on its way out, and takes nobody on.
+    #[error("ClusterPair {pair} is being deleted and takes no new migration on")]
+    PairGoes {
+        /// The name.
+        pair: String,
+    },
     /// A duration is not one.
     #[error("{object} has a {field} that cannot be read")]
     Duration {
@@ -170,6 +176,9 @@ impl OrderError {
                 "Create ClusterPair {pair}; or, if the name is wrong, delete this object and create it again with the right one (kubectl \
                  get clusterpairs)."
             ),
+            Self::PairGoes { pair } => {
+                format!("Create ClusterPair {pair} again once it is gone (kubectl get clusterpair {pair}).")
+            }
             Self::Duration { object, field, .. } => format!("Mend {field} of {object}."),
             Self::Steps { object, .. } => format!("Mend spec.traffic.steps of {object}."),
             Self::SameCluster { pair, .. } => {

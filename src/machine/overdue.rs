@@ -103,18 +103,18 @@ fn dns_as_last_seen(run: &Run<'_>) -> String {
 /// Beside weights that are written, a stamp changes nothing for users.
 fn stamps_owed(run: &Run<'_>, count: usize) -> String {
     let (what, they) =
-        if count == 1 { ("the last stamp is", "it changes") } else { ("the last stamps are", "they change") };
-    format!("Only {what} noted in status.leftovers of ClusterPair {}; {they} no weight.", run.order.pair)
+        if count == 1 { ("the last stamp goes", "it changes") } else { ("the last stamps go", "they change") };
+    format!("Only {what} to status.leftovers of ClusterPair {}; {they} no weight.", run.order.pair)
 }
 
 fn weights_owed(run: &Run<'_>, count: usize) -> String {
     let pair = &run.order.pair;
     let (what, they) = if count == 1 {
-        ("1 weight that is still to be written is".to_owned(), "it is")
+        ("1 weight that is still to be written goes".to_owned(), "it is")
     } else {
-        (format!("{count} weights that are still to be written are"), "they are")
+        (format!("{count} weights that are still to be written go"), "they are")
     };
-    format!("{what} noted in status.leftovers of ClusterPair {pair}; {they} written when the cluster is back.")
+    format!("{what} to status.leftovers of ClusterPair {pair}; {they} written when the cluster is back.")
 }
 
 fn objects_owed(run: &Run<'_>, removals: &[Removal]) -> String {
@@ -123,7 +123,7 @@ fn objects_owed(run: &Run<'_>, removals: &[Removal]) -> String {
         return String::new();
     }
     format!(
-        " Still to be removed from the target, and noted in status.leftoverObjects of ClusterPair {}: {}.",
+        " To status.leftoverObjects of ClusterPair {} goes what is still to be removed from the target: {}.",
         run.order.pair,
         names.join(", ")
     )

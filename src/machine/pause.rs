@@ -88,7 +88,7 @@ fn waits(run: &Run<'_>, pause: &Pause, overruled: Option<&Move>) -> Wait {
     let state = if is_stamped(run.status.stage) {
         "weights stay as they are, checks go on, and a rollback stays armed"
     } else {
-        "nothing has been written, and nothing will be"
+        "this attempt has written nothing, and writes nothing until the pause is over"
     };
     let mut message = format!("It is paused by {} since {}: {state}.", pause.by, pause.since.0);
     for side in [Side::Source, Side::Target] {

@@ -39,7 +39,7 @@ reasons! {
     OwnedByAnother "OwnedByAnother" "Another migration that came first moves this namespace or one of its hosts.";
     PreflightBlocked "PreflightBlocked" "A check before the move found a blocker that is not acknowledged.";
     WritingWeights "WritingWeights" "Weights are being written to Ingresses.";
-    WaitingForDns "WaitingForDNS" "The weights are written; DNS needs time to follow.";
+    WaitingForDns "WaitingForDNS" "DNS is read before the first write, or the weights are written and DNS needs time to follow.";
     DnsLate "DNSLate" "DNS does not follow in twice the usual time; what it shows and why that may be is in the message.";
     DnsBlocked "DNSBlocked" "A record at a host cannot be shifted as it is; nobody is moved before it is mended.";
     DnsUnreadable "DNSUnreadable" "DNS cannot be read, so that nothing is known of what users get; weights stay.";
@@ -103,6 +103,10 @@ reasons! {
     LeftoverWritten "LeftoverWritten" "What a deleted migration had left over was written, or removed.";
     LeftoverCancelled "LeftoverCancelled" "What a deleted migration had left over does not matter any more.";
     Reachable "Reachable" "The cluster answers and is the one that the ClusterPair names.";
+    Authorized "Authorized" "The cluster grants every right that a migration may need, in every namespace.";
+    NotAuthorized "NotAuthorized" "The cluster refuses rights in general; a grant for the namespaces that move is enough, and each migration asks for its own.";
+    PairInUse "PairInUse" "The ClusterPair was deleted, and migrations under way need it; it goes when they have ended.";
+    PairLetGo "PairLetGo" "The ClusterPair goes with what it still owed: nobody writes those weights or removes those objects any more.";
     NotInUse "NotInUse" "No migration uses the ClusterPair, so its clusters are not connected.";
 }
 

@@ -60,8 +60,10 @@ fn wait(error: &OrderError, trouble: &str, unguarded: bool, paused: Option<Strin
     let warning = if unguarded { " Until it is mended the weights stay, and nothing goes back by itself." } else { "" };
     let paused = paused.map(|said| format!(" {said}")).unwrap_or_default();
     let message = format!("{}.{warning}{paused}", sentence_case(trouble));
-    let reason =
-        if matches!(error, OrderError::NoSuchPair { .. }) { Reason::NoClusterPair } else { Reason::InvalidSpec };
+    let reason = match error {
+        OrderError::NoSuchPair { .. } | OrderError::PairGoes { .. } => Reason::NoClusterPair,
+        _ => Reason::InvalidSpec,
+    };
     Wait::new(reason, message).stalled()
 }
 

@@ -12,7 +12,7 @@ use super::order::Order;
 use super::reason::Reason;
 use super::replace;
 use super::resume::newest_stamp;
-use super::run::{Event, Memo, Move, Run, seconds, words};
+use super::run::{Event, Memo, Move, Run, seconds, whole_seconds, words};
 use super::source_serves::{Missing, missing};
 use super::stages::{is_not_all_back, is_rollback, is_terminal};
 use super::stamp::Direction;
@@ -158,7 +158,11 @@ fn try_again(run: &mut Run<'_>) {
     replace::try_again(&mut run.status);
     let said = match deadline::allowed(run) {
         Some(time) => {
-            format!("Everything is looked at again, and {} has {} from now on.", run.status.stage, words(time))
+            format!(
+                "Everything is looked at again, and {} has {} from now on.",
+                run.status.stage,
+                words(whole_seconds(time))
+            )
         }
         None => "Everything is looked at again.".to_owned(),
     };

@@ -245,7 +245,7 @@ fn adopt_rollback(run: &mut Run<'_>, newest: &Stamp) {
     run.status.epoch = newest.epoch;
     run.status.exposed_percent = Some(exposure::take_up(run));
     enter_adopted(run, Stage::RollingBack, newest);
-    let message = "A rollback had begun: its stamp is on an Ingress.".to_owned();
+    let message = "A rollback had begun, by its stamp on an Ingress (annotation namespacemigration.io/stamp). Why was not saved: the operator's log of before says it.".to_owned();
     let reason = Reason::RollingBack.as_str().to_owned();
     run.status.cause.get_or_insert(Cause { reason, message, at: seconds(run.now) });
 }
@@ -263,6 +263,6 @@ fn enter_adopted(run: &mut Run<'_>, stage: Stage, newest: &Stamp) {
         summary::skip_to_stage(run);
     }
     let note = format!("{stage} was taken up from the stamps on the Ingresses.");
-    run.events.push(Event { reason: Reason::StageEntered, note, warning: false });
+    run.events.push(Event { reason: Reason::StageEntered, note, warning: is_rollback(stage) });
     summary::begin_stage(run);
 }

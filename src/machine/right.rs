@@ -1,7 +1,7 @@
 //! What the operator must be allowed to do in the namespace that moves, and at home: one table for each cluster. A test holds them
 //! against `deploy/`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::side::Side;
 use crate::api::GROUP;
@@ -73,7 +73,7 @@ const ON_TARGET: [Rule; 5] = [
 const AT_HOME: [Rule; 6] = [
     (GROUP, &["namespacemigrations"], &["list", "watch", "patch"]),
     (GROUP, &["namespacemigrations/status"], &["patch"]),
-    (GROUP, &["clusterpairs"], &["list", "watch"]),
+    (GROUP, &["clusterpairs"], &["list", "watch", "patch"]),
     (GROUP, &["clusterpairs/status"], &["patch"]),
     ("events.k8s.io", &["events"], &["create"]),
     ("", &["secrets"], &["get", "watch"]),
@@ -115,4 +115,17 @@ impl Right {
     pub fn is_by_name(&self) -> bool {
         self.resource == "secrets" && self.verb != "create"
     }
+}
+
+/// `get, create secrets; patch ingresses.networking.k8s.io`.
+pub fn in_words<'a>(rights: impl IntoIterator<Item = &'a Right>) -> String {
+    let mut verbs: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for right in rights {
+        verbs.entry((right.group, right.resource)).or_default().push(right.verb);
+    }
+    let resources = verbs.into_iter().map(|((group, resource), verbs)| {
+        let group = if group.is_empty() { String::new() } else { format!(".{group}") };
+        format!("{} {resource}{group}", verbs.join(", "))
+    });
+    resources.collect::<Vec<_>>().join("; ")
 }

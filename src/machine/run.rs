@@ -16,6 +16,7 @@ use super::reason::Reason;
 use super::replace;
 use super::stamp::{Direction, Stamp};
 use super::traffic::Weight;
+use crate::api::Stage;
 use crate::api::foreign::PutBack;
 use crate::api::status::{
     Finding, NamespaceMigrationStatus, Pause, Plan, PlannedIngress, Rehearsal, RequestKind, StepProgress,
@@ -314,21 +315,33 @@ impl<'a> Run<'a> {
         };
         let (pair, trouble) = (&self.order.pair, view.reach.trouble());
         let message = format!("The {side} cluster of ClusterPair {pair} {trouble}.{}", self.mistaken(side));
-        let wait = Wait::new(reason, message);
-        Some(match reason {
-            Reason::WrongCluster => wait.unblocked_by(self.right_cluster(side)).stalled(),
-            Reason::ClusterRefused => wait.unblocked_by(self.connection_fix(side)).stalled(),
-            _ => wait.unblocked_by(self.connection_fix(side)),
-        })
+        let fix = if reason == Reason::WrongCluster { self.right_cluster(side) } else { self.connection_fix(side) };
+        let wait = Wait::new(reason, message).unblocked_by(format!("{fix}{}", self.meanwhile()));
+        let needs_a_person = [Reason::WrongCluster, Reason::ClusterRefused].contains(&reason);
+        Some(if needs_a_person { wait.stalled() } else { wait })
+    }
+
+    /// What becomes of users meanwhile. Empty before anybody is moved.
+    fn meanwhile(&self) -> &'static str {
+        let is_moving = (Stage::WeightSource..=Stage::Bake).contains(&self.status.stage);
+        if is_moving { " Weights stay meanwhile; what goes back is still written where a cluster answers." } else { "" }
     }
 
     fn connection_fix(&self, side: Side) -> String {
+        if let Some(fix) = self.view(side).reach.fix() {
+            return fix.to_owned();
+        }
         let pair = &self.order.pair;
         format!("Mend the {side} cluster, or its connection in ClusterPair {pair}; it is tried again by itself.")
     }
 
     fn right_cluster(&self, side: Side) -> String {
         let (pair, expected) = (&self.order.pair, &self.order.rules(side).identity);
+        if !self.mistaken(side).is_empty() {
+            return format!(
+                "Let the connection of the {side} in ClusterPair {pair} lead to the cluster with the identity {expected}."
+            );
+        }
         format!(
             "ClusterPair {pair} expects the identity {expected}: let its connection lead to that cluster, or mend spec.{side}.identity."
         )
@@ -346,8 +359,10 @@ impl<'a> Run<'a> {
 
 /// What may not be watched cannot be known: nothing is decided on it.
 fn unwatchable(side: Side, why: &str) -> Wait {
-    let message = format!("The namespace on the {side} cannot be watched: {why}.");
-    let fix = format!("Give the operator's identity on the {side} the role that it is installed with.");
+    let message = format!("The operator may not watch the namespace on the {side}: {why}.");
+    let fix = format!(
+        "Bind the ClusterRole namespace-migration-{side} of deploy/{side} to the operator's identity on the {side}."
+    );
     Wait::new(Reason::ClusterRefused, message).unblocked_by(fix).stalled()
 }
 
@@ -365,6 +380,12 @@ pub fn seconds(now: Timestamp) -> Time {
 pub fn sentence_case(text: &str) -> String {
     let mut rest = text.chars();
     rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
+}
+
+/// The same to the next second, for people.
+pub fn whole_seconds(span: SignedDuration) -> SignedDuration {
+    let more = i64::from(span.subsec_nanos() > 0);
+    SignedDuration::from_secs(span.as_secs().saturating_add(more))
 }
 
 /// A duration as people write it, exactly: `1h5m`, `90s` as `1m30s`, `250ms`.

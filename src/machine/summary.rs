@@ -241,7 +241,8 @@ pub fn skip_to_stage(run: &mut Run<'_>) {
             false => PipelineState::Skipped,
         };
         if entry.state != PipelineState::Waiting && entry.name != stage {
-            "It was done, or not, before the status was lost.".clone_into(&mut entry.message);
+            "Taken as done or not needed: the status was lost, and the Ingresses carry the stamp of a later stage."
+                .clone_into(&mut entry.message);
         }
     }
 }

@@ -82,7 +82,7 @@ fn source_namespace(facts: Facts<'_>) -> Option<Found> {
         ),
         Some(found) if found.terminating => blocker(
             format!("The namespace {namespace} on the source is being deleted."),
-            "A service that is being deleted is not moved.",
+            "Delete this migration; or create it again once the namespace is on the source again.",
         ),
         Some(_) => None,
     }
@@ -129,8 +129,13 @@ fn no_ingress_with_host(facts: Facts<'_>) -> Option<Found> {
     }
     let count = facts.observed.source.ingresses.len();
     let namespace = &facts.order.namespace;
+    if count == 0 {
+        return blocker(
+            format!("There is no Ingress in namespace {namespace} on the source."),
+            "Deploy the application there; or look which cluster is the source of the ClusterPair.",
+        );
+    }
     let message = match count {
-        0 => format!("There is no Ingress in namespace {namespace} on the source."),
         1 => format!("The Ingress of namespace {namespace} on the source has no host, or takes no part."),
         _ => format!("None of the {count} Ingresses of namespace {namespace} on the source has a host and takes part."),
     };

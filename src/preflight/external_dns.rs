@@ -6,18 +6,20 @@ use jiff::SignedDuration;
 use super::{Check, Facts, Found, moving};
 use crate::api::status::{Finding, Severity};
 use crate::machine::external_dns::{self, DeploymentSight, ExternalDnsView};
-use crate::machine::observed::{Observed, Side};
+use crate::machine::observed::{IngressFacts, Observed, Side};
 use crate::machine::order::Order;
+use crate::machine::published::{self, Aliases};
 use crate::machine::run::words;
 use crate::machine::version::Version;
 
-pub(super) const CHECKS: [Check; 6] = [
+pub(super) const CHECKS: [Check; 7] = [
     ("ExternalDNSOwner", "Both external-dns have one owner id, or one notes no owners.", owner),
-    ("ExternalDNSPolicy", "An external-dns does not change or remove records.", policy),
+    ("ExternalDNSPolicy", "An external-dns does not change records, or not from simple to weighted.", policy),
     ("ExternalDNSPrefix", "An external-dns reads other annotations than the ClusterPair says.", prefix),
     ("ExternalDNSProvider", "An external-dns writes to another provider than AWS.", provider),
     ("ExternalDNSInterval", "An external-dns looks less often than the ClusterPair says.", interval),
-    ("ExternalDNSFilters", "An external-dns leaves out an Ingress, a host or a kind of record that moves.", filters),
+    ("ExternalDNSFilters", "An external-dns leaves out an Ingress or a host that moves.", filters),
+    ("ExternalDNSKinds", "One external-dns publishes a kind of record that the other leaves out.", record_kinds),
 ];
 
 const SIDES: [Side; 2] = [Side::Source, Side::Target];
@@ -78,6 +80,20 @@ fn policy(facts: Facts<'_>) -> Option<Found> {
                 "Run the {side}'s external-dns with --policy=sync, and say so in spec.{side}.externalDNS.policy of ClusterPair {pair}."
             ),
         )
+    })
+}
+
+/// Weights reach DNS all the same; what a rollback has to take out of it does not. A hint: nobody is moved by it.
+pub(super) fn never_deletes(order: &Order, observed: &Observed) -> Option<Finding> {
+    let view = observed.dns.external_dns(Side::Target);
+    external_dns::policy(order, view, Side::Target).filter(|policy| *policy == "upsert-only")?;
+    Some(Finding {
+        check: "ExternalDNSNeverDeletes".to_owned(),
+        severity: Severity::Info,
+        message: "The external-dns of the target runs with --policy=upsert-only: weights reach DNS, but no record is ever taken away. After a \
+                  rollback the target's records stay, with weight 0; one that were alone in its kind would keep its users."
+            .to_owned(),
+        fix: "Run the target's external-dns with --policy=sync; or remove such records by hand after a rollback.".to_owned(),
     })
 }
 
@@ -212,6 +228,31 @@ fn filters(facts: Facts<'_>) -> Option<Found> {
         "Mend the filter of the {side}'s external-dns, or leave the Ingress out (spec.ingresses.exclude). If another external-dns \
          publishes it, name that one in spec.{side}.externalDNS.deployment of ClusterPair {}; or acknowledge ExternalDNSFilters.",
         order.pair
+    );
+    Some(Found { message, fix, acceptable: true })
+}
+
+/// Shares are computed within a kind of record: one that only one side has gets every answer of its kind, whatever its weight.
+fn record_kinds(facts: Facts<'_>) -> Option<Found> {
+    let known = |side: Side| view(facts, side).kinds().or_else(|| facts.order.rules(side).record_kinds.clone());
+    let (of_source, of_target) = (known(Side::Source)?, known(Side::Target)?);
+    let (name, kind) = moving(facts.order, facts.observed).find_map(|(name, source)| {
+        let at = |ingress: &IngressFacts| published::kinds(&ingress.addresses, Aliases::OfBoth);
+        let on_target = facts.observed.target.ingresses.get(name).map(at).unwrap_or_default();
+        // Of a target that is not there yet it is supposed that its load balancer is like the source's.
+        let mut kinds = at(source).into_iter().chain(on_target);
+        Some((name, kinds.find(|kind| of_source.contains(kind) != of_target.contains(kind))?))
+    })?;
+    let has = if of_source.contains(&kind) { Side::Source } else { Side::Target };
+    let (lacks, kind, pair) = (has.other(), kind.name(), &facts.order.pair);
+    let message = format!(
+        "The external-dns of the {has} publishes {kind} records and that of the {lacks} does not (--exclude-record-types, \
+         --managed-record-types). At a host of Ingress {name} the {has}'s would be alone in its kind, and get every {kind} answer at any \
+         weight."
+    );
+    let fix = format!(
+        "Let both publish the same kinds, and say so in externalDNS.recordTypes of both sides of ClusterPair {pair} where it names no \
+         Deployment; or acknowledge ExternalDNSKinds if Ingress {name} has no {kind} record."
     );
     Some(Found { message, fix, acceptable: true })
 }

@@ -53,7 +53,8 @@ pub fn findings(order: &Order, observed: &Observed) -> Vec<Finding> {
         (checks::BLIND, [].as_slice())
     };
     let found = chain.iter().chain(publishers).filter_map(|(name, _, check)| Some(finding(order, name, check(facts)?)));
-    let hints = external_dns::unknown_version(order, observed).filter(|_| is_seen(observed)).into_iter();
+    let hints = [external_dns::unknown_version(order, observed), external_dns::never_deletes(order, observed)];
+    let hints = hints.into_iter().flatten().filter(|_| is_seen(observed));
     let infos = unknown_acknowledgements(order).chain(hints).chain(home_on_target(order));
     let infos = infos.chain(unseen_neighbours(observed));
     found.chain(infos).chain(external_dns::told(order, observed)).collect()

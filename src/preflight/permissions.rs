@@ -1,12 +1,12 @@
 //! Whether both clusters let the operator do what this migration needs, by their own words.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{Facts, Found, moving};
 use crate::api::namespace_migration::RemovalPolicy;
 use crate::machine::observed::{Observed, Side};
 use crate::machine::order::Order;
-use crate::machine::right::{Place, Right, Rights};
+use crate::machine::right::{self, Place, Right, Rights};
 
 /// Whether a cluster has said that it refuses something that is needed.
 pub fn lacks_rights(order: &Order, observed: &Observed) -> bool {
@@ -48,7 +48,8 @@ pub fn home_gap(rights: &Rights, namespace: &str, operator_namespace: &str) -> O
         (Place::Operators, format!(" in namespace {operator_namespace}")),
     ];
     let gaps: Vec<_> = places.into_iter().filter(|(place, _)| !in_place(*place).is_empty()).collect();
-    let said: Vec<_> = gaps.iter().map(|(place, within)| format!("{}{within}", in_words(&in_place(*place)))).collect();
+    let said: Vec<_> =
+        gaps.iter().map(|(place, within)| format!("{}{within}", right::in_words(&in_place(*place)))).collect();
     let role = |place| if place == Place::Operators { "Role" } else { "ClusterRole" };
     let roles: BTreeSet<_> = gaps.iter().map(|(place, _)| role(*place)).collect();
     let roles = roles.into_iter().map(|kind| format!("the {kind} namespace-migration-home")).collect::<Vec<_>>();
@@ -71,7 +72,7 @@ fn gap(facts: Facts<'_>, side: Side) -> Option<(String, String)> {
         return None;
     }
     let namespace = &facts.order.namespace;
-    let message = format!("The {side} refuses: {} in namespace {namespace}.", in_words(&missing));
+    let message = format!("The {side} refuses: {} in namespace {namespace}.", right::in_words(&missing));
     let role = format!(
         "Bind the ClusterRole namespace-migration-{side} of deploy/{side} to {} on the {side}.",
         account(rights)
@@ -112,17 +113,4 @@ fn creates_ingresses(facts: Facts<'_>, side: Side) -> bool {
     let present = &facts.observed.side(side).ingresses;
     moving(facts.order, facts.observed)
         .any(|(name, source)| source.deployed_by.is_none() && !present.contains_key(name))
-}
-
-/// `get, create secrets; patch ingresses.networking.k8s.io`.
-fn in_words(rights: &[Right]) -> String {
-    let mut verbs: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
-    for right in rights {
-        verbs.entry((right.group, right.resource)).or_default().push(right.verb);
-    }
-    let resources = verbs.into_iter().map(|((group, resource), verbs)| {
-        let group = if group.is_empty() { String::new() } else { format!(".{group}") };
-        format!("{} {resource}{group}", verbs.join(", "))
-    });
-    resources.collect::<Vec<_>>().join("; ")
 }

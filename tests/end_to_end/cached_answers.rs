@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use namespace_migration::api::Stage;
 use rig::dns_server::Answered;
 use rig::population::{Options, Population, Side, Visit};
+use rig::progress::say;
 use rig::route53::journal::Served;
 use rig::route53::record::{Kind, absolute};
 use rig::setup;
@@ -88,9 +89,9 @@ async fn the_last_one_had_time(visited: &Visited<'_>, patient: &[Population]) ->
     let stayed = visits.filter(|visit| visit.side == Some(Side::Target));
     let longest =
         stayed.filter_map(|visit| visit.at.duration_since(alone).ok()).max().context("nobody had it cached")?;
-    println!(
+    say(format!(
         "cached: the last visit by an old answer {longest:?} after the source was alone; removed {spare:?} after the last answer's end"
-    );
+    ));
     ensure!(longest > TTL * 3 / 4, "nobody had an answer cached for long: {longest:?}");
     Ok(())
 }

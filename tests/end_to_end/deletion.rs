@@ -143,7 +143,7 @@ async fn pair(scene: &Scene) -> Result<ClusterPairStatus> {
     Ok(pairs.get(scene.setup.name()).await?.status.unwrap_or_default())
 }
 
-async fn until_pair(
+pub async fn until_pair(
     scene: &Scene,
     what: &str,
     wanted: impl Fn(&ClusterPairStatus) -> bool,
@@ -184,7 +184,11 @@ async fn owes_the_target(options: Options, disturb: impl Fn(&Faults), restart: b
     let draft = scene.migration(name).steps(&[(10, "10m"), (100, "1s")]);
     let shop = draft.spec("/rollback", json!({"objects": objects})).begin().await?;
     shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
-    let ready = until_pair(&scene, "a pair that is ready", |pair| says(pair, "Ready") == "True Reachable").await?;
+    let ready = until_pair(&scene, "a pair that is ready", |pair| {
+        says(pair, "Ready") == "True Reachable" && says(pair, "TargetAuthorized") == "True Authorized"
+    })
+    .await?;
+    ensure!(says(&ready, "SourceAuthorized") == "True Authorized", "{ready:?}");
     for cluster in [&ready.source, &ready.target] {
         ensure!(cluster.as_ref().is_some_and(|cluster| cluster.version.starts_with("v1.")), "{cluster:?}");
     }
@@ -209,8 +213,9 @@ async fn owes_the_target(options: Options, disturb: impl Fn(&Faults), restart: b
     if restart {
         scene.crash_and_restart().await?;
         let after = pair(&scene).await?;
-        ensure!(after.leftovers == owing.leftovers, "a restart changed what is owed");
-        ensure!(after.leftover_objects == owing.leftover_objects, "a restart changed what is owed");
+        let (weights, objects) = (&after.leftovers, &after.leftover_objects);
+        ensure!(*weights == owing.leftovers, "a restart changed {:?} to {weights:?}", owing.leftovers);
+        ensure!(*objects == owing.leftover_objects, "a restart changed {:?} to {objects:?}", owing.leftover_objects);
     }
     faults.healthy();
     // The source's last stamp is paid before the restart.

@@ -14,7 +14,7 @@ fn weight(request: &ApiRequest) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_that_is_asked_to_end_leaves_no_write_in_flight_and_resumes_where_it_stood() -> Result<()> {
     let scene = Scene::open(proxied("drained")).await?;
-    let shop = scene.migration("drained").steps(&[(10, "1s"), (50, "3s"), (100, "1s")]).begin().await?;
+    let shop = scene.migration("drained").steps(&[(10, "5s"), (50, "3s"), (100, "1s")]).begin().await?;
     shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
 
     // A write is on the wire while the operator is asked to end: it waits for the answer.

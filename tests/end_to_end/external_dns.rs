@@ -62,7 +62,7 @@ async fn a_deployment_with_another_prefix_holds_before_the_move_and_one_without_
         "The external-dns of the target is scaled to 0 (Deployment external-dns/argued-target): it does not run.";
     let late = until_it_says(&shop, "DNSLate", said).await?;
     the_row_says_what_is_waited_for(&late)?;
-    series(&scene, "argued-shop").await?;
+    series(&scene, "argued-shop", shop.host()).await?;
     target.start_again().await?;
     shop.ends(Stage::Completed).await?;
     shop.keeps_its_promises().await?;
@@ -98,14 +98,18 @@ fn the_row_says_what_is_waited_for(late: &NamespaceMigration) -> Result<()> {
     Ok(())
 }
 
-async fn series(scene: &Scene, name: &str) -> Result<()> {
+async fn series(scene: &Scene, name: &str, host: &str) -> Result<()> {
     let page = scene.operator.lock().await.metrics().await?;
-    let of = format!("{{namespace=\"{name}\",name=\"{name}\"}}");
-    for line in [format!("nsmig_served_percent{of} 10"), format!("nsmig_desired_percent{of} 50")] {
+    let of = format!("{{namespace=\"{name}\",name=\"{name}\",host=\"{host}\",kind=\"A\"}}");
+    // The target has 50 beside 90 of the source.
+    for (series, value) in [("served", 10), ("desired", 50), ("written", 36)] {
+        let line = format!("nsmig_{series}_percent{of} {value}");
         ensure!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
     }
-    let since = format!("nsmig_unserved_since_timestamp_seconds{of} ");
-    ensure!(page.lines().any(|line| line.starts_with(&since)), "{since} is not in\n{page}");
+    for series in ["unserved_since_timestamp_seconds", "served_since_timestamp_seconds", "record_ttl_seconds"] {
+        let begin = format!("nsmig_{series}{of} ");
+        ensure!(page.lines().any(|line| line.starts_with(&begin)), "{begin} is not in\n{page}");
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use namespace_migration::api::{NamespaceMigration, Stage};
 use rig::external_dns::ExternalDns;
 use rig::population::Side;
+use rig::progress::say;
 use serde_json::json;
 
 use crate::scene::{Migration, Scene, Visited, condition, holds_step, reason_of, with_own_dns};
@@ -30,6 +31,15 @@ impl Outage {
             Self::Killed => external_dns.kill().await,
             Self::Frozen => external_dns.pause().await,
         }
+    }
+
+    /// How it is told, of this side's.
+    fn told(self, side: Side) -> String {
+        let seen = match self {
+            Self::ScaledToZero => "is scaled to 0 (Deployment",
+            Self::Killed | Self::Frozen => "has a ready Pod, but",
+        };
+        format!("The external-dns of the {} {seen}", side.name())
     }
 
     async fn end(self, external_dns: &ExternalDns) -> Result<()> {
@@ -97,14 +107,15 @@ async fn stops_twice(case: &Case) -> Result<()> {
     first.begin(external_dns).await?;
     on.shop.change(json!({"traffic": {"upTo": 50}})).await?;
     back.breaks();
-    futures::try_join!(waits(&on, *side, unserved[0]), exposes(&back, *side, *exposed))?;
+    let stopped = first.told(*side);
+    futures::try_join!(waits(&on, *side, &stopped, unserved[0]), exposes(&back, &stopped, *exposed))?;
     futures::try_join!(on.shop.stays_as_it_is(ROUNDS), back.shop.stays_as_it_is(ROUNDS))?;
     first.end(external_dns).await?;
     futures::try_join!(at_ceiling(&on.shop, 50), back.shop.ends(Stage::RolledBack))?;
 
     second.begin(external_dns).await?;
     on.shop.change(json!({"traffic": {"upTo": 100}})).await?;
-    waits(&on, *side, unserved[1]).await?;
+    waits(&on, *side, &second.told(*side), unserved[1]).await?;
     on.shop.stays_as_it_is(ROUNDS).await?;
     second.end(external_dns).await?;
     on.shop.ends(Stage::Completed).await?;
@@ -123,33 +134,32 @@ async fn at_ceiling(shop: &Migration<'_>, share: i32) -> Result<NamespaceMigrati
 }
 
 /// On the way to the target: it waits, says what is written and not served on which side, and does not take it for a sick application.
-async fn waits(visited: &Visited<'_>, side: Side, unserved: i32) -> Result<()> {
-    let found = visited.shop.waits("DNSLate").await?;
+async fn waits(visited: &Visited<'_>, side: Side, stopped: &str, unserved: i32) -> Result<()> {
+    // The first look at external-dns's metrics may be older than its end.
+    let told = |found: &NamespaceMigration| {
+        reason_of(found) == "DNSLate" && found.status.as_ref().is_some_and(|status| status.message.contains(stopped))
+    };
+    let found = visited.shop.until(&format!("{stopped:?}"), told).await?;
     let status = found.status.as_ref().context("a status")?;
-    let written = format!("Weight {unserved} is written on the {}, but DNS does not follow", side.name());
-    let stopped = format!("external-dns of the {}", side.name());
-    println!("{}: {} | {}", visited.shop.name(), status.message, status.unblock);
-    for words in [&written, &stopped] {
-        ensure!(status.message.contains(words), "expected {words:?}: {}", status.message);
-    }
+    let written = format!("Weight {unserved} is written on the {}, but DNS has not followed", side.name());
+    say(format!("{}: {} | {}", visited.shop.name(), status.message, status.unblock));
+    ensure!(status.message.contains(&written), "expected {written:?}: {}", status.message);
     ensure!(status.unblock.contains("external-dns"), "{}", status.unblock);
     ensure!(condition(&found, "TargetHealthy") == "True", "{:?}", status.conditions);
     visited.nobody_is_lost().map(drop)
 }
 
 /// On the way back: both weights are written, and it says which share of users DNS still sends to the target, and why.
-async fn exposes(visited: &Visited<'_>, side: Side, exposed: i32) -> Result<()> {
-    let stopped = format!("external-dns of the {}", side.name());
+async fn exposes(visited: &Visited<'_>, stopped: &str, exposed: i32) -> Result<()> {
     let told = |found: &NamespaceMigration| {
         let status = found.status.as_ref();
-        reason_of(found) == "WaitingForRollbackDNS"
-            && status.is_some_and(|status| status.message.contains("DNS does not follow"))
+        reason_of(found) == "WaitingForRollbackDNS" && status.is_some_and(|status| status.message.contains(stopped))
     };
     let found = visited.shop.until("a word about what keeps DNS", told).await?;
     let status = found.status.context("a status")?;
-    println!("{}: {} | {}", visited.shop.name(), status.message, status.unblock);
+    say(format!("{}: {} | {}", visited.shop.name(), status.message, status.unblock));
     let share = format!("still sends {exposed} percent of its answers to the target");
-    for words in ["The source has 100 and the target 0", &share, &stopped] {
+    for words in ["The source has 100 and the target 0", &share, "DNS has not followed"] {
         ensure!(status.message.contains(words), "expected {words:?}: {}", status.message);
     }
     ensure!(status.exposed_percent == Some(exposed), "{:?} of {exposed} percent are exposed", status.exposed_percent);

@@ -12,6 +12,7 @@ use namespace_migration::api::{NamespaceMigration, Stage};
 use rig::control_plane::ControlPlane;
 use rig::kubectl::Kubectl;
 use rig::population::Side;
+use rig::progress::say;
 use rig::recorder::Write;
 use rig::setup::{self, ANNOTATION_PREFIX, Verification};
 use serde_json::json;
@@ -205,7 +206,7 @@ impl<'a> Recorded<'a> {
         let said = format!("{}: {} {cause}", status.reason, status.message);
         ensure!(is_contest || cause.contains(writer), "{name}: the next status after {} is {said}", write.summary());
         let after = at.duration_since(write.time).as_millis();
-        println!("{name}: {writer} is named {after} ms after its write on the {}, by the next status", side.name());
+        say(format!("{name}: {writer} is named {after} ms after its write on the {}, by the next status", side.name()));
         Ok(())
     }
 
@@ -215,7 +216,7 @@ impl<'a> Recorded<'a> {
         let first = self.ours_after(edit).next().context("an answer")?;
         ensure!(first.cluster == "source" && written(first).0 == "100", "the first answer was {}", first.summary());
         let after = first.time.duration_since(edit.time).as_millis();
-        println!("{name}: the source has 100 {after} ms after the foreign write");
+        say(format!("{name}: the source has 100 {after} ms after the foreign write"));
         Ok(())
     }
 

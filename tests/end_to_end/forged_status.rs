@@ -1,8 +1,10 @@
 //! A status that somebody else wrote: it is not believed, nobody is moved by it, and the true one stands there again.
 
 use anyhow::{Context as _, Result, ensure};
-use kube::api::{Patch, PatchParams};
-use namespace_migration::api::{FIELD_MANAGER, NamespaceMigration, NamespaceMigrationStatus, Stage};
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::{ListParams, Patch, PatchParams};
+use namespace_migration::api::{ClusterPair, FIELD_MANAGER, NamespaceMigration, NamespaceMigrationStatus, Stage};
 use rig::progress::say;
 use rig::sample_app::Fault;
 use serde_json::{Value, json};
@@ -89,6 +91,72 @@ async fn an_end_that_was_forged_before_the_beginning_is_not_believed() -> Result
     shop.keeps_its_promises().await
 }
 
+/// Nobody who is not an account of the operator's writes a status, an administrator neither, and whatever they call themselves.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_is_written_by_accounts_of_the_operator_alone() -> Result<()> {
+    let scene = Scene::open(quick("policed")).await?;
+    let shop = scene.migration("policed").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
+    shop.until("the first step held", |found| holds_step(found, 1)).await?;
+    let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
+    let migrations = Api::<NamespaceMigration>::namespaced(scene.home().await?.admin_client()?, shop.name());
+    let (merge, apply) = (PatchParams::default(), PatchParams::apply(FIELD_MANAGER).force());
+    let ended = json!({"apiVersion": "namespacemigration.io/v1alpha1", "kind": "NamespaceMigration", "status": {"stage": "Completed"}});
+    let refusals = [
+        migrations.patch_status("policed", &merge, &Patch::Merge(&ended)).await.err(),
+        migrations.patch_status("policed", &apply, &Patch::Apply(&ended)).await.err(),
+        pairs.patch_status("policed", &merge, &Patch::Merge(&owing(&made_up(0)))).await.err(),
+    ];
+    for refusal in refusals {
+        let text = refusal.context("it was written")?.to_string();
+        for words in [
+            "only the operator writes the status of",
+            "--as=system:serviceaccount:namespace-migration:namespace-migration",
+        ] {
+            ensure!(text.contains(words), "{text}");
+        }
+    }
+    Ok(())
+}
+
+/// Where such a policy is missing, somebody may make a leftover up: it can do what a rollback does, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leftover_that_somebody_made_up_gives_the_target_nobody() -> Result<()> {
+    let scene = Scene::open(quick("made-up")).await?;
+    let shop = scene.migration("made-up").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
+    shop.until("the first step held", |found| holds_step(found, 1)).await?;
+    let pairs: Api<ClusterPair> = Api::all(scene.home().await?.operator_client()?);
+    let params = PatchParams::default();
+    let raised = pairs.patch_status("made-up", &params, &Patch::Merge(&owing(&made_up(100)))).await;
+    let text = raised.err().context("the schema takes it")?.to_string();
+    ensure!(text.contains("a leftover is what a rollback leaves: weight 100 on the Source, 0 on the Target"), "{text}");
+    pairs.patch_status("made-up", &params, &Patch::Merge(&owing(&made_up(0)))).await?;
+    let events: Api<Event> = Api::namespaced(scene.home().await?.admin_client()?, "default");
+    let cancelled = async || {
+        let all = events.list(&ListParams::default()).await?;
+        let told = all.iter().any(|event| {
+            event.reason.as_deref() == Some("LeftoverCancelled")
+                && event.note.as_ref().is_some_and(|note| note.contains("made-up"))
+        });
+        Ok(told.then_some(()))
+    };
+    scene.eventually("being told that it is not owed", cancelled).await?;
+    shop.stays_as_it_is(3).await?;
+    ensure!(shop.weights().await? == [Some(90), Some(10)], "{:?}", shop.weights().await?);
+    shop.keeps_its_promises().await
+}
+
+/// The target's weight, as somebody who wants it written would note it.
+fn made_up(weight: i32) -> Value {
+    json!({
+        "namespace": "made-up", "ingress": "made-up", "side": "Target", "identifier": "made-up-made-up-green", "weight": weight,
+        "afterSource": false, "owner": "somebody/else/entirely", "attempt": 1, "epoch": 999, "why": "because", "since": "2026-01-01T00:00:00Z",
+    })
+}
+
+fn owing(leftover: &Value) -> Value {
+    json!({"status": {"leftovers": [leftover]}})
+}
+
 /// Writes a status as somebody with the right to, who is not the operator.
 async fn forge(shop: &Migration<'_>, patch: &Value) -> Result<NamespaceMigration> {
     forge_as(shop, "somebody", patch).await
@@ -97,7 +165,9 @@ async fn forge(shop: &Migration<'_>, patch: &Value) -> Result<NamespaceMigration
 /// The same under the name of a field manager that anybody can choose.
 async fn forge_as(shop: &Migration<'_>, manager: &str, patch: &Value) -> Result<NamespaceMigration> {
     let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
-    Ok(shop.api().await?.patch_status(shop.name(), &params, &Patch::Merge(patch)).await?)
+    let migrations: Api<NamespaceMigration> =
+        Api::namespaced(shop.scene.home().await?.operator_client()?, shop.object_namespace());
+    Ok(migrations.patch_status(shop.name(), &params, &Patch::Merge(patch)).await?)
 }
 
 /// Waits until the status is true and nobody else owns any of it. Returns a line of the table.

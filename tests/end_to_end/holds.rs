@@ -9,6 +9,7 @@ use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use namespace_migration::api::status::StepProgress;
 use namespace_migration::api::{ClusterPair, NamespaceMigration, Stage};
 use rig::deploy::OPERATOR_NAMESPACE;
+use rig::progress::say;
 use serde_json::json;
 
 use crate::scene::{Migration, Scene, holds_step, quick};
@@ -48,7 +49,7 @@ async fn goes_on_with_what_it_has(shop: &Migration<'_>) -> Result<()> {
     let saved =
         |found: &NamespaceMigration| step(found).is_some_and(|step| step.index == 0 && step.held_millis >= least);
     let found = shop.until("the stretch that was watched, saved", saved).await?;
-    println!("held before: {:?} ms", step(&found).map(|step| step.held_millis));
+    say(format!("held before: {:?} ms", step(&found).map(|step| step.held_millis)));
     shop.ends(Stage::Completed).await?;
     shop.keeps_its_promises().await
 }

@@ -16,7 +16,7 @@ use rig::recorder::Recorder;
 use rig::sample_app::Fault;
 use rig::setup::Options;
 
-use crate::scene::{Migration, Scene, condition, create_again, holds_step, proxied, quick, rollback_write};
+use crate::scene::{Migration, Scene, condition, create_again, holds_step, proxied, quick, rollback_write, take_away};
 
 const TARGET_ROLE: &str = "namespace-migration-target";
 /// A hold during which something is taken away.
@@ -79,11 +79,11 @@ async fn a_credential_that_is_not_accepted_any_more_freezes_the_shift_until_a_ne
     let (scene, shop) = (&connected.scene, connected.in_mid_shift(LONG).await?);
     connected.identity.revoke(&connected.credential).await?;
     let frozen = freezes(&shop, "ClusterRefused", [Some(90), Some(10)]).await?;
-    for words in
-        ["target cluster", "401 Unauthorized", "credential in Secret expiry-target", "put a kubeconfig with a new one"]
-    {
+    for words in ["target cluster", "401 Unauthorized", "credential in Secret expiry-target"] {
         ensure!(frozen.message.contains(words), "{:?} does not say {words:?}", frozen.message);
     }
+    let fix = "Put a kubeconfig with a new credential into Secret expiry-target; it is used at once.";
+    ensure!(frozen.unblock.contains(fix), "{}", frozen.unblock);
     put(scene, &connected.identity.credential("expiry-second").await?.access).await?;
     shop.ends(Stage::Completed).await?;
     shop.keeps_its_promises().await
@@ -103,7 +103,11 @@ async fn a_kubeconfig_that_suddenly_leads_to_another_cluster_freezes_the_shift_a
     let frozen = freezes(&shop, "WrongCluster", [Some(90), Some(10)]).await?;
     let (found, expected) = (rig::deploy::identity(source).await?, rig::deploy::identity(scene.world.target()).await?);
     ensure!(frozen.message.contains(&format!("its identity is {found}")), "{}", frozen.message);
-    ensure!(frozen.unblock.contains(&format!("expects the identity {expected}")), "{}", frozen.unblock);
+    ensure!(
+        frozen.unblock.contains(&format!("lead to the cluster with the identity {expected}")),
+        "{}",
+        frozen.unblock
+    );
     let astray = recorder.since(mark).await?.into_iter().find(|write| write.user == stranger.user());
     ensure!(astray.is_none(), "written to the other cluster: {:?}", astray.map(|write| write.summary()));
 
@@ -120,9 +124,11 @@ async fn a_kubeconfig_that_is_taken_away_freezes_the_shift_until_it_is_back() ->
     let (scene, shop) = (&connected.scene, connected.in_mid_shift(BRIEF).await?);
     remove(scene).await?;
     let frozen = freezes(&shop, "ClusterRefused", [Some(90), Some(10)]).await?;
-    let told = "there is no Secret removal-target in the operator's namespace namespace-migration; create it with the \
-                kubeconfig under the key kubeconfig";
+    let told = "there is no Secret removal-target in the operator's namespace namespace-migration";
     ensure!(frozen.message.contains(told), "{}", frozen.message);
+    let fix =
+        "Create Secret removal-target in namespace namespace-migration with the kubeconfig under the key kubeconfig";
+    ensure!(frozen.unblock.contains(fix), "{}", frozen.unblock);
     put(scene, &connected.credential.access).await?;
     shop.ends(Stage::Completed).await?;
     shop.keeps_its_promises().await
@@ -194,16 +200,17 @@ async fn a_right_that_is_taken_away_is_named_and_the_shift_goes_on_when_it_is_ba
     connected.identity.set_rules(&[]).await?;
     scene.crash_and_restart().await?;
     let refused = freezes(&shop, "ClusterRefused", [Some(90), Some(10)]).await?;
-    for words in ["target cluster", "cannot get resource \"namespaces\"", "give it the role of deploy/target"] {
+    for words in ["target cluster", "cannot get resource \"namespaces\""] {
         ensure!(refused.message.contains(words), "{:?} does not say {words:?}", refused.message);
     }
+    ensure!(refused.unblock.contains("Give that identity the role of deploy/target"), "{}", refused.unblock);
     connected.identity.set_rules(&without(&rules, "list")).await?;
     let cannot_be_watched = |found: &NamespaceMigration| {
-        found.status.as_ref().is_some_and(|status| status.message.contains("cannot be watched"))
+        found.status.as_ref().is_some_and(|status| status.message.contains("may not watch"))
     };
     shop.until("a namespace that cannot be watched", cannot_be_watched).await?;
     let blind = freezes(&shop, "ClusterRefused", [Some(90), Some(10)]).await?;
-    for words in ["The namespace on the target cannot be watched", "cannot list resource", "rights-shop"] {
+    for words in ["The operator may not watch the namespace on the target", "cannot list resource", "rights-shop"] {
         ensure!(blind.message.contains(words), "{:?} does not say {words:?}", blind.message);
     }
     connected.identity.set_rules(&rules).await?;
@@ -226,7 +233,7 @@ async fn a_pair_that_is_deleted_in_mid_run_freezes_the_shift_until_it_is_back() 
     let (scene, shop) = (&connected.scene, connected.in_mid_shift(BRIEF).await?);
     let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
     let pair = pairs.get("pairless").await?;
-    pairs.delete("pairless", &DeleteParams::default()).await?;
+    take_away(&pairs, "pairless").await?;
     let frozen = shop.waits("NoClusterPair").await?.status.context("a status")?;
     let told = "There is no ClusterPair named pairless. Until it is mended the weights stay";
     ensure!(frozen.message.contains(told), "{}", frozen.message);

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use http::StatusCode;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::ListParams;
 use namespace_migration::api::{ClusterPair, NamespaceMigration};
 use rig::proxy::ApiRequest;
 use rig::sample_namespace::SECRET;
@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::deletion::{delete, gone, short};
 use crate::mute::mute;
-use crate::scene::{Migration, Scene, create_again, holds_step, proxied, unverified};
+use crate::scene::{Migration, Scene, create_again, holds_step, proxied, take_away, unverified};
 
 /// Twice the deadline of the deletion: one for what is waited for, one for the note of it.
 const BOTH: Duration = Duration::from_secs(15 + 15);
@@ -37,6 +37,7 @@ async fn an_object_goes_though_its_pair_takes_no_note_of_what_is_left_over_and_a
     let (asked, uid) = (Instant::now(), delete(&shop).await?);
     let refused = shop.until("a refusal to take note", |found| says(found, "Cannot note what is left over")).await?;
     let status = refused.status.context("a status")?;
+    ensure!(last_word(&shop).await.is_err(), "it was told that it goes, and it does not");
     for words in ["It is tried again until ", "kubectl patch namespacemigration unnoted -n unnoted --type merge"] {
         ensure!(status.unblock.contains(words), "{}", status.unblock);
     }
@@ -75,13 +76,13 @@ async fn last_word(shop: &Migration<'_>) -> Result<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_is_deleted_together_with_its_pair_says_so_and_goes_back_once_the_pair_is_there_again() -> Result<()> {
+async fn one_that_is_deleted_without_its_pair_says_so_and_goes_back_once_the_pair_is_there_again() -> Result<()> {
     let scene = Scene::open(unverified("together")).await?;
     let shop = scene.migration("together").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
     shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
     let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
     let pair = pairs.get("together").await?;
-    pairs.delete("together", &DeleteParams::default()).await?;
+    take_away(&pairs, "together").await?;
     let uid = delete(&shop).await?;
     let words = "The object is being deleted; it goes at the latest at 2";
     let told = shop.until("being told that it waits", |found| says(found, words)).await?;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Error, Result, ensure};
 use namespace_migration::api::Stage;
 use rig::dns_server::Outcome;
-use rig::population::{Family, Habit, Population, Sickness, Side};
+use rig::population::{Cause, Family, Habit, Population, Sickness, Side};
+use rig::progress::say;
 use rig::route53::record::{Kind, Target};
 use rig::sample_app::Fault;
 use rig::weights::{Approval, share_never_above_approved, share_rose_then_fell, somebody_always_answered};
@@ -40,9 +41,10 @@ async fn were_served(people: &[Population; 2], home: Side, sick: &[Sickness]) ->
     for (family, people) in [Family::V4, Family::Both].into_iter().zip(people) {
         people.wait_until_all_are_at(home, LIMIT).await?;
         let report = people.report(sick, Duration::from_secs(1));
-        println!("{family:?}: {report}");
+        say(format!("{family:?}: {report}"));
         let failed = || people.visits().into_iter().find(|visit| visit.failure.is_some());
         ensure!(report.requests > 0 && report.lost() == 0, "{family:?}: {report}\n{:?}", failed());
+        ensure!(report.badly_answered.keys().all(|cause| *cause == Cause::Status(503)), "{family:?}: {report}");
         let strays = |address: std::net::IpAddr| address.is_ipv6() != (family == Family::Both);
         let strayed = people.visits().into_iter().find(|visit| visit.address.is_some_and(strays));
         ensure!(strayed.is_none(), "{family:?}: {strayed:?}");

@@ -3,14 +3,14 @@
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use namespace_migration::api::status::Severity;
 use namespace_migration::api::{ClusterPair, NamespaceMigration, Stage};
 use rig::sample_app::Fault;
 use rig::setup::{Home, Options};
 use serde_json::{Value, json};
 
-use crate::scene::{Migration, Scene, cause_of, create_again, holds_step, quick, unverified};
+use crate::scene::{Migration, Scene, cause_of, create_again, holds_step, quick, take_away, unverified};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delegate_moves_another_namespace_and_the_second_migration_of_it_waits_for_the_first() -> Result<()> {
@@ -79,7 +79,7 @@ async fn a_host_stays_locked_across_a_restart_while_the_pair_of_its_holder_is_go
     first.until("the first step held", |found| holds_step(found, 1)).await?;
     let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
     let pair = pairs.get("lock-one").await?;
-    pairs.delete("lock-one", &DeleteParams::default()).await?;
+    take_away(&pairs, "lock-one").await?;
     told(&first, "NoClusterPair", "There is no ClusterPair named lock-one.").await?;
     scene.crash_and_restart().await?;
 

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleBinding};
 use kube::api::PostParams;
 use kube::{Api, Client};
-use namespace_migration::api::{NamespaceMigration, Stage};
+use namespace_migration::api::{ClusterPairStatus, NamespaceMigration, Stage};
 use rig::control_plane::ControlPlane;
 use rig::deploy::{OPERATOR_NAMESPACE, put_kubeconfig};
 use rig::identity::Identity;
@@ -19,6 +19,7 @@ use rig::sample_namespace::SECRET;
 use rig::setup::{Dns, Home, Options, Verification};
 use serde_json::{Value, json};
 
+use crate::deletion::until_pair;
 use crate::scene::{Migration, Scene, quick, reason_of};
 
 /// One right that one side does not give.
@@ -70,6 +71,14 @@ async fn secrets_may_be_granted_by_their_names_alone() -> Result<()> {
     put_role(&scene.source(), "limited-named-secret", serde_json::from_value(json!([by_name]))?).await?;
     bind(&scene.source(), shop.name(), "limited-named-secret").await?;
     shop.begin().await?;
+    // The pair tells what is refused in general, which stops nobody.
+    for (side, verbs) in [("Source", "get secrets"), ("Target", "create, delete, get secrets")] {
+        let told = |pair: &ClusterPairStatus| {
+            let all = pair.conditions.iter().filter(|condition| condition.type_ == format!("{side}Authorized"));
+            all.into_iter().any(|condition| condition.reason == "NotAuthorized" && condition.message.contains(verbs))
+        };
+        until_pair(&scene, &format!("{side}: {verbs}"), told).await?;
+    }
     shop.ends(Stage::Completed).await?;
     shop.keeps_its_promises().await
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result, ensure};
 use namespace_migration::api::Stage;
 use rig::population::Side;
+use rig::progress::say;
 use rig::route53::REQUESTS_PER_SECOND;
 use rig::route53::requests::Request;
 use rig::setup::Options;
@@ -34,7 +35,7 @@ fn competed(requests: &[Request]) -> Result<()> {
     for caller in ["operator", "quota-source", "quota-target"] {
         let of = || requests.iter().filter(|request| request.caller == caller);
         let throttled = of().filter(|request| request.error.as_deref() == Some("Throttling")).count();
-        println!("quota: {caller} asked {} times, {throttled} of them too many", of().count());
+        say(format!("quota: {caller} asked {} times, {throttled} of them too many", of().count()));
         ensure!(of().count() > throttled, "{caller} was never answered");
     }
     let throttled = requests.iter().filter(|request| request.error.as_deref() == Some("Throttling")).count();
@@ -50,7 +51,7 @@ fn leaves_room(requests: &[Request]) -> Result<()> {
     let within = |from: SystemTime, span| asked.iter().filter(|at| (from..from + span).contains(*at)).count();
     for (seconds, allowed) in [(3, 10), (20, 40)] {
         let most = asked.iter().map(|from| within(*from, Duration::from_secs(seconds))).max().unwrap_or(0);
-        println!("quota: the operator asked at most {most} times in {seconds} seconds");
+        say(format!("quota: the operator asked at most {most} times in {seconds} seconds"));
         ensure!(most <= allowed, "the operator asked {most} times in {seconds} seconds");
     }
     Ok(())

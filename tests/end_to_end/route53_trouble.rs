@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result, ensure};
 use namespace_migration::api::{NamespaceMigration, Stage};
 use rig::population::Side;
+use rig::progress::say;
 use rig::route53::faults::{Active, Scope};
 use serde_json::json;
 
@@ -52,7 +53,7 @@ impl Trouble {
         match self {
             Self::Throttles => &["DNS cannot be read at", "Route 53 throttles the account", "requests per second"],
             Self::StallsForAMinute => &["DNS cannot be read at", "no answer to ListResourceRecordSets", "within"],
-            Self::RefusesBatches => &["DNS does not follow", "InvalidChangeBatch", "external-dns of the"],
+            Self::RefusesBatches => &["DNS has not followed", "InvalidChangeBatch", "external-dns of the"],
         }
     }
 }
@@ -137,7 +138,7 @@ async fn goes_back(visited: &Visited<'_>, trouble: Trouble) -> Result<()> {
 
 fn says(visited: &Visited<'_>, found: &NamespaceMigration, trouble: Trouble, written: &str) -> Result<()> {
     let status = found.status.as_ref().context("a status")?;
-    println!("{}: {} | {}", visited.shop.name(), status.message, status.unblock);
+    say(format!("{}: {} | {}", visited.shop.name(), status.message, status.unblock));
     ensure!(status.message.starts_with(written), "expected {written:?}: {}", status.message);
     ensure!(trouble.is_told(found), "expected {:?}: {} | {}", trouble.told(), status.message, status.unblock);
     Ok(())

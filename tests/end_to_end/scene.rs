@@ -19,7 +19,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::Ingress;
-use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use kube_runtime::wait::await_condition;
 use namespace_migration::api::status::StepPhase;
@@ -32,7 +32,7 @@ use rig::sample_namespace::SampleNamespace;
 use rig::setup::{ANNOTATION_PREFIX, Dns, Home, Options, Setup, Verification};
 use rig::weight_history::{WeightPoint, weight_history};
 use rig::world::World;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use asking::PERSON;
 pub use draft::Draft;
@@ -312,6 +312,16 @@ pub fn holds_step(migration: &NamespaceMigration, number: i32) -> bool {
 pub fn phase_of_step(migration: &NamespaceMigration, number: i32) -> Option<StepPhase> {
     let step = migration.status.as_ref().and_then(|status| status.step.as_ref())?;
     (step.index + 1 == number).then_some(step.phase)
+}
+
+/// A pair goes at once, as when a person takes the finalizer off: those under way by it are left without one.
+pub async fn take_away(pairs: &Api<ClusterPair>, name: &str) -> Result<()> {
+    pairs.delete(name, &DeleteParams::default()).await?;
+    let nobody_holds_it = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    match pairs.patch(name, &PatchParams::default(), &nobody_holds_it).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        taken => Ok(taken.map(drop)?),
+    }
 }
 
 /// A pair that was deleted is there again, as it was.

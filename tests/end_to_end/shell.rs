@@ -66,7 +66,9 @@ async fn an_object_that_cannot_be_read_does_not_stop_the_others() -> Result<()> 
     poison.create(&PostParams::default(), &object).await?;
     // A time to the schema of the API server, and to nobody else: what another version of the operator may leave behind.
     let status = Patch::Merge(json!({"status": {"stageStartedAt": "2026-11-21T00:00:00x5Z"}}));
-    poison.patch_status("poison-bad", &PatchParams::default(), &status).await?;
+    let writer: Api<DynamicObject> =
+        Api::namespaced_with(scene.home().await?.operator_client()?, bad.name(), &ApiResource::from_gvk(&kind));
+    writer.patch_status("poison-bad", &PatchParams::default(), &status).await?;
     scene.crash_and_restart().await?;
     good.begin().await?;
     good.ends(Stage::Completed).await?;

@@ -214,9 +214,9 @@ fn owing() -> World {
 #[test]
 fn what_is_left_over_is_told_in_words() {
     let world = owing();
-    let said = "The rollback was not over within 15m. 2 weights that are still to be written are noted in status.leftovers of \
-                ClusterPair old-to-new; they are written when the cluster is back. Still to be removed from the target, and noted in \
-                status.leftoverObjects of ClusterPair old-to-new: Ingress web, Secret db. Why: The migration was deleted in \
+    let said = "The rollback was not over within 15m. 2 weights that are still to be written go to status.leftovers of \
+                ClusterPair old-to-new; they are written when the cluster is back. To status.leftoverObjects of ClusterPair old-to-new \
+                goes what is still to be removed from the target: Ingress web, Secret db. Why: The migration was deleted in \
                 ShiftTraffic, and spec.deletionPolicy is Rollback.";
     assert_eq!(world.status.message, said);
     // The source's last stamp is there already when the target is only hung.
@@ -224,7 +224,7 @@ fn what_is_left_over_is_told_in_words() {
     rolled_back_and_gone(&mut one);
     let said = one.world.status.message;
     assert!(
-        said.contains(" weight that is still to be written is noted ") || one.world.debts.weights.len() > 1,
+        said.contains(" weight that is still to be written goes to ") || one.world.debts.weights.len() > 1,
         "{said}"
     );
 }

@@ -132,8 +132,8 @@ fn a_deletion_says_what_it_waits_for_until_when_and_the_way_out() {
     assert_eq!((stage, reason), (Stage::RollingBack, "RollbackWaitsForTarget"));
     let deadline = world.order.deletion.deadline().unwrap();
     let said = format!(
-        "The source has 100. The target does not answer: connection refused, so its 0 is not written yet: up to 10 percent of \
-         users are still sent to it. The object is being deleted and goes when this is done, at the latest at {deadline}. Why: \
+        "The source has 100. The target's 0 is not written yet. Up to 10 percent of users are still sent to the target. The target does \
+         not answer: connection refused. The object is being deleted and goes when this is done, at the latest at {deadline}. Why: \
          The migration was deleted in ShiftTraffic, and spec.deletionPolicy is Rollback."
     );
     assert_eq!(message, said);

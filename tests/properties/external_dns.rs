@@ -156,8 +156,37 @@ fn a_policy_that_the_pair_declares_is_refused_too_and_one_that_prevents_nothing_
     weighted.follow();
     weighted.run_until(Stage::WeightSource);
 
-    with(Side::Target, ExternalDnsView { policy: Some("upsert-only".into()), ..known() })
-        .run_until(Stage::ShiftTraffic);
+    let mut keeps = with(Side::Target, ExternalDnsView { policy: Some("upsert-only".into()), ..known() });
+    keeps.run_until(Stage::ShiftTraffic);
+    let told = keeps.status.preflight.iter().find(|finding| finding.check == "ExternalDNSNeverDeletes").unwrap();
+    assert_eq!(told.severity, Severity::Info);
+    assert!(told.message.contains("After a rollback the target's records stay, with weight 0"), "{}", told.message);
+}
+
+/// Both Deployments are known, and one of them leaves out AAAA.
+fn without_aaaa(lacks: Side, addresses: [&str; 1]) -> World {
+    let mut world = World::with_dns();
+    world.ingress_mut(Side::Source, "web").addresses = addresses.map(str::to_owned).into();
+    world.dns.as_mut().unwrap().records.clear();
+    world.follow();
+    for side in [Side::Source, Side::Target] {
+        let deployment = DeploymentSight::Seen { name: format!("dns/{side}") };
+        let excluded_kinds = if side == lacks { ["AAAA".to_owned()].into() } else { [].into() };
+        let filters = Filters { excluded_kinds, ..Filters::default() };
+        world.dns.as_mut().unwrap().known.insert(side, ExternalDnsView { deployment, filters, ..known() });
+    }
+    world
+}
+
+#[test]
+fn a_kind_of_record_that_one_side_leaves_out_is_refused_before_the_move_where_the_load_balancer_would_have_it() {
+    for lacks in [Side::Source, Side::Target] {
+        let has = lacks.other();
+        let found = format!("The external-dns of the {has} publishes AAAA records and that of the {lacks} does not");
+        let named = without_aaaa(lacks, ["lb-1.eu-west-2.elb.amazonaws.com"]);
+        blocks(named, "ExternalDNSKinds", &found, "acknowledge ExternalDNSKinds");
+        without_aaaa(lacks, ["192.0.2.1"]).run_until(Stage::WeightSource);
+    }
 }
 
 #[test]

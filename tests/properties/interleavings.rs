@@ -411,12 +411,23 @@ fn flutters(world: &World) -> Option<String> {
     })
 }
 
+/// Whoever is needed is told what to do.
+fn speechless(world: &World) -> Option<String> {
+    let status = &world.status;
+    let is_stalled = status.conditions.iter().any(|found| found.type_ == "Stalled" && found.status == "True");
+    let told = format!(
+        "{} needs a person ({}: {}) and says nothing of what to do",
+        status.stage, status.reason, status.message
+    );
+    (is_stalled && status.unblock.is_empty()).then_some(told)
+}
+
 pub fn end(world: &mut World, happenings: &[Happening]) -> Result<(), String> {
     for happening in happenings {
         if let Some(broken) = happen(world, happening) {
             return Err(broken);
         }
-        if let Some(broken) = flutters(world) {
+        if let Some(broken) = flutters(world).or_else(|| speechless(world)) {
             return Err(broken);
         }
     }

@@ -24,7 +24,7 @@ fn a_pause_freezes_every_stage_and_says_who_since_when_and_how_to_go_on() {
         let state = if stage > Stage::Preflight {
             "weights stay as they are, checks go on, and a rollback stays armed"
         } else {
-            "nothing has been written, and nothing will be"
+            "this attempt has written nothing, and writes nothing until the pause is over"
         };
         let since = world.status.pause.as_ref().unwrap().since.0;
         let said = format!(

@@ -151,7 +151,7 @@ fn a_rollback_writes_the_source_and_is_not_over_before_the_first_target_is_back(
         assert_eq!((stage, reason), (Stage::RollbackBlocked, "RollbackWaitsForTarget"));
         assert!(said.contains("than this attempt began with"), "{said}");
         assert!(
-            said.contains("so its 0 is not written yet: up to 67 percent of users are still sent to it."),
+            said.contains("The target's 0 is not written yet. Up to 67 percent of users are still sent to the target."),
             "{said}"
         );
         assert!(world.status.unblock.starts_with("Put spec.target"), "{}", world.status.unblock);

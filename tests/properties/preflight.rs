@@ -45,7 +45,7 @@ fn the_source_namespace_must_be_there_and_stay() {
     says(&world, "SourceNamespace: The namespace shop is not on the source.", fix);
     world.source.namespace = Some(NamespaceFacts { uid: "n".into(), terminating: true });
     let said = "SourceNamespace: The namespace shop on the source is being deleted.";
-    says(&world, said, "A service that is being deleted is not moved.");
+    says(&world, said, "Delete this migration; or create it again once the namespace is on the source again.");
 }
 
 #[test]

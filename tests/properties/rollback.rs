@@ -138,7 +138,7 @@ fn with_the_target_away_the_source_gets_100_at_once_and_the_exposure_is_told() {
     for (percent, minutes) in [(50, 3), (34, 0)] {
         world.pass();
         let said = format!(
-            "The source has 100. The target does not answer: connection refused, so its 0 is not written yet: up to {percent} percent of users are still sent to it."
+            "The source has 100. The target's 0 is not written yet. Up to {percent} percent of users are still sent to the target. The target does not answer: connection refused."
         );
         assert_eq!(waits(&world), (Stage::RollingBack, "RollbackWaitsForTarget", said.as_str()));
         assert_eq!(world.status.exposed_percent, Some(percent));
@@ -162,10 +162,12 @@ fn with_the_source_away_before_the_last_step_the_target_goes_to_0_at_once() {
     world.pass();
     assert_eq!((world.source.weight("web"), world.target.weight("web")), (Some(90), Some(0)));
     // Until DNS has followed the target's 0.
-    for (percent, minutes) in [(10, 3), (0, 0)] {
+    for (sent, minutes) in
+        [("Up to 10 percent of users are still sent to the target.", 3), ("No user is sent to the target.", 0)]
+    {
         world.pass();
         let said = format!(
-            "The source does not answer: connection refused. The target goes to 0 at once, because the source is not at 0. Up to {percent} percent of users are still sent to the target."
+            "The source does not answer: connection refused. The target has 0, because the source is not at 0. {sent}"
         );
         assert_eq!(waits(&world), (Stage::RollingBack, "RollbackWaitsForSource", said.as_str()));
         world.advance(SignedDuration::from_mins(minutes) + SignedDuration::from_secs(1));

@@ -190,11 +190,11 @@ fn a_deletion_whose_dns_is_stuck_says_that_the_weights_are_written_and_what_dns_
     let said = goes(&mut world);
     assert_eq!(weights(&world), (Some(100), Some(0)));
     let begins = "The rollback was not over within 30m, but its weights are written: 100 on the source and 0 on the target. DNS was last \
-                  seen to send 10 percent to the target: The source has 100 and the target 0, but DNS does not follow, which usually \
-                  takes 1m. ";
+                  seen to send 10 percent to the target: The source has 100 and the target 0, but DNS has not followed; usually it \
+                  does within 1m. ";
     assert!(said.starts_with(begins), "{said}");
     assert!(said.contains(" shop.example still sends 10 percent of its answers to the target. "), "{said}");
-    let ends = " Look at external-dns on both clusters: once this object is gone, nobody watches DNS. Only the last stamps are noted in \
+    let ends = " Look at external-dns on both clusters: once this object is gone, nobody watches DNS. Only the last stamps go to \
                 status.leftovers of ClusterPair old-to-new; they change no weight. Why: ";
     assert!(said.contains(ends) && !said.contains("goes on by itself"), "{said}");
     assert!(!said.contains("still to be written"), "{said}");

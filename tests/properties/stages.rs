@@ -27,10 +27,14 @@ fn pending_says_which_cluster_it_waits_for_and_why() {
     world.source.reach = Reach::Unknown;
     let said = "The namespace shop on the source is being listed.";
     assert_eq!(says(&passed(world.clone())), (Stage::Pending, "ConnectingToClusters", said));
-    world.source.reach = Reach::Refused { why: "the API server refuses the credentials (401)".into() };
+    world.source.reach = Reach::Refused {
+        why: "the API server refuses the credentials (401)".into(),
+        fix: "Put new ones there.".into(),
+    };
     let said =
         "The source cluster of ClusterPair old-to-new cannot be used: the API server refuses the credentials (401).";
     assert_eq!(says(&passed(world.clone())), (Stage::Pending, "ClusterRefused", said));
+    assert_eq!(passed(world.clone()).status.unblock, "Put new ones there.");
     world.reachable(Side::Source);
     world.unreachable(Side::Target);
     let said = "The target cluster of ClusterPair old-to-new does not answer: connection refused.";

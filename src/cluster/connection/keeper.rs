@@ -108,7 +108,10 @@ impl Keeper {
         let refusal = match at_hand {
             Some(clients) => match self.ask(&clients).await {
                 Ok(version) => {
-                    self.state.send_modify(|state| state.version = version);
+                    self.state.send_modify(|state| {
+                        state.version = version;
+                        state.proved_at = Some(crate::cluster::now());
+                    });
                     return Ok(());
                 }
                 Err(trouble) => Some(trouble),
@@ -188,6 +191,7 @@ impl Keeper {
         self.state.send_modify(|state| {
             state.clients = Some(clients);
             state.version = version;
+            state.proved_at = Some(crate::cluster::now());
             state.generation += 1;
         });
         if let Some(secret) = self.secret_name() {

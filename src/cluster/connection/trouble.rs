@@ -17,10 +17,10 @@ pub(super) enum Trouble {
         source: Box<SecretError>,
     },
     #[error(
-        "there is no Secret {secret} in the operator's namespace {namespace}; create it with the kubeconfig under the key {key}"
+        "there is no Secret {secret} in the operator's namespace {namespace}, which would have the kubeconfig under the key {key}"
     )]
     NoSecret { secret: String, namespace: String, key: String },
-    #[error("Secret {secret} has no key {key}; put the kubeconfig there")]
+    #[error("Secret {secret} has no key {key}")]
     NoKey { secret: String, key: String },
     #[error("the kubeconfig in Secret {secret} is refused")]
     Kubeconfig {
@@ -33,15 +33,14 @@ pub(super) enum Trouble {
     #[error("the connection is neither inCluster nor kubeconfig")]
     NoWay,
     #[error(
-        "it does not accept the credential in Secret {secret} of the operator's namespace, which has expired or was revoked; \
-         put a kubeconfig with a new one there, it is used at once"
+        "it does not accept the credential in Secret {secret} of the operator's namespace, which has expired or was revoked"
     )]
     NotAccepted {
         secret: String,
         #[source]
         source: CallError,
     },
-    #[error("the identity that the operator has there lacks a right; give it the role of deploy/{side}")]
+    #[error("the identity that the operator has there lacks a right")]
     Forbidden {
         side: &'static str,
         #[source]
@@ -60,8 +59,40 @@ impl Trouble {
             return Reach::WrongCluster { found };
         }
         let unreachable = self.call().is_some_and(CallError::unreachable);
-        let why = crate::causes::whole(&self);
-        if unreachable { Reach::Unreachable { since: crate::cluster::now(), why } } else { Reach::Refused { why } }
+        let (why, fix) = (crate::causes::whole(&self), self.fix());
+        if unreachable { Reach::Unreachable { since: crate::cluster::now(), why } } else { Reach::Refused { why, fix } }
+    }
+
+    /// What a person can do about it.
+    fn fix(&self) -> String {
+        match self {
+            Self::ReadSecret { secret, .. } => format!(
+                "Let the operator get Secret {secret} in its own namespace (Role namespace-migration-home of deploy/base); it is tried \
+                 again by itself."
+            ),
+            Self::NoSecret { secret, namespace, key } => format!(
+                "Create Secret {secret} in namespace {namespace} with the kubeconfig under the key {key}; it is used at once."
+            ),
+            Self::NoKey { secret, key } => {
+                format!("Put the kubeconfig into Secret {secret} under the key {key}; it is used at once.")
+            }
+            Self::Kubeconfig { secret, .. } => {
+                format!("Put a kubeconfig without that into Secret {secret}; it is used at once.")
+            }
+            Self::Connect(_) => {
+                "Mend the certificates and keys of the connection; it is tried again by itself.".to_owned()
+            }
+            Self::NoWay => "Set inCluster or kubeconfig in the connection of the ClusterPair.".to_owned(),
+            Self::NotAccepted { secret, .. } => {
+                format!("Put a kubeconfig with a new credential into Secret {secret}; it is used at once.")
+            }
+            Self::Forbidden { side, .. } => {
+                format!("Give that identity the role of deploy/{side}; it is tried again by itself.")
+            }
+            Self::Identity(_) | Self::WrongCluster { .. } => {
+                "Mend the cluster, or its connection in the ClusterPair; it is tried again by itself.".to_owned()
+            }
+        }
     }
 
     fn call(&self) -> Option<&CallError> {
@@ -86,23 +117,26 @@ mod tests {
         CallError::Api { code, reason: reason.into(), message: message.into() }
     }
 
-    fn words(trouble: Trouble) -> String {
-        trouble.reach().trouble()
+    /// What is said and what is to be done.
+    fn words(trouble: Trouble) -> [String; 2] {
+        let reach = trouble.reach();
+        [reach.trouble(), reach.fix().unwrap_or_default().to_owned()]
     }
 
     #[test]
     fn a_credential_that_is_not_accepted_is_named_by_its_secret() {
         let trouble = Trouble::NotAccepted { secret: "new-cluster".into(), source: answer(401, "Unauthorized", "") };
-        let told = words(trouble);
-        assert!(told.contains("credential in Secret new-cluster") && told.contains("with a new one there"), "{told}");
+        let [told, fix] = words(trouble);
+        assert!(told.contains("credential in Secret new-cluster"), "{told}");
         assert!(told.ends_with("the API server answered 401 Unauthorized"), "{told}");
+        assert_eq!(fix, "Put a kubeconfig with a new credential into Secret new-cluster; it is used at once.");
     }
 
     #[test]
     fn a_right_that_is_lacking_is_named_in_the_api_servers_words() {
         let why = "namespaces \"kube-system\" is forbidden: User \"o\" cannot get resource \"namespaces\"";
-        let told = words(Trouble::Forbidden { side: "target", source: answer(403, "Forbidden", why) });
-        assert!(told.contains("role of deploy/target") && told.ends_with(why), "{told}");
+        let [told, fix] = words(Trouble::Forbidden { side: "target", source: answer(403, "Forbidden", why) });
+        assert!(fix.contains("the role of deploy/target") && told.ends_with(why), "{told} {fix}");
     }
 
     #[test]
@@ -111,21 +145,28 @@ mod tests {
         let cases = [
             (
                 Trouble::NoSecret { secret: secret(), namespace: "ops".into(), key: key() },
-                "cannot be used: there is no Secret new-cluster in the operator's namespace ops; create it with the kubeconfig under \
-                 the key kubeconfig",
+                "cannot be used: there is no Secret new-cluster in the operator's namespace ops, which would have the kubeconfig under the \
+                 key kubeconfig",
+                "Create Secret new-cluster in namespace ops with the kubeconfig under the key kubeconfig; it is used at once.",
             ),
             (
                 Trouble::NoKey { secret: secret(), key: key() },
-                "cannot be used: Secret new-cluster has no key kubeconfig; put the kubeconfig there",
+                "cannot be used: Secret new-cluster has no key kubeconfig",
+                "Put the kubeconfig into Secret new-cluster under the key kubeconfig; it is used at once.",
             ),
             (
                 Trouble::Kubeconfig { secret: secret(), source: KubeconfigError::SeveralDocuments },
                 "cannot be used: the kubeconfig in Secret new-cluster is refused: the kubeconfig has several YAML documents; keep one",
+                "Put a kubeconfig without that into Secret new-cluster; it is used at once.",
             ),
-            (Trouble::NoWay, "cannot be used: the connection is neither inCluster nor kubeconfig"),
+            (
+                Trouble::NoWay,
+                "cannot be used: the connection is neither inCluster nor kubeconfig",
+                "Set inCluster or kubeconfig in the connection of the ClusterPair.",
+            ),
         ];
-        for (trouble, said) in cases {
-            assert_eq!(words(trouble), said);
+        for (trouble, said, fix) in cases {
+            assert_eq!(words(trouble), [said, fix]);
         }
     }
 

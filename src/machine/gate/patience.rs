@@ -55,7 +55,8 @@ pub(super) fn waits_for(run: &Run<'_>, goal: Goal, written: Timestamp, what: &st
     let usual = words(expected(run));
     let cause = stuck::explain(run, goal, written);
     let reason = if goal == Goal::SourceServesAll { wait.reason } else { Reason::DnsLate };
-    let message = format!("{what}, but DNS does not follow, which usually takes {usual}. {missing} {}", cause.found);
+    let message =
+        format!("{what}, but DNS has not followed; usually it does within {usual}. {missing} {}", cause.found);
     Wait { reason, message, unblock: cause.fix, ..wait }
 }
 
@@ -98,8 +99,9 @@ pub(super) fn unserved(
 /// DNS cannot be read: nothing is known, so nothing goes on.
 pub(super) fn unreadable(goal: Goal, what: &str, host: &str, trouble: &str) -> Wait {
     let reason = if goal == Goal::SourceServesAll { Reason::WaitingForRollbackDns } else { Reason::DnsUnreadable };
-    let message = format!("{what}, but DNS cannot be read at {host}: {trouble}");
-    Wait::new(reason, message).unblocked_by(
-        "Mend what is said of the reading; weights stay until DNS is seen, and it goes on by itself. A rollback is written all the same.",
-    )
+    let message = format!("{what}, but DNS cannot be read at {host}: {}.", trouble.trim_end_matches('.'));
+    Wait::new(reason, message).unblocked_by(match goal {
+        Goal::SourceServesAll => "Mend what is said of the reading. The weights are written; only what DNS serves is not known.",
+        _ => "Mend what is said of the reading. Weights stay until DNS is seen; it goes on by itself, and a rollback is written all the same.",
+    })
 }

@@ -54,8 +54,13 @@ fn mend_first(run: &Run<'_>) -> String {
     if let Some(blocker) = blocker.filter(|_| run.status.stage == Stage::Failed) {
         return format!("{} ", blocker.fix);
     }
-    let sick = run.status.cause.as_ref().is_some_and(|cause| cause.reason == Reason::TargetUnhealthy.as_str());
-    if sick { "Mend the target first. ".to_owned() } else { String::new() }
+    let cause = run.status.cause.as_ref().and_then(|cause| Reason::parse(&cause.reason));
+    match cause {
+        Some(Reason::TargetUnhealthy) => "Mend the target first. ",
+        Some(Reason::DnsBlocked | Reason::ForeignWeight) => "Mend first what the cause says. ",
+        _ => "",
+    }
+    .to_owned()
 }
 
 /// What a pause means after the end.

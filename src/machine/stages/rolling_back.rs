@@ -16,6 +16,7 @@ use super::super::reason::Reason;
 use super::super::run::{Memo, Move, Run, Wait};
 use super::super::stamp::Direction;
 use super::super::traffic::Weight;
+use crate::api::Stage;
 use crate::api::namespace_migration::RemovalPolicy;
 use crate::api::status::{PlannedIngress, StepPhase};
 
@@ -65,6 +66,26 @@ fn fenced(run: &Run<'_>) -> Move {
 
 fn served_by_source(run: &Run<'_>, written: Timestamp) -> Result<gate::Proof, Wait> {
     gate::gate(run, Goal::SourceServesAll, written, "The source has 100 and the target 0")
+}
+
+/// A rollback that is past its deadline needs a person, so that it always says what they can do.
+pub(in super::super) fn unblocked(run: &Run<'_>, wait: Wait) -> Wait {
+    if run.status.stage != Stage::RollbackBlocked || !wait.unblock.is_empty() {
+        return wait;
+    }
+    let fix = match wait.reason {
+        Reason::WaitingForRollbackDns => {
+            "Users are back as soon as DNS follows, and then it goes on by itself. If it does not: look whether external-dns runs on both \
+             clusters and what it logs, or give the records their weights by hand, 100 for the source and 0 for the target."
+        }
+        Reason::RemovingObjects => {
+            "Users are back. Look what keeps the objects on the target: their finalizers, or who holds them."
+        }
+        _ => {
+            "Nothing, if this changes within a minute: it is tried again by itself. Else look into the operator's log for what keeps it."
+        }
+    };
+    wait.unblocked_by(fix)
 }
 
 /// What DNS still has to show once both weights are written. None when it has followed.
@@ -210,14 +231,13 @@ fn waits_for_fences(run: &Run<'_>, source: &[WeightWrite], target: &[WeightWrite
             "The source may be at weight 0, so the target keeps its weight until the source has 100"
         } else if terminating_source(run).is_some() {
             "The source was being deleted when it was last seen, so the target keeps its weight until the source has 100"
+        } else if target.is_empty() {
+            "The target has 0, because the source is not at 0"
         } else {
             "The target goes to 0 at once, because the source is not at 0"
         };
-        let message = format!(
-            "The source {}. {frozen}. Up to {percent} percent of users are still sent to the target.",
-            trouble(Side::Source)
-        );
-        return Wait::new(Reason::RollbackWaitsForSource, message).unblocked_by(bring_back(run, Side::Source));
+        let message = format!("The source {}. {frozen}. {}", trouble(Side::Source), still_sent(percent));
+        return Wait::new(Reason::RollbackWaitsForSource, message).unblocked_by(bring_source_back(run, source));
     }
     if let Some(name) = terminating_source(run).filter(|_| !source.is_empty()) {
         let message = format!(
@@ -229,12 +249,34 @@ fn waits_for_fences(run: &Run<'_>, source: &[WeightWrite], target: &[WeightWrite
     }
     if source.is_empty() && !target.is_empty() && !run.view(Side::Target).reach.is_reachable() {
         let message = format!(
-            "The source has 100. The target {}, so its 0 is not written yet: up to {percent} percent of users are still sent to it.",
+            "The source has 100. The target's 0 is not written yet. {} The target {}.",
+            still_sent(percent),
             trouble(Side::Target)
         );
         return Wait::new(Reason::RollbackWaitsForTarget, message).unblocked_by(bring_target_back(run, target));
     }
     Wait::new(Reason::RollingBack, "The source gets 100 and the target 0, at once.")
+}
+
+fn still_sent(percent: i32) -> String {
+    match percent {
+        0 => "No user is sent to the target.".to_owned(),
+        percent => format!("Up to {percent} percent of users are still sent to the target."),
+    }
+}
+
+/// Where the source serves and only its API is away, people can raise its records by hand: nothing else does meanwhile.
+fn bring_source_back(run: &Run<'_>, missing: &[WeightWrite]) -> String {
+    let back = bring_back(run, Side::Source);
+    if !source_may_be_zero(run) {
+        return back;
+    }
+    let identifiers: Vec<_> = missing.iter().map(|write| write.identifier.as_str()).collect();
+    format!(
+        "{back} If users cannot wait and the source serves: stop the source's external-dns, which would undo it, and give the DNS records \
+         with the set identifier {} weight 100 by hand.",
+        identifiers.join(", ")
+    )
 }
 
 /// Where the target does not come back, people can still take its records away; external-dns there is probably gone as well.
@@ -250,7 +292,10 @@ fn bring_target_back(run: &Run<'_>, missing: &[WeightWrite]) -> String {
 fn bring_back(run: &Run<'_>, side: Side) -> String {
     match run.view(side).reach.repointed() {
         Some(repointed) => repointed.way_back(side),
-        None => format!("Bring the {side}'s API server back; the write is tried again by itself."),
+        None => match run.view(side).reach.fix() {
+            Some(fix) => fix.to_owned(),
+            None => format!("Bring the {side}'s API server back; the write is tried again by itself."),
+        },
     }
 }
 
@@ -294,19 +339,21 @@ fn removes(run: &Run<'_>) -> Option<Move> {
         return Some(Wait::new(Reason::RemovingObjects, message).until(run.now).into());
     }
     let (going, leftovers): (Vec<_>, Vec<_>) = leftovers(run).into_iter().partition(|removal| is_going(run, removal));
-    let message = match (leftovers.first(), going.first()) {
-        (None, None) => return None,
-        (None, Some(held)) => format!(
-            "{} {} on the target is being deleted, but something holds it: look at its finalizers.",
-            held.kind.as_str(),
-            held.name
-        ),
-        (Some(_), _) => {
-            format!("Objects that we created and that are being removed from the target: {}.", leftovers.len())
+    let named = |removals: &[Removal]| {
+        let names = removals.iter().map(|removal| format!("{} {}", removal.kind.as_str(), removal.name));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let message = match (leftovers.as_slice(), going.first()) {
+        ([], None) => return None,
+        ([], Some(_)) => format!("{} on the target is being deleted, but something holds it.", named(&going)),
+        (_, _) => {
+            format!("What was created for this migration is being removed from the target: {}.", named(&leftovers))
         }
     };
+    let fix =
+        "Nothing, if this changes within a minute. Else something holds it: look at its finalizers on the target.";
     let effects = leftovers.into_iter().map(Effect::Remove).collect();
-    Some(Move::Act { effects, wait: Wait::new(Reason::RemovingObjects, message) })
+    Some(Move::Act { effects, wait: Wait::new(Reason::RemovingObjects, message).unblocked_by(fix) })
 }
 
 /// What we created, newest first. Status lists it in the order of creation.

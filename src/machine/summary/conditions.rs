@@ -85,7 +85,12 @@ fn verified(status: &NamespaceMigrationStatus, wait: &Wait) -> Draft {
             let dns = [Reason::DnsLate, Reason::DnsBlocked, Reason::DnsUnreadable, Reason::WaitingForRollbackDns];
             let reason = if dns.contains(&wait.reason) { wait.reason } else { Reason::WaitingForDns };
             let found = if row.found.is_empty() { String::new() } else { format!(" Seen: {}.", row.found) };
-            draft("False", reason, format!("{place} is not known to serve yet what is written.{found}"))
+            let yet = if is_terminal(status.stage) {
+                "was not known to serve what is written when it ended"
+            } else {
+                "is not known to serve yet what is written"
+            };
+            draft("False", reason, format!("{place} {yet}.{found}"))
         }
         ServedProof::Assumed => draft(
             "Unknown",
@@ -148,7 +153,7 @@ fn parts(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Draft> {
     let rolled_back = match status.stage {
         Stage::RolledBack => ("True", Reason::RolledBack, "The source serves everything again.".to_owned()),
         stage if is_rollback(stage) => ("False", wait.reason, UNDER_WAY.to_owned()),
-        _ => ("False", Reason::NotYet, "No rollback was needed.".to_owned()),
+        _ => ("False", Reason::NotYet, "No rollback in this attempt.".to_owned()),
     };
     let mut drafts = vec![
         part(status, "PreflightPassed", Stage::Preflight, wait),
@@ -230,7 +235,7 @@ fn silence_and_contest(status: &NamespaceMigrationStatus, wait: &Wait) -> Vec<Dr
     let contested = reason != Reason::Passed;
     let silence = match status.stage {
         Stage::Bake | Stage::Completed => "Nobody has measured whether the source still gets requests.",
-        _ => "The source still serves.",
+        _ => "Not measured; in this stage users are meant to be on the source.",
     };
     vec![
         Draft { kind: "WeightContested", status: truth(contested), reason, message: contest },

@@ -26,7 +26,7 @@ pub async fn through_all_controls(scene: &Scene) -> Result<Vec<Row>> {
     shop.waits(WAITS).await?;
     let mut rows = Box::pin(controls(&shop, &Held::brought(Stage::RollingBack, WAITS))).await?;
 
-    let home = scene.home().await?.admin_client()?;
+    let home = scene.home().await?;
     past::stage_began_earlier(home, shop.name(), shop.name(), SignedDuration::from_hours(1)).await?;
     shop.stage(Stage::RollbackBlocked).await?;
     rows.extend(Box::pin(controls(&shop, &Held::brought(Stage::RollbackBlocked, WAITS))).await?);

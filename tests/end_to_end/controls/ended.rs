@@ -63,7 +63,7 @@ async fn comes_to<'a>(scene: &'a Scene, name: &str, stage: Stage) -> Result<Migr
     }
     let shop = draft.blocked().begin().await?;
     shop.waits("PreflightBlocked").await?;
-    let home = scene.home().await?.admin_client()?;
+    let home = scene.home().await?;
     past::stage_began_earlier(home, name, name, SignedDuration::from_hours(25)).await?;
     shop.ends(stage).await?;
     Ok(shop)

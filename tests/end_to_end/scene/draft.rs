@@ -113,6 +113,11 @@ impl<'a> Draft<'a> {
 impl Migration<'_> {
     /// Creates the `NamespaceMigration`.
     pub async fn begin(&self) -> Result<()> {
+        self.begin_as(self.api().await?).await
+    }
+
+    /// The same by somebody else's client.
+    pub async fn begin_as(&self, api: Api<NamespaceMigration>) -> Result<()> {
         let object: NamespaceMigration = serde_json::from_value(json!({
             "apiVersion": "namespacemigration.io/v1alpha1",
             "kind": "NamespaceMigration",
@@ -120,7 +125,7 @@ impl Migration<'_> {
             "spec": self.spec,
         }))?;
         remember_object(self.object_namespace());
-        let created = self.api().await?.create(&PostParams::default(), &object).await;
+        let created = api.create(&PostParams::default(), &object).await;
         created.with_context(|| format!("creating NamespaceMigration {}", self.name())).map(|_| ())
     }
 

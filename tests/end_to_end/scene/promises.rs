@@ -73,10 +73,10 @@ fn nowhere_else(writes: &[Request]) -> Result<()> {
     stray.map_or(Ok(()), |write| bail!("a write outside of every migration's namespace: {write:?}"))
 }
 
-/// The status of a `ClusterPair`, and the events about it, which are in the namespace `default`: a pair is in none.
+/// The status and the finalizer of a `ClusterPair`, and the events about it, which are in the namespace `default`: a pair is in none.
 fn is_about_a_pair(write: &Request) -> bool {
-    let status = write.resource == "clusterpairs" && write.subresource == "status";
-    status || (write.resource == "events" && write.namespace == "default")
+    let pair = write.resource == "clusterpairs" && write.verb == "patch";
+    pair || (write.resource == "events" && write.namespace == "default")
 }
 
 /// Whether an operator wrote it, under any of the identities that it has: nobody else has a `ServiceAccount` beside it.

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use namespace_migration::api::Stage;
 use rig::external_dns::{ExternalDns, Options};
 use rig::route53::record::Kind;
-use rig::setup::{self, ANNOTATION_PREFIX};
+use rig::setup::{self, ANNOTATION_PREFIX, Tune};
 use serde_json::json;
 
 use super::{Held, Trap, goes_on, is_published, is_taken_back, mend_pair, own, own_dns};
@@ -173,6 +173,33 @@ async fn records_whose_ttl_differs_are_held_before_anybody_moves() -> Result<()>
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn kinds_of_records_that_one_side_leaves_out_are_held_before_the_first_write() -> Result<()> {
+    let without_ipv6 = "--exclude-record-types=AAAA";
+    let cases: [(&str, &str, Tune); 2] = [
+        ("kinds-source", "source", |[source, target]| [and(source, "--exclude-record-types=AAAA"), target]),
+        ("kinds-target", "target", |[source, target]| [source, and(target, "--exclude-record-types=AAAA")]),
+    ];
+    for (name, lacks, tune) in cases {
+        let trap = Trap::new(
+            "a kind of record that only one side publishes: alone in its kind it gets every answer, at any weight",
+            if lacks == "source" { "the source leaves out AAAA" } else { "the target leaves out AAAA" },
+        );
+        let scene = Scene::open(setup::Options { named_balancers: true, ..own(name, tune) }).await?;
+        let shop = scene.migration(&format!("{name}-shop")).begin().await?;
+        let lacking = format!("publishes AAAA records and that of the {lacks} does not");
+        let words = ["ExternalDNSKinds", lacking.as_str(), "acknowledge ExternalDNSKinds"];
+        trap.holds(&shop, Held::Untouched, &["PreflightBlocked"], &words).await?;
+        let both = own_dns(&scene)?.external_dns();
+        mend(if lacks == "source" { &both.source } else { &both.target }, |options| without(options, without_ipv6))
+            .await?;
+        goes_on(&shop).await?;
+        both.kill().await?;
+    }
+    Ok(())
+}
+
+/// Somebody has acknowledged what was said of the kinds.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_kind_of_record_that_only_the_target_has_is_taken_away_before_the_shift() -> Result<()> {
     let without_ipv6 = "--exclude-record-types=AAAA";
     let trap = Trap::new(
@@ -181,12 +208,15 @@ async fn a_kind_of_record_that_only_the_target_has_is_taken_away_before_the_shif
     );
     let options = own("aaaa", |[source, target]| [and(source, "--exclude-record-types=AAAA"), target]);
     let scene = Scene::open(setup::Options { named_balancers: true, ..options }).await?;
-    let shop = scene.migration("aaaa-shop").begin().await?;
+    let accepted = json!([{"check": "ExternalDNSKinds", "reason": "the test waits for what comes of it"}]);
+    let shop = scene.migration("aaaa-shop").spec("/preflight/acknowledge", accepted).begin().await?;
     let ended = shop.ends(Stage::RolledBack).await?;
     let words = ["records of kind AAAA at", "with weight 0", "--exclude-record-types=AAAA on the target's"];
     is_taken_back(&trap, &shop, &ended, "DNSBlocked", &words).await?;
     let served = own_dns(&scene)?.zone().served();
     ensure!(served.group(shop.host(), Kind::Aaaa).next().is_none(), "the target's AAAA record is still there");
+    let shown = own_dns(&scene)?.zone().weights(shop.host(), Kind::Aaaa);
+    ensure!(shown.len() <= 2, "AAAA of the target came and went more than once: {shown:?}");
     let raised = shop.history().await?.iter().any(|point| point.target.values().any(|weight| *weight > 0));
     ensure!(!raised, "the target was raised");
     mend(&own_dns(&scene)?.external_dns().source, |options| without(options, without_ipv6)).await?;

@@ -2,12 +2,13 @@
 
 use anyhow::{Result, ensure};
 use namespace_migration::api::Stage;
+use rig::population::Side;
 use rig::route53::record::Kind;
 use rig::route53::zone::Zone;
 use serde_json::json;
 
 use super::{Held, Trap, goes_on};
-use crate::scene::{LIMIT, Scene, quick, reason_of};
+use crate::scene::{LIMIT, Scene, Visited, quick, reason_of};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_load_balancer_status_that_blinks_stops_the_shift_and_is_no_failure_of_the_application() -> Result<()> {
@@ -41,12 +42,18 @@ async fn a_target_that_loses_its_address_in_the_bake_stops_the_clock_until_it_is
     );
     let scene = Scene::open(quick("dark")).await?;
     let draft = scene.migration("dark-shop").steps(&[(100, "1s")]);
-    let shop = draft.spec("/bake", json!({"for": "20s"})).begin().await?;
+    let people = Visited::begin(draft.spec("/bake", json!({"for": "20s"}))).await?;
+    let shop = &people.shop;
     shop.stage(Stage::Bake).await?;
+    people.all_arrive_at(Side::Target).await?;
     scene.setup.target_balancer().hide(true);
     let words = ["Ingress dark-shop on the target has no load balancer address any more", "weights stay"];
-    trap.holds(&shop, Held::InTheShift, &["AddressLost"], &words).await?;
+    trap.holds(shop, Held::InTheShift, &["AddressLost"], &words).await?;
+    shop.event_says("AddressLost", "Ingress dark-shop on the target has no load balancer address any more").await?;
     ensure!(shop.weights().await? == [Some(0), Some(100)], "{:?}", shop.weights().await?);
+    // The source's record is alone now, and a record that is alone is answered at any weight: its side still serves them.
+    people.all_arrive_at(Side::Source).await?;
     scene.setup.target_balancer().hide(false);
-    goes_on(&shop).await
+    goes_on(shop).await?;
+    people.all_arrive_at(Side::Target).await
 }

@@ -22,6 +22,7 @@ use self::files::{Files, Identity};
 use self::programs::Place;
 pub use self::ready::{wait_until, while_alive};
 use crate::child::{Child, Program};
+use crate::deploy::OPERATOR_NAMESPACE;
 use crate::kubeconfig::Access;
 use crate::ports::free_port;
 use crate::progress::say;
@@ -100,6 +101,11 @@ impl ControlPlane {
     /// A new client of the administrator, for the async runtime that is running now.
     pub fn admin_client(&self) -> Result<Client> {
         self.administrator().client()
+    }
+
+    /// A client with the rights of an administrator and the name of an account of the operator's: only those write the status of its kinds.
+    pub fn operator_client(&self) -> Result<Client> {
+        self.administrator().client_as(&format!("system:serviceaccount:{OPERATOR_NAMESPACE}:rig"), &["system:masters"])
     }
 
     /// The administrator's kubeconfig (YAML, everything inline).

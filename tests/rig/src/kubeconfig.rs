@@ -47,11 +47,23 @@ contexts:
 
     /// A new client. Its connections live in the async runtime that is running now, so a test asks for its own.
     pub fn client(&self) -> Result<Client> {
+        Client::try_from(self.config()?).context("building a Kubernetes client")
+    }
+
+    /// The same under another name and in these groups, for whoever may impersonate.
+    pub fn client_as(&self, user: &str, groups: &[&str]) -> Result<Client> {
+        let mut config = self.config()?;
+        config.auth_info.impersonate = Some(user.to_owned());
+        config.auth_info.impersonate_groups = Some(groups.iter().map(|group| (*group).to_owned()).collect());
+        Client::try_from(config).context("building a Kubernetes client")
+    }
+
+    fn config(&self) -> Result<Config> {
         let mut config = Config::new(self.server.parse().with_context(|| format!("{} is no URL", self.server))?);
         let roots = CertificateDer::pem_slice_iter(self.ca_pem.as_bytes());
         let roots: Result<Vec<Vec<u8>>, _> = roots.map(|root| root.map(|der| der.to_vec())).collect();
         config.root_cert = Some(roots.context("reading the API server's root certificate")?);
         config.auth_info.token = Some(self.token.clone().into());
-        Client::try_from(config).context("building a Kubernetes client")
+        Ok(config)
     }
 }

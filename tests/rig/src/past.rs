@@ -4,8 +4,10 @@ use anyhow::{Context as _, Result, bail};
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
+
+use crate::control_plane::ControlPlane;
 
 /// The field manager of the operator: what somebody else writes to a status is not believed.
 const FIELD_MANAGER: &str = "namespace-migration";
@@ -13,7 +15,8 @@ const FIELD_MANAGER: &str = "namespace-migration";
 const TRIES: u32 = 20;
 
 /// The status of this migration says from now on that its stage began so much earlier. The operator may be running.
-pub async fn stage_began_earlier(client: Client, namespace: &str, name: &str, span: SignedDuration) -> Result<()> {
+pub async fn stage_began_earlier(home: &ControlPlane, namespace: &str, name: &str, span: SignedDuration) -> Result<()> {
+    let client = home.operator_client()?;
     let kind = GroupVersionKind::gvk("namespacemigration.io", "v1alpha1", "NamespaceMigration");
     let api: Api<DynamicObject> = Api::namespaced_with(client, namespace, &ApiResource::from_gvk(&kind));
     for _ in 0..TRIES {

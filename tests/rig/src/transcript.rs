@@ -141,7 +141,7 @@ async fn bring(world: &World, setup: &Setup, kubectl: &Kubectl, case: &Case) -> 
             setup.target_faults().context("a proxy before the target")?.hang();
             break_target();
             says(kubectl, case.name, "reason", after).await?;
-            past::stage_began_earlier(source, case.name, case.name, LONG_AGO).await?;
+            past::stage_began_earlier(world.source(), case.name, case.name, LONG_AGO).await?;
             says(kubectl, case.name, "stage", "RollbackBlocked").await?;
         }
     }
@@ -180,12 +180,18 @@ async fn transcript(kubectl: &Kubectl) -> Result<String> {
         write!(text, "\n## {}\n", case.title)?;
         shown(kubectl, &mut text, &["describe", "migration", case.name, "-n", case.name]).await?;
     }
+    text.push_str("\n## Their ClusterPairs, one of which has a cluster that does not answer\n");
+    shown(kubectl, &mut text, &["get", "clusterpair"]).await?;
+    let conditions = r#"jsonpath={range .status.conditions[*]}{.type} {.status} {.reason}: {.message}{"\n"}{end}"#;
+    shown(kubectl, &mut text, &["get", "clusterpair", DEAF_PAIR, "-o", conditions]).await?;
     Ok(text)
 }
 
 async fn shown(kubectl: &Kubectl, text: &mut String, args: &[&str]) -> Result<()> {
     let printed = kubectl.run(args).await?;
     let lines: Vec<_> = printed.lines().map(str::trim_end).collect();
-    write!(text, "\n```console\n$ kubectl {}\n{}\n```\n", args.join(" "), lines.join("\n"))?;
+    let quoted = args.iter().map(|arg| if arg.contains(' ') { format!("'{arg}'") } else { (*arg).to_owned() });
+    let command = quoted.collect::<Vec<_>>().join(" ");
+    write!(text, "\n```console\n$ kubectl {command}\n{}\n```\n", lines.join("\n"))?;
     Ok(())
 }
