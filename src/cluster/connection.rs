@@ -67,6 +67,14 @@ pub struct State {
     pub generation: u64,
 }
 
+impl State {
+    /// It has proved just now to be the right cluster, of this version.
+    fn proved(&mut self, version: Option<String>) {
+        self.version = version;
+        self.proved_at = Some(super::now());
+    }
+}
+
 /// A connection. Dropped, its keeper ends.
 pub struct Connection {
     /// What it was made from.

@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 use kube_runtime::reflector::ObjectRef;
 
 use super::{Operator, locked};
-use crate::api::{NamespaceMigration, NamespaceMigrationStatus, Stage};
+use crate::api::{NamespaceMigration, NamespaceMigrationStatus};
 use crate::machine::lock::{Claim, Holder, Ledger, Object, Thing};
 use crate::machine::order::Order;
 use crate::machine::{Observed, stages};
@@ -55,17 +55,13 @@ impl Operator {
         let mut ledger = Ledger::default();
         for migration in self.pairs.all_migrations() {
             let status = migration.status.clone().unwrap_or_default();
-            if has_begun(status.stage) {
+            if stages::is_on_its_way(status.stage) {
                 let order = self.order(&migration).ok().map(|(order, _)| order);
                 ledger.claim(claim(&migration, order.as_ref(), &status, &Observed::default()));
             }
         }
         ledger
     }
-}
-
-fn has_begun(stage: Stage) -> bool {
-    stage > Stage::Preflight && !stages::is_terminal(stage)
 }
 
 /// What a migration claims. Without an order that is what its status remembers, which holds all of it once it has begun.
@@ -75,7 +71,7 @@ fn claim(
     status: &NamespaceMigrationStatus,
     observed: &Observed,
 ) -> Claim {
-    let begun = has_begun(status.stage);
+    let begun = stages::is_on_its_way(status.stage);
     let own = migration.namespace().unwrap_or_default();
     let namespace = migration.spec.namespace.as_ref().unwrap_or(&own);
     let namespaces =
@@ -94,7 +90,8 @@ fn claim(
 
 /// The identities of both clusters: those that an attempt began with, or those that its pair names.
 fn clusters(order: Option<&Order>, status: &NamespaceMigrationStatus) -> Vec<String> {
-    let begun = status.plan.as_ref().and_then(|plan| plan.clusters.as_ref()).filter(|_| has_begun(status.stage));
+    let begun =
+        status.plan.as_ref().and_then(|plan| plan.clusters.as_ref()).filter(|_| stages::is_on_its_way(status.stage));
     let begun = begun.map(|clusters| vec![clusters.source.identity.clone(), clusters.target.identity.clone()]);
     let named = || order.map(|order| vec![order.source.identity.clone(), order.target.identity.clone()]);
     begun.or_else(named).unwrap_or_default()

@@ -31,7 +31,7 @@ impl Asks {
         match backend {
             Backend::Route53(account) => {
                 let pace = paces.of(&account.endpoint);
-                Self::Route53(Box::new(Route53::new(account.clone(), home.clone(), paces.gap, pace)))
+                Self::Route53(Box::new(Route53::new(account.clone(), home.clone(), pace)))
             }
             Backend::NameServers(listed) => {
                 Self::NameServers(Box::new(NameServers::new(listed, resolver.clone(), home.metrics.clone())))

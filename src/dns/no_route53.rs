@@ -18,7 +18,7 @@ pub(super) struct Route53 {
 }
 
 impl Route53 {
-    pub(super) fn new(_: Account, _: HomeAccess, _: Duration, _: Arc<Mutex<Pace>>) -> Self {
+    pub(super) fn new(_: Account, _: HomeAccess, _: Arc<Mutex<Pace>>) -> Self {
         Self { since: Instant::now() }
     }
 

@@ -16,8 +16,7 @@ const LONGEST_GAP: Duration = Duration::from_secs(5);
 /// quota is the account's.
 #[derive(Debug)]
 pub struct Paces {
-    /// The shortest time between two requests.
-    pub gap: Duration,
+    gap: Duration,
     known: Mutex<HashMap<String, Weak<Mutex<Pace>>>>,
 }
 
@@ -51,6 +50,11 @@ impl Pace {
     /// At least this time between two requests.
     pub fn new(shortest: Duration, now: Instant) -> Self {
         Self { shortest, gap: shortest, next: now }
+    }
+
+    /// The time from one request to the next when all goes well.
+    pub fn shortest(&self) -> Duration {
+        self.shortest
     }
 
     /// When the next request may be made.

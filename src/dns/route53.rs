@@ -46,21 +46,20 @@ pub(super) struct Route53 {
     account: Account,
     home: HomeAccess,
     pace: Arc<Mutex<Pace>>,
-    gap: Duration,
     client: tokio::sync::Mutex<Option<Client>>,
     zones: Mutex<Option<(Instant, Vec<Zone>)>>,
 }
 
 impl Route53 {
     /// `pace` is shared by all readers of one API: two sets of credentials may be of one account, whose requests are counted together.
-    pub(super) fn new(account: Account, home: HomeAccess, gap: Duration, pace: Arc<Mutex<Pace>>) -> Self {
-        Self { account, home, pace, gap, client: tokio::sync::Mutex::default(), zones: Mutex::default() }
+    pub(super) fn new(account: Account, home: HomeAccess, pace: Arc<Mutex<Pace>>) -> Self {
+        Self { account, home, pace, client: tokio::sync::Mutex::default(), zones: Mutex::default() }
     }
 
     /// The time from one request of this reader to its next when all goes well: each of those who share the pace has its turn.
     pub(super) fn gap(&self) -> Duration {
         let sharers = u32::try_from(Arc::strong_count(&self.pace)).unwrap_or(u32::MAX);
-        self.gap.saturating_mul(sharers)
+        locked(&self.pace).shortest().saturating_mul(sharers)
     }
 
     /// When the next request may be made.

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::external_dns;
 use super::gate::{self, Place};
 use super::health::Verdict;
 use super::observed::{IngressFacts, Side};
@@ -153,7 +154,11 @@ fn coming(run: &Run<'_>, place: Place<'_>, evidence: Option<&Evidence>) -> Optio
         Some(Evidence::Listed(records)) => {
             // What the source has lost it still is expected to have.
             let listed = &kinds_of_others(run, place, records) | &gate::remembered(run, place.host);
-            let left_out = by_address.filter(|_| told(run, Side::Target).is_none()).unwrap_or_default();
+            let left_out = by_address
+                .filter(|_| {
+                    external_dns::kinds(run.order, run.observed.dns.external_dns(Side::Target), Side::Target).is_none()
+                })
+                .unwrap_or_default();
             (listed.clone(), left_out.difference(&listed).copied().collect())
         }
         _ => (by_address?, BTreeSet::new()),
@@ -180,7 +185,7 @@ fn expected(run: &Run<'_>, side: Side, planned: &PlannedIngress) -> Option<BTree
     if says_otherwise(facts, &run.order.rules(side).annotation_prefix) {
         return None;
     }
-    let told = told(run, side);
+    let told = external_dns::kinds(run.order, run.observed.dns.external_dns(side), side);
     let kinds = published::kinds(&facts.addresses, aliases(run, side)).into_iter();
     Some(kinds.filter(|kind| told.as_ref().is_none_or(|told| told.contains(kind))).collect())
 }
@@ -197,10 +202,4 @@ fn aliases(run: &Run<'_>, side: Side) -> Aliases {
 
 fn says_otherwise(facts: &IngressFacts, prefix: &str) -> bool {
     SAY_OTHERWISE.iter().any(|name| facts.annotation_names.contains(&format!("{prefix}{name}")))
-}
-
-/// The kinds that a side's external-dns publishes at all, where its arguments or the pair say so.
-fn told(run: &Run<'_>, side: Side) -> Option<BTreeSet<RecordKind>> {
-    let declared = || run.order.rules(side).record_kinds.clone();
-    run.observed.dns.external_dns(side).kinds().or_else(declared)
 }

@@ -5,6 +5,7 @@
 //! written until the deadline is owed by the `ClusterPair` from then on.
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::by_hand;
 use super::drive::Decision;
@@ -29,6 +30,11 @@ pub(super) fn allowance(pair: Option<&ClusterPair>) -> SignedDuration {
     pair.and_then(|pair| pair.spec.deletion_deadline.span().ok()).unwrap_or(ALLOWANCE)
 }
 
+/// Whether this finalizer is on the object.
+pub(super) fn has_finalizer(metadata: &ObjectMeta, ours: &str) -> bool {
+    metadata.finalizers.iter().flatten().any(|finalizer| finalizer == ours)
+}
+
 /// What the object's metadata and spec say about its deletion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deletion {
@@ -48,7 +54,7 @@ impl Deletion {
         let metadata = &migration.metadata;
         Self {
             asked_at: metadata.deletion_timestamp.as_ref().map(|time| time.0),
-            held: metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER),
+            held: has_finalizer(metadata, FINALIZER),
             policy: migration.spec.deletion_policy,
             allowance,
         }

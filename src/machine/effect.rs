@@ -111,6 +111,14 @@ pub struct Removal {
     pub uid: String,
 }
 
+impl Removal {
+    /// Kind and name of each, for people.
+    pub fn names(removals: &[Self]) -> String {
+        let names = removals.iter().map(|removal| format!("{} {}", removal.kind.as_str(), removal.name));
+        names.collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// Kinds that we create, and so may remove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RemovableKind {

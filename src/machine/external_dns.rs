@@ -232,6 +232,11 @@ pub fn policy<'a>(order: &'a Order, view: &'a ExternalDnsView, side: Side) -> Op
     view.policy.as_ref().or(order.rules(side).policy.as_ref())
 }
 
+/// The kinds of records that a side's external-dns publishes at all, likewise.
+pub fn kinds(order: &Order, view: &ExternalDnsView, side: Side) -> Option<BTreeSet<RecordKind>> {
+    view.kinds().or_else(|| order.rules(side).record_kinds.clone())
+}
+
 /// What helps where both have one owner id. Another id for the source's would leave its records to nobody.
 pub fn one_owner_fix(pair: &str) -> String {
     format!(

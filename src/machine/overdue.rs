@@ -118,14 +118,13 @@ fn weights_owed(run: &Run<'_>, count: usize) -> String {
 }
 
 fn objects_owed(run: &Run<'_>, removals: &[Removal]) -> String {
-    let names: Vec<_> = removals.iter().map(|removal| format!("{} {}", removal.kind.as_str(), removal.name)).collect();
-    if names.is_empty() {
+    if removals.is_empty() {
         return String::new();
     }
     format!(
         " To status.leftoverObjects of ClusterPair {} goes what is still to be removed from the target: {}.",
         run.order.pair,
-        names.join(", ")
+        Removal::names(removals)
     )
 }
 

@@ -114,6 +114,11 @@ impl Draft {
         Self { kind, status: status.to_owned(), reason: reason.as_str().to_owned(), message: message.into() }
     }
 
+    /// What a condition said before.
+    fn again(kind: &'static str, old: &Condition) -> Self {
+        Self { kind, status: old.status.clone(), reason: old.reason.clone(), message: old.message.clone() }
+    }
+
     fn condition(self, generation: i64, now: Timestamp) -> Condition {
         Condition {
             type_: self.kind.to_owned(),
@@ -147,7 +152,7 @@ fn side(before: &ClusterPairStatus, view: &PairView, side: Side) -> Draft {
         // A new connection is no news: what was known stands until there is an answer.
         Reach::Unknown => condition(before, kind).map_or_else(
             || Draft::new(kind, "Unknown", Reason::ConnectingToClusters, trouble()),
-            |old| Draft { kind, status: old.status.clone(), reason: old.reason.clone(), message: old.message.clone() },
+            |old| Draft::again(kind, old),
         ),
         Reach::WrongCluster { .. } | Reach::Repointed(_) => Draft::new(kind, "False", Reason::WrongCluster, trouble()),
         Reach::Unreachable { .. } | Reach::Refused { .. } => Draft::new(kind, "False", unreachable, trouble()),
@@ -160,7 +165,8 @@ fn authorized(before: &ClusterPairStatus, view: &PairView, side: Side) -> Draft 
     if !view.in_use {
         return unknown(Reason::NotInUse, "No migration uses the pair, so it is not connected.".to_owned());
     }
-    match &side.pick(&view.source, &view.target).rights {
+    let rights = &side.pick(&view.source, &view.target).rights;
+    match rights {
         // A new connection is no news, and one that is broken changes no right.
         Rights::NotAsked => known(before, kind)
             .unwrap_or_else(|| unknown(Reason::ConnectingToClusters, format!("The {side} has not been asked yet."))),
@@ -173,12 +179,12 @@ fn authorized(before: &ClusterPairStatus, view: &PairView, side: Side) -> Draft 
             Reason::Authorized,
             format!("The {side} grants every right that a migration may need, in every namespace."),
         ),
-        Rights::Known { refused, account } => {
-            let account = if account.is_empty() { "the operator's identity" } else { account };
+        Rights::Known { refused, .. } => {
             let message = format!(
                 "Asked for all namespaces, the {side} refuses: {}. A grant for the namespaces that move is enough; each migration asks for \
-                 its own before it begins. For all: bind the ClusterRole namespace-migration-{side} of deploy/{side} to {account} there.",
-                right::in_words(refused)
+                 its own before it begins. For all: bind the ClusterRole namespace-migration-{side} of deploy/{side} to {} there.",
+                right::in_words(refused),
+                rights.account()
             );
             Draft::new(kind, "False", Reason::NotAuthorized, message)
         }
@@ -188,7 +194,7 @@ fn authorized(before: &ClusterPairStatus, view: &PairView, side: Side) -> Draft 
 /// What a condition said before. None where it said that nobody uses the pair: somebody does now.
 fn known(before: &ClusterPairStatus, kind: &'static str) -> Option<Draft> {
     let old = condition(before, kind).filter(|old| old.reason != Reason::NotInUse.as_str())?;
-    Some(Draft { kind, status: old.status.clone(), reason: old.reason.clone(), message: old.message.clone() })
+    Some(Draft::again(kind, old))
 }
 
 /// What people are told beside the status: what keeps a deleted pair, once for each reason.

@@ -4,15 +4,14 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt as _;
 
 use super::by_hand;
 use super::debt::{Debts, Owed};
-use super::deletion;
+use super::deletion::{self, has_finalizer};
 use super::reason::Reason;
 use super::run::{Event, seconds};
-use super::stages::{is_rollback, is_terminal};
-use crate::api::{ClusterPair, FINALIZER, NamespaceMigration, PAIR_FINALIZER, Stage};
+use super::stages::{is_on_its_way, is_terminal};
+use crate::api::{ClusterPair, FINALIZER, NamespaceMigration, PAIR_FINALIZER};
 
 /// So many migrations or leftovers are named; of the others their number is told.
 const NAMED: usize = 3;
@@ -45,8 +44,7 @@ pub enum Hold {
 /// somebody took that off, its stage says so.
 pub fn is_under_way(migration: &NamespaceMigration) -> bool {
     let stage = migration.status.as_ref().map(|status| status.stage).unwrap_or_default();
-    let moves = (Stage::WeightSource..=Stage::Bake).contains(&stage) || is_rollback(stage);
-    moves || migration.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
+    is_on_its_way(stage) || has_finalizer(&migration.metadata, FINALIZER)
 }
 
 /// Whether a migration cannot begin, because the pair is on its way out.
@@ -60,7 +58,7 @@ impl Keeping {
     pub fn of(pair: &ClusterPair, users: BTreeSet<String>) -> Self {
         Self {
             asked_at: pair.metadata.deletion_timestamp.as_ref().map(|time| time.0),
-            held: pair.finalizers().iter().any(|finalizer| finalizer == PAIR_FINALIZER),
+            held: has_finalizer(&pair.metadata, PAIR_FINALIZER),
             users,
             allowance: deletion::allowance(Some(pair)),
         }

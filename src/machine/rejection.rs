@@ -9,7 +9,7 @@ use super::drive::Decision;
 use super::order::OrderError;
 use super::reason::Reason;
 use super::run::{Event, Wait, sentence_case};
-use super::stages::{is_rollback, is_terminal};
+use super::stages::{is_on_its_way, is_terminal};
 use super::{edits, pause, requests, resume, summary};
 use crate::api::status::{NamespaceMigrationStatus, Stage};
 
@@ -29,7 +29,7 @@ pub struct Asked<'a> {
 pub fn reject(status: &NamespaceMigrationStatus, asked: &Asked<'_>, error: &OrderError, now: Timestamp) -> Decision {
     let mut status = status.clone();
     status.observed_generation = asked.generation;
-    let unguarded = (Stage::WeightSource..=Stage::Bake).contains(&status.stage) || is_rollback(status.stage);
+    let unguarded = is_on_its_way(status.stage);
     let (trouble, fix) = (what(error), error.fix(unguarded));
     let mut events = requests::note(asked.controls, &mut status, now);
     events.extend(edits::note(asked.controls, &mut status, now));

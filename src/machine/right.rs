@@ -17,7 +17,7 @@ pub struct Right {
     pub verb: &'static str,
 }
 
-/// What a cluster says of the rights that it was asked about. It is asked before the move only.
+/// What a cluster says of the rights that it was asked about. It is asked before a move, and for the status of the pair.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Rights {
     /// It was not asked.
@@ -35,6 +35,16 @@ pub enum Rights {
         /// Who the operator is there. Empty where nobody has asked or it is not known.
         account: String,
     },
+}
+
+impl Rights {
+    /// Whom to give a right to, in words.
+    pub fn account(&self) -> &str {
+        match self {
+            Self::Known { account, .. } if !account.is_empty() => account,
+            _ => "the operator's identity",
+        }
+    }
 }
 
 /// Where a right is needed on the home cluster.

@@ -234,7 +234,7 @@ fn filters(facts: Facts<'_>) -> Option<Found> {
 
 /// Shares are computed within a kind of record: one that only one side has gets every answer of its kind, whatever its weight.
 fn record_kinds(facts: Facts<'_>) -> Option<Found> {
-    let known = |side: Side| view(facts, side).kinds().or_else(|| facts.order.rules(side).record_kinds.clone());
+    let known = |side: Side| external_dns::kinds(facts.order, view(facts, side), side);
     let (of_source, of_target) = (known(Side::Source)?, known(Side::Target)?);
     let (name, kind) = moving(facts.order, facts.observed).find_map(|(name, source)| {
         let at = |ingress: &IngressFacts| published::kinds(&ingress.addresses, Aliases::OfBoth);

@@ -53,7 +53,7 @@ pub fn home_gap(rights: &Rights, namespace: &str, operator_namespace: &str) -> O
     let role = |place| if place == Place::Operators { "Role" } else { "ClusterRole" };
     let roles: BTreeSet<_> = gaps.iter().map(|(place, _)| role(*place)).collect();
     let roles = roles.into_iter().map(|kind| format!("the {kind} namespace-migration-home")).collect::<Vec<_>>();
-    let fix = format!("Bind {} of deploy/base to {} on the home cluster.", roles.join(" and "), account(rights));
+    let fix = format!("Bind {} of deploy/base to {} on the home cluster.", roles.join(" and "), rights.account());
     (!said.is_empty()).then(|| (format!("The home cluster refuses: {}.", said.join("; ")), fix))
 }
 
@@ -75,16 +75,9 @@ fn gap(facts: Facts<'_>, side: Side) -> Option<(String, String)> {
     let message = format!("The {side} refuses: {} in namespace {namespace}.", right::in_words(&missing));
     let role = format!(
         "Bind the ClusterRole namespace-migration-{side} of deploy/{side} to {} on the {side}.",
-        account(rights)
+        rights.account()
     );
     Some((message, role))
-}
-
-fn account(rights: &Rights) -> &str {
-    match rights {
-        Rights::Known { account, .. } if !account.is_empty() => account,
-        _ => "the operator's identity",
-    }
 }
 
 /// What a side refuses of what this migration needs.

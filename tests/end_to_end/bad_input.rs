@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use namespace_migration::api::{ClusterPair, NamespaceMigration, Stage};
+use namespace_migration::api::{NamespaceMigration, Stage};
 use rig::progress::say;
 use rig::sample_namespace::SampleNamespace;
 use rig::setup::{Home, LABEL, Options};
@@ -93,7 +93,7 @@ async fn what_the_schema_can_say_is_said_when_it_is_applied() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pair_that_makes_no_sense_is_refused_when_it_is_applied() -> Result<()> {
     let scene = Scene::open(quick("bad-pair")).await?;
-    let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
+    let pairs = scene.pairs().await?;
     let source = pairs.get("bad-pair").await?.spec.source.identity;
     let cases = [
         (

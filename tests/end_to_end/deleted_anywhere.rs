@@ -11,7 +11,7 @@ use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
 use namespace_migration::api::pair_status::LeftoverSide;
-use namespace_migration::api::{ClusterPair, ClusterPairStatus, DeletionPolicy, Stage};
+use namespace_migration::api::{ClusterPairStatus, DeletionPolicy, Stage};
 use rig::progress::say;
 use rig::setup::{Options, Setup};
 use tokio::sync::Semaphore;
@@ -294,7 +294,7 @@ async fn owed(scene: &Scene, slow: &Setup) -> Result<Vec<(String, LeftoverSide)>
 }
 
 async fn pair(scene: &Scene, setup: &Setup) -> Result<ClusterPairStatus> {
-    let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
+    let pairs = scene.pairs().await?;
     Ok(pairs.get(setup.name()).await?.status.unwrap_or_default())
 }
 

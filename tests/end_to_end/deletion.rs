@@ -9,7 +9,7 @@ use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostPa
 use kube::{Api, ResourceExt as _};
 use kube_runtime::wait::{await_condition, conditions};
 use namespace_migration::api::pair_status::LeftoverSide;
-use namespace_migration::api::{ClusterPair, ClusterPairStatus, NamespaceMigration, ROLLBACK_ANNOTATION, Stage};
+use namespace_migration::api::{ClusterPairStatus, NamespaceMigration, ROLLBACK_ANNOTATION, Stage};
 use rig::deploy::OPERATOR_NAMESPACE;
 use rig::progress::say;
 use rig::proxy::{ApiRequest, Faults, Phase};
@@ -139,7 +139,7 @@ pub fn short(name: &str) -> Options {
 
 /// The status of the scene's pair.
 async fn pair(scene: &Scene) -> Result<ClusterPairStatus> {
-    let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
+    let pairs = scene.pairs().await?;
     Ok(pairs.get(scene.setup.name()).await?.status.unwrap_or_default())
 }
 

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
-use namespace_migration::api::{ClusterPair, NamespaceMigration, NamespaceMigrationStatus, Stage};
+use namespace_migration::api::{NamespaceMigration, NamespaceMigrationStatus, Stage};
 use rig::past;
 use rig::route53::journal::{Action, Change};
 use rig::route53::record::{Kind, Routing};
@@ -78,7 +78,7 @@ async fn an_ingress_that_comes_after_the_plan_holds_until_a_person_leaves_it_out
 async fn another_annotation_prefix_in_mid_run_freezes_until_it_is_put_back() -> Result<()> {
     let scene = Scene::open(quick("prefixed")).await?;
     let shop = holding(&scene, "prefixed").await?;
-    let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
+    let pairs = scene.pairs().await?;
     let before = pairs.get("prefixed").await?.spec.source.external_dns.annotation_prefix;
     let lead = async |prefix: &str| {
         let edit = json!({"spec": {"source": {"externalDNS": {"annotationPrefix": prefix}}}});
@@ -131,8 +131,7 @@ async fn an_ingress_without_a_load_balancer_waits_and_past_its_deadline_calls_a_
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_verdict_the_clock_stands_still() -> Result<()> {
     let scene = Scene::open(quick("speechless")).await?;
-    let shop = scene.migration("speechless").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
-    shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    let shop = scene.migration("speechless").held().await?;
     for side in ["source", "target"] {
         scene.setup.application().set(side, shop.host(), Fault::DropConnection);
     }
@@ -149,8 +148,7 @@ async fn without_a_verdict_the_clock_stands_still() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_to_an_ingress_that_is_being_deleted_keeps_the_target_and_says_what_to_do() -> Result<()> {
     let scene = Scene::open(unverified("dying")).await?;
-    let shop = scene.migration("dying").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
-    shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    let shop = scene.migration("dying").held().await?;
     let source: Api<Ingress> = Api::namespaced(scene.source(), shop.name());
     hold_back(source.clone(), shop.name(), json!([SOMEBODY])).await?;
     let before = source.get(shop.name()).await?;
@@ -174,8 +172,7 @@ async fn a_rollback_to_an_ingress_that_is_being_deleted_keeps_the_target_and_say
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_somebody_changes_in_dns_stops_the_clock_until_it_is_right_again() -> Result<()> {
     let scene = Scene::open(with_own_dns("meddled")).await?;
-    let shop = scene.migration("meddled").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
-    shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    let shop = scene.migration("meddled").held().await?;
     let own = scene.setup.own_dns().context("a zone of its own")?;
     own.external_dns().target.pause().await?;
     let zone = own.zone();
@@ -196,9 +193,7 @@ async fn a_record_that_somebody_changes_in_dns_stops_the_clock_until_it_is_right
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_something_holds_is_named_while_it_is_removed() -> Result<()> {
     let scene = Scene::open(unverified("clinging")).await?;
-    let draft = scene.migration("clinging").steps(&[(10, "10m"), (100, "1s")]);
-    let shop = draft.spec("/rollback", json!({"objects": "Remove"})).begin().await?;
-    shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    let shop = scene.migration("clinging").spec("/rollback", json!({"objects": "Remove"})).held().await?;
     let secrets: Api<Secret> = Api::namespaced(scene.target(), shop.name());
     let ingresses: Api<Ingress> = Api::namespaced(scene.target(), shop.name());
     hold_back(secrets.clone(), SECRET, json!([SOMEBODY])).await?;

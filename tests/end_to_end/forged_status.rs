@@ -95,9 +95,8 @@ async fn an_end_that_was_forged_before_the_beginning_is_not_believed() -> Result
 #[tokio::test(flavor = "multi_thread")]
 async fn a_status_is_written_by_accounts_of_the_operator_alone() -> Result<()> {
     let scene = Scene::open(quick("policed")).await?;
-    let shop = scene.migration("policed").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
-    shop.until("the first step held", |found| holds_step(found, 1)).await?;
-    let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
+    let shop = scene.migration("policed").held().await?;
+    let pairs = scene.pairs().await?;
     let migrations = Api::<NamespaceMigration>::namespaced(scene.home().await?.admin_client()?, shop.name());
     let (merge, apply) = (PatchParams::default(), PatchParams::apply(FIELD_MANAGER).force());
     let ended = json!({"apiVersion": "namespacemigration.io/v1alpha1", "kind": "NamespaceMigration", "status": {"stage": "Completed"}});
@@ -122,8 +121,7 @@ async fn a_status_is_written_by_accounts_of_the_operator_alone() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leftover_that_somebody_made_up_gives_the_target_nobody() -> Result<()> {
     let scene = Scene::open(quick("made-up")).await?;
-    let shop = scene.migration("made-up").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
-    shop.until("the first step held", |found| holds_step(found, 1)).await?;
+    let shop = scene.migration("made-up").held().await?;
     let pairs: Api<ClusterPair> = Api::all(scene.home().await?.operator_client()?);
     let params = PatchParams::default();
     let raised = pairs.patch_status("made-up", &params, &Patch::Merge(&owing(&made_up(100)))).await;

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Api;
 use kube::api::DeleteParams;
-use namespace_migration::api::{ClusterPair, NamespaceMigration, NamespaceMigrationStatus, Stage};
+use namespace_migration::api::{NamespaceMigration, NamespaceMigrationStatus, Stage};
 use rig::deploy::{OPERATOR_NAMESPACE, put_kubeconfig};
 use rig::identity::{Credential, Identity};
 use rig::kubeconfig::Access;
@@ -231,7 +231,7 @@ fn without(rules: &[PolicyRule], verb: &str) -> Vec<PolicyRule> {
 async fn a_pair_that_is_deleted_in_mid_run_freezes_the_shift_until_it_is_back() -> Result<()> {
     let connected = Connected::open("pairless").await?;
     let (scene, shop) = (&connected.scene, connected.in_mid_shift(BRIEF).await?);
-    let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
+    let pairs = scene.pairs().await?;
     let pair = pairs.get("pairless").await?;
     take_away(&pairs, "pairless").await?;
     let frozen = shop.waits("NoClusterPair").await?.status.context("a status")?;

@@ -8,7 +8,7 @@ use http::StatusCode;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
-use namespace_migration::api::{ClusterPair, NamespaceMigration};
+use namespace_migration::api::NamespaceMigration;
 use rig::proxy::ApiRequest;
 use rig::sample_namespace::SECRET;
 use serde_json::json;
@@ -52,7 +52,7 @@ async fn an_object_goes_though_its_pair_takes_no_note_of_what_is_left_over_and_a
     }
     home.clear();
     target.healthy();
-    let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
+    let pairs = scene.pairs().await?;
     ensure!(pairs.get("unnoted").await?.status.unwrap_or_default().leftovers.is_empty(), "it was noted after all");
     let (_, command) = told.split_once("in this order: ").context("a command")?;
     let (command, _) = command.split_once(". ").context("the end of the command")?;
@@ -80,7 +80,7 @@ async fn one_that_is_deleted_without_its_pair_says_so_and_goes_back_once_the_pai
     let scene = Scene::open(unverified("together")).await?;
     let shop = scene.migration("together").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
     shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
-    let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
+    let pairs = scene.pairs().await?;
     let pair = pairs.get("together").await?;
     take_away(&pairs, "together").await?;
     let uid = delete(&shop).await?;

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use namespace_migration::api::status::Severity;
-use namespace_migration::api::{ClusterPair, NamespaceMigration, Stage};
+use namespace_migration::api::{NamespaceMigration, Stage};
 use rig::sample_app::Fault;
 use rig::setup::{Home, Options};
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ async fn a_host_stays_locked_across_a_restart_while_the_pair_of_its_holder_is_go
     let (scene, other) = Scene::open_with_second_pair(unverified("lock-one"), unverified("lock-two")).await?;
     let first = scene.migration("lock-first").steps(&[(50, "10m"), (100, "1s")]).begin().await?;
     first.until("the first step held", |found| holds_step(found, 1)).await?;
-    let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
+    let pairs = scene.pairs().await?;
     let pair = pairs.get("lock-one").await?;
     take_away(&pairs, "lock-one").await?;
     told(&first, "NoClusterPair", "There is no ClusterPair named lock-one.").await?;
@@ -199,7 +199,7 @@ async fn told(shop: &Migration<'_>, reason: &str, words: &str) -> Result<Namespa
 }
 
 async fn change_pair(scene: &Scene, spec: Value) -> Result<()> {
-    let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
+    let pairs = scene.pairs().await?;
     pairs.patch(scene.setup.name(), &PatchParams::default(), &Patch::Merge(json!({ "spec": spec }))).await?;
     Ok(())
 }

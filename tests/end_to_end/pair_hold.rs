@@ -5,27 +5,23 @@ use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt as _};
 use kube_runtime::wait::{await_condition, conditions};
-use namespace_migration::api::{ClusterPair, PAIR_FINALIZER, Stage};
+use namespace_migration::api::{PAIR_FINALIZER, Stage};
 
 use crate::deletion::{delete, gone, short, until_pair};
-use crate::scene::{Scene, holds_step, unverified};
+use crate::scene::{Scene, unverified};
 
 const SOON: std::time::Duration = std::time::Duration::from_secs(60);
 
-async fn pairs(scene: &Scene) -> Result<Api<ClusterPair>> {
-    Ok(Api::all(scene.home().await?.admin_client()?))
-}
-
 /// Deletes the scene's pair as a person does. Returns its UID.
 async fn delete_pair(scene: &Scene) -> Result<String> {
-    let (pairs, name) = (pairs(scene).await?, scene.setup.name());
+    let (pairs, name) = (scene.pairs().await?, scene.setup.name());
     let uid = pairs.get(name).await?.uid().context("a uid")?;
     pairs.delete(name, &DeleteParams::default()).await?;
     Ok(uid)
 }
 
 async fn pair_is_gone(scene: &Scene, uid: &str) -> Result<()> {
-    let waited = await_condition(pairs(scene).await?, scene.setup.name(), conditions::is_deleted(uid));
+    let waited = await_condition(scene.pairs().await?, scene.setup.name(), conditions::is_deleted(uid));
     let waited = tokio::time::timeout(SOON, waited).await.context("the pair does not go")?;
     Ok(waited.map(drop)?)
 }
@@ -40,7 +36,7 @@ async fn says_why(scene: &Scene, reason: &str) -> Result<String> {
 }
 
 async fn held(scene: &Scene, expected: bool) -> Result<()> {
-    let (pairs, name) = (pairs(scene).await?, scene.setup.name());
+    let (pairs, name) = (scene.pairs().await?, scene.setup.name());
     let look = async || {
         let pair = pairs.get(name).await?;
         let held = pair.finalizers().iter().any(|finalizer| finalizer == PAIR_FINALIZER);
@@ -66,7 +62,7 @@ async fn a_pair_in_use_stays_until_its_migration_has_ended_and_takes_no_other_on
     }
     scene.crash_and_restart().await?;
     let late = scene.migration("kept-late").begin().await?;
-    let generation = pairs(&scene).await?.get("kept").await?.metadata.generation;
+    let generation = scene.pairs().await?.get("kept").await?.metadata.generation;
     // Its deletion raises it by one.
     ensure!(generation == Some(2), "the operator has written the spec of the pair: generation {generation:?}");
     late.is_told("NoClusterPair", "ClusterPair kept is being deleted and takes no new migration on.").await?;
@@ -80,8 +76,7 @@ async fn a_pair_in_use_stays_until_its_migration_has_ended_and_takes_no_other_on
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_and_its_pair_that_are_deleted_together_go_when_users_are_back() -> Result<()> {
     let scene = Scene::open(unverified("both")).await?;
-    let shop = scene.migration("both").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
-    shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    let shop = scene.migration("both").held().await?;
     held(&scene, true).await?;
     let pair = delete_pair(&scene).await?;
     let uid = delete(&shop).await?;
@@ -94,8 +89,7 @@ async fn a_migration_and_its_pair_that_are_deleted_together_go_when_users_are_ba
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_pair_stays_for_what_it_owes_and_goes_with_a_last_word_at_its_deadline() -> Result<()> {
     let scene = Scene::open(short("owing")).await?;
-    let shop = scene.migration("owing").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
-    shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    let shop = scene.migration("owing").held().await?;
     scene.setup.target_faults().context("a proxy before the target")?.refuse();
     gone(&shop, delete(&shop).await?).await?;
     let uid = delete_pair(&scene).await?;
@@ -119,8 +113,7 @@ async fn a_deleted_pair_stays_for_what_it_owes_and_goes_with_a_last_word_at_its_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_pair_goes_once_what_it_owed_is_paid() -> Result<()> {
     let scene = Scene::open(short("paid-up")).await?;
-    let shop = scene.migration("paid-up").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
-    shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    let shop = scene.migration("paid-up").held().await?;
     let faults = scene.setup.target_faults().context("a proxy before the target")?;
     faults.refuse();
     gone(&shop, delete(&shop).await?).await?;
@@ -136,8 +129,7 @@ async fn a_deleted_pair_goes_once_what_it_owed_is_paid() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_and_its_pair_that_are_deleted_together_beside_a_dead_target_leave_nothing_unpaid() -> Result<()> {
     let scene = Scene::open(short("both-dead")).await?;
-    let shop = scene.migration("both-dead").steps(&[(10, "10m"), (100, "1s")]).begin().await?;
-    shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    let shop = scene.migration("both-dead").held().await?;
     let faults = scene.setup.target_faults().context("a proxy before the target")?;
     faults.refuse();
     let pair = delete_pair(&scene).await?;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
-use namespace_migration::api::{ClusterPair, NamespaceMigration, Stage};
+use namespace_migration::api::{NamespaceMigration, Stage};
 use rig::deploy::{KUBECONFIG_KEY, OPERATOR_NAMESPACE, put_kubeconfig};
 use rig::setup::{Home, Options};
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ async fn a_cluster_that_cannot_be_reached_is_named_and_waited_for() -> Result<()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_with_another_identity_than_the_pair_says_is_never_written() -> Result<()> {
     let scene = Scene::open(quick("identity")).await?;
-    let real = pairs(&scene).await?.get("identity").await?.spec.target.identity;
+    let real = scene.pairs().await?.get("identity").await?.spec.target.identity;
     change_pair(&scene, "identity", json!({"target": {"identity": NOBODY}})).await?;
     let shop = scene.migration("identity-shop").begin().await?;
     shop.is_told("WrongCluster", &format!("its identity is {real}")).await?;
@@ -114,13 +114,9 @@ async fn a_kubeconfig_that_is_missing_or_would_run_a_command_is_refused_and_noth
     shop.keeps_its_promises().await
 }
 
-async fn pairs(scene: &Scene) -> Result<Api<ClusterPair>> {
-    Ok(Api::all(scene.home().await?.admin_client()?))
-}
-
 async fn change_pair(scene: &Scene, name: &str, spec: Value) -> Result<()> {
     let patch = Patch::Merge(json!({ "spec": spec }));
-    pairs(scene).await?.patch(name, &PatchParams::default(), &patch).await?;
+    scene.pairs().await?.patch(name, &PatchParams::default(), &patch).await?;
     Ok(())
 }
 

@@ -119,6 +119,11 @@ impl Scene {
         }
     }
 
+    /// The pairs, as the administrator of the home cluster sees them.
+    pub async fn pairs(&self) -> Result<Api<ClusterPair>> {
+        Ok(Api::all(self.home().await?.admin_client()?))
+    }
+
     /// One more operator of the same setup, that shares the first one's Lease if there is one.
     pub async fn another_operator(&self, name: &str) -> Result<Operator> {
         let options = self.setup.operator_options(Some(self.setup.selector()));

@@ -13,7 +13,7 @@ mod refused;
 
 use anyhow::{Context as _, Result, ensure};
 use namespace_migration::api::status::NamespaceMigrationStatus;
-use namespace_migration::api::{ClusterPair, NamespaceMigration, Stage};
+use namespace_migration::api::{NamespaceMigration, Stage};
 use rig::control_plane::ControlPlane;
 use rig::kubectl::Kubectl;
 use rig::progress::say;
@@ -162,7 +162,7 @@ async fn annotate(shop: &Migration<'_>, cluster: &ControlPlane, changes: &[&str]
 
 /// A platform team corrects the scene's pair.
 async fn mend_pair(scene: &Scene, spec: Value) -> Result<()> {
-    let pairs: kube::Api<ClusterPair> = kube::Api::all(scene.home().await?.admin_client()?);
+    let pairs = scene.pairs().await?;
     let patch = kube::api::Patch::Merge(serde_json::json!({ "spec": spec }));
     pairs.patch(scene.setup.name(), &kube::api::PatchParams::default(), &patch).await?;
     Ok(())

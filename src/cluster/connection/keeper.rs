@@ -108,10 +108,7 @@ impl Keeper {
         let refusal = match at_hand {
             Some(clients) => match self.ask(&clients).await {
                 Ok(version) => {
-                    self.state.send_modify(|state| {
-                        state.version = version;
-                        state.proved_at = Some(crate::cluster::now());
-                    });
+                    self.state.send_modify(|state| state.proved(version));
                     return Ok(());
                 }
                 Err(trouble) => Some(trouble),
@@ -190,8 +187,7 @@ impl Keeper {
         self.used = credentials.fingerprint().cloned();
         self.state.send_modify(|state| {
             state.clients = Some(clients);
-            state.version = version;
-            state.proved_at = Some(crate::cluster::now());
+            state.proved(version);
             state.generation += 1;
         });
         if let Some(secret) = self.secret_name() {

@@ -50,6 +50,14 @@ fn requests(route53: &Route53, action: &str) -> usize {
     route53.requests().iter().filter(|request| request.action == action).count()
 }
 
+fn never_more_than_two_in_a_second(route53: &Route53) {
+    let times: Vec<_> = route53.requests().iter().map(|request| request.at).collect();
+    for three in times.windows(3) {
+        let span = three[2].duration_since(three[0]).unwrap();
+        assert!(span > Duration::from_millis(900), "{span:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_host_is_read_with_weights_and_owners_by_two_read_only_actions() {
     let (route53, zone) = service().await;
@@ -121,11 +129,7 @@ async fn what_is_urgent_is_read_first_and_never_faster_than_two_in_a_second() {
     urgent.sees("the urgent one", |view| listed(view, "urgent.example.org")).await;
     assert!(waiting.asking.view().hosts.len() <= 1, "{:?}", waiting.asking.view());
     waiting.sees("all", |view| (view.hosts.len() == 8).then_some(())).await;
-    let times: Vec<_> = route53.requests().iter().map(|request| request.at).collect();
-    for three in times.windows(3) {
-        let span = three[2].duration_since(three[0]).unwrap();
-        assert!(span > Duration::from_millis(900), "{span:?}");
-    }
+    never_more_than_two_in_a_second(&route53);
 }
 
 /// Two Secrets may hold keys of one account, whose requests are counted together.
@@ -147,11 +151,7 @@ async fn readers_with_other_credentials_share_the_pace() {
     for asker in &askers {
         asker.sees("all", |view| (view.hosts.len() == 4).then_some(())).await;
     }
-    let times: Vec<_> = route53.requests().iter().map(|request| request.at).collect();
-    for three in times.windows(3) {
-        let span = three[2].duration_since(three[0]).unwrap();
-        assert!(span > Duration::from_millis(900), "{span:?}");
-    }
+    never_more_than_two_in_a_second(&route53);
 }
 
 #[tokio::test]

@@ -63,6 +63,11 @@ pub fn is_rollback(stage: Stage) -> bool {
     matches!(stage, Stage::RollingBack | Stage::RollbackBlocked)
 }
 
+/// Whether something has been written, and no end is reached yet: it is on its way, forward or back.
+pub fn is_on_its_way(stage: Stage) -> bool {
+    stage > Stage::Preflight && !is_terminal(stage)
+}
+
 /// Whether both sides are probed in this stage.
 pub fn is_watched(stage: Stage) -> bool {
     matches!(stage, Stage::SmokeTest | Stage::ShiftTraffic | Stage::Bake)

@@ -339,15 +339,14 @@ fn removes(run: &Run<'_>) -> Option<Move> {
         return Some(Wait::new(Reason::RemovingObjects, message).until(run.now).into());
     }
     let (going, leftovers): (Vec<_>, Vec<_>) = leftovers(run).into_iter().partition(|removal| is_going(run, removal));
-    let named = |removals: &[Removal]| {
-        let names = removals.iter().map(|removal| format!("{} {}", removal.kind.as_str(), removal.name));
-        names.collect::<Vec<_>>().join(", ")
-    };
     let message = match (leftovers.as_slice(), going.first()) {
         ([], None) => return None,
-        ([], Some(_)) => format!("{} on the target is being deleted, but something holds it.", named(&going)),
+        ([], Some(_)) => format!("{} on the target is being deleted, but something holds it.", Removal::names(&going)),
         (_, _) => {
-            format!("What was created for this migration is being removed from the target: {}.", named(&leftovers))
+            format!(
+                "What was created for this migration is being removed from the target: {}.",
+                Removal::names(&leftovers)
+            )
         }
     };
     let fix =

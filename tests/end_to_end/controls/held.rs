@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Service;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use namespace_migration::api::status::{RequestKind, RequestOutcome};
-use namespace_migration::api::{ClusterPair, NamespaceMigration, ROLLBACK_ANNOTATION, STAMP_ANNOTATION, Stage};
+use namespace_migration::api::{NamespaceMigration, ROLLBACK_ANNOTATION, STAMP_ANNOTATION, Stage};
 use rig::sample_app::Fault;
 use rig::sample_namespace::{Owner, SampleNamespace};
 use rig::setup::Setup;
@@ -158,7 +158,7 @@ fn history(found: &NamespaceMigration) -> Option<(i32, Stage, String)> {
 
 /// From now on a change takes so long to be served everywhere, as a pair says it (a Go duration).
 pub async fn dns_takes(scene: &Scene, setup: &Setup, propagation: &str) -> Result<()> {
-    let pairs: Api<ClusterPair> = Api::all(scene.home().await?.admin_client()?);
+    let pairs = scene.pairs().await?;
     let patch = Patch::Merge(json!({"spec": {"dns": {"propagation": propagation}}}));
     pairs.patch(setup.name(), &PatchParams::default(), &patch).await?;
     Ok(())

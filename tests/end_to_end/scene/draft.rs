@@ -8,7 +8,7 @@ use rig::sample_namespace::{SECRET, SampleNamespace};
 use rig::setup::{Home, LABEL};
 use serde_json::{Value, json};
 
-use super::{LIMIT, Migration, Scene, marks, remember_moving, remember_object};
+use super::{LIMIT, Migration, Scene, holds_step, marks, remember_moving, remember_object};
 
 /// What will be there when it begins.
 pub struct Draft<'a> {
@@ -100,6 +100,13 @@ impl<'a> Draft<'a> {
         sample.wait_until_ready(&source, LIMIT).await?;
         remember_moving(&sample.name);
         Ok(Migration { scene, sample, spec, delegate, since })
+    }
+
+    /// [`Self::begin`], and it holds 10 percent for longer than a test takes.
+    pub async fn held(self) -> Result<Migration<'a>> {
+        let migration = self.steps(&[(10, "10m"), (100, "1s")]).begin().await?;
+        migration.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+        Ok(migration)
     }
 
     /// [`Self::deploy`] and [`Migration::begin`].
