@@ -8,7 +8,7 @@ use kube_runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::time::Instant;
 
 use crate::api::NamespaceMigration;
-use crate::cluster::call::timed;
+use crate::cluster::call::{CallError, timed};
 use crate::machine::run::Event as Happened;
 use crate::machine::{Decision, Reason};
 
@@ -32,28 +32,48 @@ impl Teller {
         Self { client, reporter: Reporter { controller: "namespace-migration".into(), instance: None } }
     }
 
-    /// Tells what happened. What cannot be told is logged: it must not hold up a migration.
-    pub async fn tell(&self, about: &ObjectReference, happened: &[Happened]) {
+    /// Tells what happened. What cannot be told is logged: it must not hold up a migration. A namespace that is being deleted takes no
+    /// event any more: those are told about `instead`, where somebody can still read them.
+    pub async fn tell(&self, about: &ObjectReference, instead: Option<&ObjectReference>, happened: &[Happened]) {
         let until = Instant::now() + EVENTS_TIMEOUT;
         for event in happened {
             if event.note.len() > LONGEST_NOTE {
                 tracing::warn!(reason = event.reason.as_str(), "{}", event.note);
             }
-            let event = Event {
-                type_: if event.warning { EventType::Warning } else { EventType::Normal },
-                reason: event.reason.as_str().to_owned(),
-                note: Some(cut(&event.note)),
-                action: "Migrate".to_owned(),
-                secondary: None,
-            };
-            // A recorder folds what it has told before by reason alone: the second stage would only count up the first.
-            let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-            let left = until.saturating_duration_since(Instant::now());
-            if let Err(error) = timed(left, recorder.publish(&event, about)).await {
-                tracing::warn!(reason = event.reason, %error, "an event could not be told");
+            let mut told = self.publish(about, &worded(event, &event.note), until).await;
+            if let (Err(error), Some(instead)) = (&told, instead)
+                && error.forbidden()
+            {
+                let note = format!("{} {}", name_of(about), event.note);
+                told = self.publish(instead, &worded(event, &note), until).await;
+            }
+            if let Err(error) = told {
+                tracing::warn!(reason = event.reason.as_str(), %error, "an event could not be told");
             }
         }
     }
+
+    async fn publish(&self, about: &ObjectReference, event: &Event, until: Instant) -> Result<(), CallError> {
+        // A recorder folds what it has told before by reason alone: the second stage would only count up the first.
+        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+        timed(until.saturating_duration_since(Instant::now()), recorder.publish(event, about)).await
+    }
+}
+
+fn worded(happened: &Happened, note: &str) -> Event {
+    Event {
+        type_: if happened.warning { EventType::Warning } else { EventType::Normal },
+        reason: happened.reason.as_str().to_owned(),
+        note: Some(cut(note)),
+        action: "Migrate".to_owned(),
+        secondary: None,
+    }
+}
+
+/// Whom an event is about, in front of its sentence.
+fn name_of(about: &ObjectReference) -> String {
+    let part = |part: &Option<String>| part.clone().unwrap_or_default();
+    format!("{} {}/{}:", part(&about.kind), part(&about.namespace), part(&about.name))
 }
 
 /// Logs what was decided, before it is carried out: what happened, and a reason to wait that is a new one.

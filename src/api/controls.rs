@@ -80,6 +80,12 @@ pub struct AskedFor {
     /// spec.rollback.objects.
     #[serde(default)]
     pub rollback_objects: RemovalPolicy,
+    /// The names in spec.preflight.acknowledge, with a number that is another one when a reason is.
+    #[serde(default)]
+    pub acknowledged: String,
+    /// spec.ingresses.exclude.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded: Vec<String>,
     /// spec.suspend.
     #[serde(default)]
     pub suspend: bool,

@@ -39,6 +39,8 @@ pub struct Asked<'a> {
     pub namespace: &'a str,
     /// The Secrets with the kubeconfigs of its pair.
     pub kubeconfigs: BTreeSet<String>,
+    /// The Secret with the AWS keys of its pair. It is read, not watched.
+    pub keys: Option<String>,
 }
 
 impl HomeRights {
@@ -95,7 +97,8 @@ impl HomeRights {
                 is_allowed(&self.client, self.attributes(right, asked.namespace, "")).await
             }
             Place::Operators if right.is_by_name() => {
-                for name in &asked.kubeconfigs {
+                let keys = asked.keys.iter().filter(|_| right.verb == "get");
+                for name in asked.kubeconfigs.iter().chain(keys) {
                     if !is_allowed(&self.client, self.attributes(right, "", name)).await? {
                         return Ok(false);
                     }
@@ -150,7 +153,7 @@ mod tests {
     async fn refused(reviews: &Reviews, namespace: &str, kubeconfigs: &[&str]) -> Vec<String> {
         let home = HomeRights::new(reviews.client.clone(), "ops".into(), Some("one".into()));
         let kubeconfigs = kubeconfigs.iter().map(ToString::to_string).collect();
-        match home.of(&Asked { namespace, kubeconfigs }).await {
+        match home.of(&Asked { namespace, kubeconfigs, keys: Some("aws".to_owned()) }).await {
             Rights::Known { refused, .. } => {
                 refused.iter().map(|right| format!("{} {}", right.verb, right.resource)).collect()
             }
@@ -163,7 +166,7 @@ mod tests {
         let reviews = Reviews::start(|_| true).await;
         let home = HomeRights::new(reviews.client.clone(), "ops".into(), Some("one".into()));
         for namespace in ["shop", "shop", "tea"] {
-            let rights = home.of(&Asked { namespace, kubeconfigs: ["green".to_owned()].into() }).await;
+            let rights = home.of(&Asked { namespace, kubeconfigs: ["green".to_owned()].into(), keys: None }).await;
             assert_eq!(rights, Rights::Known { refused: BTreeSet::new(), account: "mover".into() });
         }
         let asked = reviews.asked();
@@ -188,9 +191,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn aws_keys_that_the_role_does_not_name_are_a_gap_for_reading_alone() {
+        let reviews = Reviews::start(|asked| asked["resource"] != "secrets" || asked["name"] == "green").await;
+        assert_eq!(refused(&reviews, "shop", &["green"]).await, ["get secrets"]);
+    }
+
+    #[tokio::test]
     async fn what_is_granted_in_the_migrations_namespace_or_by_name_is_no_gap() {
         fn narrow(asked: &Value) -> bool {
-            asked["namespace"] == "shop" || asked["name"] == "green" || asked["resource"] == "clusterpairs"
+            asked["namespace"] == "shop"
+                || ["green", "aws"].contains(&asked["name"].as_str().unwrap_or_default())
+                || asked["resource"] == "clusterpairs"
         }
         let reviews = Reviews::start(narrow).await;
         let lease = ["create leases", "get leases", "update leases"].map(str::to_owned);

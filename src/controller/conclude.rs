@@ -93,7 +93,8 @@ impl Operator {
                 Err(error) => return Err(error),
             }
         }
-        self.teller.tell(&migration.object_ref(&()), &decision.events).await;
+        let pair = self.pairs.get(&migration.spec.cluster_pair).map(|pair| pair.object_ref(&()));
+        self.teller.tell(&migration.object_ref(&()), pair.as_ref(), &decision.events).await;
         if decision.effects.iter().any(Effect::lets_go) {
             return self.release(migration).await;
         }

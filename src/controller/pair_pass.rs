@@ -87,13 +87,13 @@ async fn reconcile(pair: Arc<ClusterPair>, operator: Arc<Operator>) -> Result<Ac
         events.extend(machine::pair::news(&before, &wanted));
         operator.pairs.said(&pair, wanted);
     }
-    operator.teller.tell(&pair.object_ref(&()), &events).await;
+    operator.teller.tell(&pair.object_ref(&()), None, &events).await;
     if !operator.carry_out(&pair, &version, hold).await? {
         return Ok(Action::requeue(LOOK_AGAIN));
     }
     if hold == Hold::Take && view.keeping.asked_at.is_some() {
         let last_word: Vec<_> = Keeping::last_word(&pair.name_any(), &settled.left).into_iter().collect();
-        operator.teller.tell(&pair.object_ref(&()), &last_word).await;
+        operator.teller.tell(&pair.object_ref(&()), None, &last_word).await;
     }
     let waits = [settled.tries_again.then_some(PAY_AGAIN), asked_again];
     let look_at = settled

@@ -12,13 +12,14 @@ use super::run::seconds;
 use crate::api::{NamespaceMigration, PAUSED_ANNOTATION};
 
 /// The fields of the spec that people edit in mid-flight, by their paths.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "spec.attempt",
     "spec.bake",
     "spec.checks",
     "spec.deletionPolicy",
     "spec.ingresses.exclude",
     "spec.onFailure",
+    "spec.preflight.acknowledge",
     "spec.probes",
     "spec.rollback.objects",
     "spec.secrets",

@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
+use serde::Serialize;
 
 use super::authors::{self, Author};
-use crate::api::namespace_migration::{Check, NamespaceMigrationSpec, Probes};
+use crate::api::namespace_migration::{NamespaceMigrationSpec, Probes};
 use crate::api::status::{AskedFor, RequestKind};
 use crate::api::{NamespaceMigration, PAUSED_ANNOTATION, RETRY_ANNOTATION, ROLLBACK_ANNOTATION};
+
+/// How an empty list is told in an edit.
+pub(super) const NONE: &str = "none";
 
 /// Longest token that is taken, in characters: it is echoed in status.
 const LONGEST_TOKEN: usize = 64;
@@ -126,7 +130,9 @@ fn asked(spec: &NamespaceMigrationSpec, pauses: &[PauseAsked]) -> AskedFor {
         up_to: spec.traffic.up_to,
         on_failure: spec.on_failure,
         deletion_policy: spec.deletion_policy,
-        checks: checks(&spec.checks),
+        checks: numbered(&spec.checks, |check| &check.name),
+        acknowledged: numbered(&spec.preflight.acknowledge, |known| &known.check),
+        excluded: spec.ingresses.exclude.clone(),
         probes: probes(&spec.probes),
         rollback_objects: spec.rollback.objects,
     }
@@ -137,15 +143,15 @@ fn probes(probes: &Probes) -> String {
     format!("every {interval}, {timeout} each, {success_threshold} passes, {failure_threshold} failures")
 }
 
-/// The checks by their names, with a number that is another one when any of them asks for something else.
-fn checks(checks: &[Check]) -> String {
-    if checks.is_empty() {
-        return "none".to_owned();
+/// The entries of a list by their names, with a number that is another one when any of them says something else.
+fn numbered<T: Serialize>(entries: &[T], name: impl Fn(&T) -> &str) -> String {
+    if entries.is_empty() {
+        return NONE.to_owned();
     }
-    let text = serde_json::to_vec(checks).unwrap_or_default();
+    let text = serde_json::to_vec(entries).unwrap_or_default();
     let digest = ring::digest::digest(&ring::digest::SHA256, &text);
     let number: String = digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    let names: Vec<_> = checks.iter().map(|check| check.name.as_str()).collect();
+    let names: Vec<_> = entries.iter().map(name).collect();
     format!("{} ({number})", names.join(", "))
 }
 

@@ -71,6 +71,8 @@ pub struct Order {
     pub target: SideRules,
     /// How it is known that a weight is served.
     pub dns: DnsRules,
+    /// The Secret with the AWS keys that Route 53 is read with, where the pair names one and reads it.
+    pub aws_keys: Option<String>,
     /// Ingress classes that have another name on the target.
     pub classes: BTreeMap<String, String>,
     /// What is said about the object's deletion.
@@ -225,6 +227,7 @@ impl Order {
             source: SideRules::of(&pair.spec.source),
             target: SideRules::of(&pair.spec.target),
             dns: dns(pair)?,
+            aws_keys: aws_keys(&pair.spec.dns),
             classes: pair
                 .spec
                 .ingress_classes
@@ -345,6 +348,11 @@ fn deletion_allowance(pair: &ClusterPair) -> Result<SignedDuration, OrderError> 
 fn check_hosts(spec: &NamespaceMigrationSpec) -> BTreeMap<String, String> {
     let named = spec.checks.iter().filter(|check| !check.http.host.is_empty());
     named.map(|check| (check.name.clone(), check.http.host.clone())).collect()
+}
+
+fn aws_keys(dns: &cluster_pair::Dns) -> Option<String> {
+    let route53 = dns.route53.as_ref().filter(|_| dns.verification == WireVerification::Route53)?;
+    route53.credentials_secret.as_ref().map(|secret| secret.name.clone())
 }
 
 fn dns(pair: &ClusterPair) -> Result<DnsRules, OrderError> {

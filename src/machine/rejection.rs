@@ -108,6 +108,16 @@ mod tests {
     }
 
     #[test]
+    fn a_pair_that_goes_takes_nobody_on_and_says_what_to_do() {
+        let controls = Controls::default();
+        let asked = Asked { generation: 0, attempt: 1, controls: &controls };
+        let status = reject(&at(Stage::Pending), &asked, &OrderError::PairGoes { pair: "p".into() }, NOW).status;
+        let said = "ClusterPair p is being deleted and takes no new migration on.";
+        assert_eq!((status.reason.as_str(), status.message.as_str()), ("NoClusterPair", said));
+        assert_eq!(status.unblock, "Create ClusterPair p again once it is gone (kubectl get clusterpair p).");
+    }
+
+    #[test]
     fn a_rollback_that_is_asked_for_without_a_pair_waits_for_it_and_says_so() {
         let controls = Controls { rollback: token(), ..Controls::default() };
         for (stage, fix) in [

@@ -16,7 +16,7 @@ pub(super) async fn add(site: &Site, order: &Order, home: &HomeRights, observed:
     if !may_be_asked(&observed.source) || !may_be_asked(&observed.target) {
         return;
     }
-    let asked = Asked { namespace: &order.object.0, kubeconfigs: kubeconfigs(site) };
+    let asked = Asked { namespace: &order.object.0, kubeconfigs: kubeconfigs(site), keys: order.aws_keys.clone() };
     let (sides, at_home) = futures::join!(of_both_sides(site, order), home.of(&asked));
     [observed.source.rights, observed.target.rights] = sides;
     observed.home_rights = at_home;

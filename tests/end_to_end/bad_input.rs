@@ -248,13 +248,16 @@ async fn a_namespace_that_is_being_deleted_is_not_moved_and_not_moved_to() -> Re
     ];
     futures::try_join!(leaving.begin(), arriving.begin())?;
     let words = "SourceNamespace: The namespace ending-source on the source is being deleted.";
-    let found = leaving.is_told("PreflightBlocked", words).await?;
-    let leaving = row("a Terminating namespace on the source", &found.status.context("a status")?.message);
+    let status = leaving.is_told("PreflightBlocked", words).await?.status.context("a status")?;
+    let fix = "Delete this migration; or create it again once the namespace is on the source again.";
+    ensure!(status.unblock == fix, "{}", status.unblock);
+    let here = row("a Terminating namespace on the source", &format!("{} {}", status.message, status.unblock));
 
     let words = "TargetNamespace: The namespace ending-target on the target is being deleted.";
     let status = arriving.is_told("PreflightBlocked", words).await?.status.context("a status")?;
+    ensure!(status.unblock == "Wait until it is gone, then create it again.", "{}", status.unblock);
     let there = row("a Terminating namespace on the target", &format!("{} {}", status.message, status.unblock));
-    tell("namespaces that are being deleted", &[leaving, there]);
+    tell("namespaces that are being deleted", &[here, there]);
     arriving.nothing_is_written().await?;
     for (maps, name) in &held {
         let freed = Patch::Merge(json!({"metadata": {"finalizers": null}}));

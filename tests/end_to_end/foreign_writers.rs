@@ -42,8 +42,8 @@ async fn whoever_else_writes_a_weight_is_seen_in_one_pass_named_and_answered_and
     futures::try_join!(
         a_harmless_edit(&scene, "foreign-source", Side::Source, 95),
         a_harmless_edit(&scene, "foreign-target", Side::Target, 5),
-        a_harmful_edit(&scene, "foreign-less", Side::Source, 20),
-        a_harmful_edit(&scene, "foreign-more", Side::Target, 80),
+        a_harmful_edit(&scene, "foreign-less", Side::Source, 20, 34),
+        a_harmful_edit(&scene, "foreign-more", Side::Target, 80, 48),
         a_tool_that_reverts_every_second(&scene),
         a_ci_job_that_applies_100_and_0(&scene),
         a_tool_that_keeps_both_at_0(&scene),
@@ -81,8 +81,8 @@ async fn a_harmless_edit(scene: &Scene, name: &str, side: Side, weight: i32) -> 
     visited.share_was_approved().await
 }
 
-/// It gives the target more users than the step allows: one rollback, source first.
-async fn a_harmful_edit(scene: &Scene, name: &str, side: Side, weight: i32) -> Result<()> {
+/// It gives the target more users than the step allows: one rollback, source first, and never a larger share than the edit itself makes.
+async fn a_harmful_edit(scene: &Scene, name: &str, side: Side, weight: i32, makes: i32) -> Result<()> {
     let visited = holds(scene, name, "10m").await?;
     let shop = &visited.shop;
     annotate(shop, side, weight, HAND).await?;
@@ -93,7 +93,8 @@ async fn a_harmful_edit(scene: &Scene, name: &str, side: Side, weight: i32) -> R
     recorded.is_named_at_once(side, HAND)?;
     recorded.is_taken_back_at_once(side)?;
     one_rollback(shop, 2).await?;
-    visited.all_arrive_at(Side::Source).await
+    visited.all_arrive_at(Side::Source).await?;
+    visited.share_stayed_below(makes)
 }
 
 /// It is not fought: our weight is put back once, and then a person decides. When the tool is silent, a word from that person is enough.

@@ -5,17 +5,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use http::StatusCode;
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::api::ListParams;
+use kube::api::{DeleteParams, ListParams};
 use namespace_migration::api::NamespaceMigration;
+use rig::population::Side;
 use rig::proxy::ApiRequest;
 use rig::sample_namespace::SECRET;
 use serde_json::json;
 
 use crate::deletion::{delete, gone, short};
 use crate::mute::mute;
-use crate::scene::{Migration, Scene, create_again, holds_step, proxied, take_away, unverified};
+use crate::scene::{Migration, Scene, Visited, create_again, holds_step, proxied, take_away, unverified};
 
 /// Twice the deadline of the deletion: one for what is waited for, one for the note of it.
 const BOTH: Duration = Duration::from_secs(15 + 15);
@@ -110,4 +112,41 @@ async fn an_orphaned_object_goes_though_its_status_cannot_be_written() -> Result
     ensure!(shop.weights().await? == [Some(90), Some(10)], "{:?}", shop.weights().await?);
     scene.until_logged("the object is let go without its last status", "403").await?;
     shop.keeps_its_promises().await
+}
+
+/// Whoever deletes the namespace of a home that is the source deletes the migration, the source's Ingress and every event about them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_is_deleted_on_its_home_goes_with_a_last_word_about_the_pair_and_users_stay_on_the_target()
+-> Result<()> {
+    let scene = Scene::open(short("swept")).await?;
+    let visited = Visited::begin(scene.migration("swept").steps(&[(10, "10m"), (100, "1s")])).await?;
+    let shop = &visited.shop;
+    shop.until("the hold at 10 percent", |found| holds_step(found, 1)).await?;
+    let namespaces: Api<Namespace> = Api::all(scene.world.source().admin_client()?);
+    namespaces.delete("swept", &DeleteParams::default()).await?;
+    let waiting =
+        shop.until("being told of the namespace", |found| says(found, "is being deleted on the source")).await?;
+    let status = waiting.status.context("a status")?;
+    ensure!(status.unblock.contains("Leave the Ingresses of namespace swept on the target as they are"), "{status:?}");
+    let last = scene.eventually("a last word about the pair", async || about_pair(&scene, "swept").await).await?;
+    for words in ["NamespaceMigration swept/swept:", "The object is let go after 15s", "serves everybody"] {
+        ensure!(last.contains(words), "{last:?} does not say {words:?}");
+    }
+    let gone = async || Ok(namespaces.get_opt("swept").await?.is_none().then_some(()));
+    scene.eventually("the end of the namespace", gone).await?;
+    // Whoever was on the source when its Pods went is lost: nobody was asked. After that the target has everybody.
+    visited.people.wait_until_all_are_at(Side::Target, BOTH).await?;
+    let [_, target] = shop.weights().await?;
+    ensure!(target == Some(10), "the target's weight is {target:?}");
+    Ok(())
+}
+
+/// The last event about what a migration left over that was told about its pair.
+async fn about_pair(scene: &Scene, pair: &str) -> Result<Option<String>> {
+    let events: Api<Event> = Api::namespaced(scene.home().await?.admin_client()?, "default");
+    let told = events.list(&ListParams::default()).await?.into_iter().find(|event| {
+        let about = event.regarding.as_ref().and_then(|about| about.name.as_deref());
+        about == Some(pair) && event.reason.as_deref() == Some("LeftOver")
+    });
+    Ok(told.and_then(|event| event.note))
 }

@@ -97,11 +97,16 @@ async fn a_deleted_pair_stays_for_what_it_owes_and_goes_with_a_last_word_at_its_
     ensure!(why.contains("the weight 0 of Ingress owing in namespace owing on the target"), "{why}");
     pair_is_gone(&scene, &uid).await?;
     let events: Api<Event> = Api::namespaced(scene.home().await?.admin_client()?, "default");
-    let all = events.list(&ListParams::default()).await?;
-    let mut told =
-        all.iter().filter(|event| event.regarding.as_ref().and_then(|about| about.name.as_deref()) == Some("owing"));
-    let last = told.find(|event| event.reason.as_deref() == Some("PairLetGo")).and_then(|event| event.note.clone());
-    let last = last.context("a last word")?;
+    let look = async || {
+        let all = events.list(&ListParams::default()).await?;
+        let mut told = all.items.into_iter().filter(|event| {
+            event.reason.as_deref() == Some("PairLetGo")
+                && event.regarding.as_ref().and_then(|about| about.name.as_deref()) == Some("owing")
+        });
+        Ok(told.next().and_then(|event| event.note))
+    };
+    // It is told when the pair is gone, and not before: until then somebody may still pay.
+    let last = scene.eventually("a last word", look).await?;
     for words in
         ["ClusterPair owing goes with", "nobody does it any more", "kubectl --context=TARGET annotate ingress owing"]
     {

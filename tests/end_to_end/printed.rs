@@ -45,6 +45,11 @@ async fn twice(scene: &Scene, command: &str) -> Result<String> {
     Ok(command.to_owned())
 }
 
+/// The token of the last word that was answered.
+fn last_token(found: &NamespaceMigration) -> Option<&str> {
+    Some(found.status.as_ref()?.requests.last()?.token.as_str())
+}
+
 /// What README says about `shop`, for this migration.
 fn of_the_readme(shop: &Migration<'_>, part: &str) -> Result<String> {
     let found = commands(README).into_iter().find(|command| command.contains(part));
@@ -169,11 +174,18 @@ async fn a_weight_that_came_back(scene: &Scene) -> Result<Vec<String>> {
     let contested = shop.until("a weight that came back", came_back).await?;
     let [again, back] = <[String; 2]>::try_from(commands(unblock(&contested)))
         .map_err(|found| anyhow::anyhow!("expected two commands, found {found:?}"))?;
-    let lines = vec![twice(scene, &again).await?];
-    shop.until("the hold after it was replaced again", |found| holds_step(found, 1)).await?;
+    kubectl.paste(&again, target).await?;
+    let held = shop.until("the hold after it was replaced again", |found| holds_step(found, 1)).await?;
     ensure!(shop.weights().await? == [Some(90), Some(10)], "{:?}", shop.weights().await?);
+    // Said once more there is nothing to replace, and what came back is forgotten: the next weight is a first one again.
+    kubectl.paste(&again, target).await?;
+    shop.until("an answer to the second word", |found| last_token(found) != last_token(&held)).await?;
+    kubectl.paste(&foreign, target).await?;
+    let epoch = |found: &NamespaceMigration| found.status.as_ref().map(|status| status.epoch);
+    shop.until("the hold after a first one", |found| epoch(found) > epoch(&held) && holds_step(found, 1)).await?;
     kubectl.paste(&foreign, target).await?;
     shop.until("a weight that came back again", came_back).await?;
+    let lines = vec![again];
     let lines = [lines, vec![twice(scene, &back).await?]].concat();
     shop.until("the hold after it was given back", |found| holds_step(found, 1)).await?;
     never_both_zero(&shop.history().await?).map_err(anyhow::Error::msg)?;

@@ -105,6 +105,22 @@ fn deleting_it_before_the_first_write_lets_it_go_at_once() {
 }
 
 #[test]
+fn what_was_held_and_has_written_nothing_ends_as_failed_and_says_so() {
+    for policy in ["Rollback", "Freeze"] {
+        let mut world = World::new();
+        // The process dies between the finalizer and the first write.
+        world.pass_with(&Faults { crash_after: Some(0), ..Faults::default() });
+        let mut world = deleted(world, policy);
+        assert!(world.order.deletion.held && !world.gone, "{policy}");
+        let last = world.pass();
+        let said = "It ended without a move. The migration was deleted before anything was written.";
+        assert_eq!(says(&world), (Stage::Failed, "Failed", said), "{policy}");
+        assert!(last.events.iter().any(|event| event.warning && event.note == said), "{policy}: {:?}", last.events);
+        assert!(world.gone && world.writes.is_empty() && world.debts.is_empty(), "{policy}: {:?}", texts(&world));
+    }
+}
+
+#[test]
 fn rollback_takes_everything_back_first_and_says_why() {
     for stage in [Stage::PublishTarget, Stage::ShiftTraffic, Stage::Bake] {
         let mut world = World::new();
@@ -229,6 +245,30 @@ fn freeze_keeps_the_weights_under_a_new_stamp_and_one_of_the_same_name_goes_on()
     assert_eq!((world.status.stage, world.status.weight), (Stage::ShiftTraffic, 10));
     world.run_until(Stage::Completed);
     assert_eq!(broken_promise(&world.writes), None);
+}
+
+#[test]
+fn a_freeze_says_what_it_writes_who_has_chosen_that_and_which_side_is_away() {
+    let mut world = shifting();
+    world.edit_as("on-call", &json!({"deletionPolicy": "Freeze"}));
+    world.delete();
+    let fences = "Both sides get a new stamp at the weights that they have, so that no older write can change them: spec.deletionPolicy is \
+                  Freeze (on-call).";
+    let deadline = world.order.deletion.deadline().unwrap();
+    let goes = format!("The object is being deleted and goes when this is done, at the latest at {deadline}.");
+    let mut away = world.clone();
+    world.pass();
+    assert_eq!(says(&world), (Stage::ShiftTraffic, "Freezing", format!("{fences} {goes}").as_str()));
+    assert_eq!(world.status.unblock, OVERRIDE);
+    away.unreachable(Side::Target);
+    away.pass();
+    let trouble = "The target cluster of ClusterPair old-to-new does not answer: connection refused.";
+    assert_eq!(says(&away), (Stage::ShiftTraffic, "Freezing", format!("{fences} {trouble} {goes}").as_str()));
+    let fix = format!(
+        "Mend the target cluster, or its connection in ClusterPair old-to-new; it is tried again by itself. Weights stay meanwhile; what \
+         goes back is still written where a cluster answers. {OVERRIDE}"
+    );
+    assert_eq!(away.status.unblock, fix);
 }
 
 #[test]

@@ -112,8 +112,24 @@ fn a_cluster_that_does_not_say_what_may_be_done_is_a_blocker_and_asked_again() {
     let said =
         "Permissions: The target does not say what the operator may do there: the API server answered 403 Forbidden.";
     assert_eq!(world.status.message, said);
-    assert!(world.status.unblock.contains("system:basic-user"), "{}", world.status.unblock);
+    let fix = "Let the operator's identity on the target ask (ClusterRole system:basic-user). The clusters are asked again by themselves.";
+    assert_eq!(world.status.unblock, fix);
     assert!(decision.wake_at.is_some());
+}
+
+#[test]
+fn a_home_that_does_not_say_what_may_be_done_is_a_blocker_and_asked_again() {
+    let mut world = World::new();
+    world.home_rights = Rights::Unknown { why: "the API server answered 403 Forbidden".into() };
+    let decision = world.pass();
+    let said = "Permissions: The home cluster does not say what the operator may do there: the API server answered 403 Forbidden.";
+    assert_eq!((world.status.stage, world.status.message.as_str()), (Stage::Preflight, said));
+    let fix = "Let the operator's identity on the home cluster ask (ClusterRole system:basic-user). The clusters are asked again by \
+               themselves.";
+    assert_eq!(world.status.unblock, fix);
+    assert_eq!(decision.wake_at, Some(world.now + SignedDuration::from_secs(10)));
+    world.home_rights = Rights::Known { refused: BTreeSet::new(), account: ACCOUNT.into() };
+    world.run_until(Stage::Completed);
 }
 
 #[test]

@@ -26,9 +26,10 @@ fn says(world: &World, message: &str, fix: &str) {
 
 #[test]
 fn a_namespace_that_belongs_to_the_cluster_or_to_the_operator_never_moves() {
-    for namespace in ["kube-system", "default", "namespace-migration"] {
+    for namespace in ["kube-system", "kube-public", "kube-node-lease", "default", "the-operators-own"] {
         let mut world = World::new();
         world.order.namespace = namespace.into();
+        world.order.operator_namespace = "the-operators-own".into();
         let said = format!(
             "ProtectedNamespace: The namespace {namespace} belongs to the cluster or to this operator and never moves."
         );
@@ -46,6 +47,33 @@ fn the_source_namespace_must_be_there_and_stay() {
     world.source.namespace = Some(NamespaceFacts { uid: "n".into(), terminating: true });
     let said = "SourceNamespace: The namespace shop on the source is being deleted.";
     says(&world, said, "Delete this migration; or create it again once the namespace is on the source again.");
+}
+
+#[test]
+fn a_target_namespace_that_is_being_deleted_would_take_everything_with_it() {
+    let mut world = World::new();
+    world.target.namespace = Some(NamespaceFacts { uid: "n".into(), terminating: true });
+    let said = "TargetNamespace: The namespace shop on the target is being deleted.";
+    says(&world, said, "Wait until it is gone, then create it again.");
+}
+
+#[test]
+fn without_an_ingress_there_is_nothing_to_move() {
+    let mut world = World::new();
+    world.source.ingresses.clear();
+    let said = "NoIngressWithHost: There is no Ingress in namespace shop on the source.";
+    says(&world, said, "Deploy the application there; or look which cluster is the source of the ClusterPair.");
+}
+
+#[test]
+fn ingresses_that_all_have_no_host_are_counted() {
+    let mut world = World::new();
+    world.add_ingress(Side::Source, "admin", "admin.example");
+    for facts in world.source.ingresses.values_mut() {
+        facts.hosts.clear();
+    }
+    let said = "NoIngressWithHost: None of the 2 Ingresses of namespace shop on the source has a host and takes part.";
+    assert_eq!(blocked(&world).0, said);
 }
 
 #[test]

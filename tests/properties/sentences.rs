@@ -69,6 +69,24 @@ fn a_rollback_from_before_it_was_known_that_the_service_has_moved_is_refused() {
 }
 
 #[test]
+fn a_rollback_from_the_end_that_waits_for_a_list_says_what_that_will_tell() {
+    for side in [Side::Source, Side::Target] {
+        let mut world = completed();
+        world.side_mut(side).synced = false;
+        world.annotate(ROLLBACK_ANNOTATION, Some("regret"));
+        world.pass();
+        let asked = request(&world, RequestKind::Rollback);
+        let said =
+            "It is decided as soon as both clusters have been listed, which tells whether the source still serves.";
+        assert_eq!((asked.outcome, asked.message.as_str()), (RequestOutcome::Accepted, said), "{side}");
+        assert_eq!(world.status.stage, Stage::Completed, "{side}");
+        world.reachable(side);
+        world.settle();
+        assert_eq!(world.status.stage, Stage::RollingBack, "{side}");
+    }
+}
+
+#[test]
 fn a_rollback_that_another_migration_forestalls_says_that_it_could_not_be_done() {
     let mut world = at(1, StepPhase::Holding);
     for side in [Side::Source, Side::Target] {

@@ -9,7 +9,7 @@ use namespace_migration::machine::stamp::{Direction, Stamp};
 
 use crate::planted::at;
 use crate::recording::texts;
-use crate::world::World;
+use crate::world::{TARGET, World};
 
 /// Stage, reason and sentence of the status.
 pub fn says(world: &World) -> (Stage, &str, &str) {
@@ -47,6 +47,21 @@ fn pending_says_which_cluster_it_waits_for_and_why() {
     world.target.reach = Reach::WrongCluster { found: world.order.source.identity.clone() };
     let said = "That is the source: both connections lead to the same cluster.";
     assert!(passed(world).status.message.ends_with(said));
+}
+
+#[test]
+fn another_cluster_than_the_pair_names_is_told_with_what_to_mend() {
+    let mut world = World::new();
+    world.target.reach = Reach::WrongCluster { found: "33333333".into() };
+    let fix = format!(
+        "ClusterPair old-to-new expects the identity {TARGET}: let its connection lead to that cluster, or mend spec.target.identity."
+    );
+    assert_eq!(passed(world.clone()).status.unblock, fix);
+    world.target.reach = Reach::WrongCluster { found: world.order.source.identity.clone() };
+    let fix = format!(
+        "Let the connection of the target in ClusterPair old-to-new lead to the cluster with the identity {TARGET}."
+    );
+    assert_eq!(passed(world).status.unblock, fix);
 }
 
 #[test]

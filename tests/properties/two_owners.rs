@@ -103,7 +103,10 @@ fn of_two_that_begin_at_one_moment_at_one_host_the_later_name_goes_back_and_the_
         world
     };
     let mut yields = begun("11111111-0000/a/a");
-    assert_eq!(yields.status.cause.as_ref().unwrap().reason, "OwnedByAnother");
+    let cause = yields.status.cause.clone().unwrap();
+    let said = "The host shop.example is moved by another migration, 11111111-0000/a/a: Ingress front in namespace shop-two on the \
+                source. Both have begun at one moment, and this one gives way.";
+    assert_eq!((cause.reason.as_str(), cause.message.as_str()), ("OwnedByAnother", said));
     yields.run_until(Stage::RolledBack);
     let mut waits = begun("99999999-0000/a/a");
     assert_eq!((waits.status.stage, waits.status.reason.as_str()), (Stage::WeightSource, "OwnedByAnother"));

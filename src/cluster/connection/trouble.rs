@@ -170,6 +170,63 @@ mod tests {
         }
     }
 
+    fn no_secret_was_read(source: CallError) -> Trouble {
+        let (action, namespace, name) = ("get", "ops".to_owned(), "new-cluster".to_owned());
+        let source = Box::new(SecretError::Call { action, namespace, name, source });
+        Trouble::ReadSecret { secret: "new-cluster".into(), source }
+    }
+
+    #[test]
+    fn what_fails_on_the_way_to_a_cluster_is_said_with_what_to_mend() {
+        let home = ConnectError::Kubeconfig { path: "/etc/home".into(), source: KubeconfigError::SeveralDocuments };
+        let cases = [
+            (
+                no_secret_was_read(answer(403, "Forbidden", "")),
+                "cannot be used: Secret new-cluster of the operator's namespace could not be read: cannot get Secret ops/new-cluster: the \
+                 API server answered 403 Forbidden",
+                "Let the operator get Secret new-cluster in its own namespace (Role namespace-migration-home of deploy/base); it is tried \
+                 again by itself.",
+            ),
+            (
+                Trouble::Connect(home),
+                "cannot be used: no connection can be made: cannot use the kubeconfig /etc/home: the kubeconfig has several YAML \
+                 documents; keep one",
+                "Mend the certificates and keys of the connection; it is tried again by itself.",
+            ),
+            (
+                Trouble::Forbidden { side: "source", source: answer(403, "Forbidden", "") },
+                "cannot be used: the identity that the operator has there lacks a right: the API server answered 403 Forbidden",
+                "Give that identity the role of deploy/source; it is tried again by itself.",
+            ),
+            (
+                Trouble::Identity(answer(500, "InternalError", "")),
+                "cannot be used: asking for the identity of the cluster failed: the API server answered 500 InternalError",
+                "Mend the cluster, or its connection in the ClusterPair; it is tried again by itself.",
+            ),
+        ];
+        for (trouble, said, fix) in cases {
+            assert_eq!(words(trouble), [said, fix]);
+        }
+    }
+
+    #[test]
+    fn a_secret_or_an_identity_that_nobody_answers_for_is_told_as_no_answer() {
+        let cases = [
+            (
+                no_secret_was_read(answer(503, "", "")),
+                "does not answer: Secret new-cluster of the operator's namespace could not be read: cannot get Secret ops/new-cluster: the \
+                 API server answered 503",
+            ),
+            (
+                Trouble::Identity(answer(503, "", "")),
+                "does not answer: asking for the identity of the cluster failed: the API server answered 503",
+            ),
+        ];
+        for (trouble, said) in cases {
+            assert_eq!(words(trouble), [said, ""]);
+        }
+    }
+
     #[test]
     fn only_a_cluster_that_does_not_answer_is_unreachable() {
         let away = Trouble::Identity(answer(503, "", ""));

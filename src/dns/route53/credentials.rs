@@ -74,3 +74,52 @@ impl ProvideCredentials for FromSecret {
         future::ProvideCredentials::new(self.read())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+    use std::path::PathBuf;
+
+    use axum::Router;
+    use axum::http::StatusCode;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cluster::client::{HomeSource, connect};
+    use crate::cluster::local_api::serve;
+    use crate::metrics::{ClusterSide, Metrics};
+
+    /// A home cluster whose only Secret is `operator/aws`, with this data; None: it has none.
+    async fn home(data: Option<Value>) -> HomeAccess {
+        let secret = data.map(|data| {
+            let metadata = json!({"name": "aws", "namespace": "operator"});
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}).to_string()
+        });
+        let status = if secret.is_some() { StatusCode::OK } else { StatusCode::NOT_FOUND };
+        let answer = (status, secret.unwrap_or_default());
+        let router = Router::new().fallback(async move || answer);
+        let config = kube::Config::new(format!("http://{}", serve(router).await).parse().unwrap());
+        let metrics = Metrics::default();
+        let clients = connect(&config, ClusterSide::Home, &metrics).unwrap();
+        HomeAccess { source: HomeSource::File(PathBuf::new()), clients, namespace: "operator".to_owned(), metrics }
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_brings_no_credentials_is_named_with_what_it_lacks() {
+        let cases = [
+            (None, "there is no Secret operator/aws; create it with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+            (
+                Some(json!({"AWS_SECRET_ACCESS_KEY": "a2V5"})),
+                "Secret operator/aws has no text under AWS_ACCESS_KEY_ID; add it",
+            ),
+            (
+                Some(json!({"AWS_ACCESS_KEY_ID": "cmVhZGVy", "AWS_SECRET_ACCESS_KEY": "Cg=="})),
+                "Secret operator/aws has no text under AWS_SECRET_ACCESS_KEY; add it",
+            ),
+        ];
+        for (data, said) in cases {
+            let error = FromSecret::new("aws".to_owned(), home(data).await).read().await.unwrap_err();
+            assert_eq!(error.source().map(ToString::to_string).as_deref(), Some(said));
+        }
+    }
+}

@@ -1,11 +1,13 @@
 //! Edits that are in force at once: each is told once, with who made it and when as far as the API tells, and of each field the last
 //! one stays in status.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::api::PAUSED_ANNOTATION;
 use crate::api::status::{NamespaceMigrationStatus, SpecEdit};
-use crate::machine::controls::Controls;
+use crate::machine::controls::{Controls, NONE};
 use crate::machine::reason::Reason;
 use crate::machine::run::{Event, seconds};
 
@@ -19,6 +21,8 @@ pub fn note(controls: &Controls, status: &mut NamespaceMigrationStatus, now: Tim
         ("spec.onFailure", format!("{:?}", before.on_failure), format!("{:?}", asked.on_failure)),
         ("spec.deletionPolicy", format!("{:?}", before.deletion_policy), format!("{:?}", asked.deletion_policy)),
         ("spec.checks", before.checks, asked.checks),
+        ("spec.preflight.acknowledge", none_for_nothing(before.acknowledged), none_for_nothing(asked.acknowledged)),
+        ("spec.ingresses.exclude", left_out(status, &before.excluded), left_out(status, &asked.excluded)),
         ("spec.probes", before.probes, asked.probes),
         ("spec.rollback.objects", format!("{:?}", before.rollback_objects), format!("{:?}", asked.rollback_objects)),
         ("spec.suspend", before.suspend.to_string(), asked.suspend.to_string()),
@@ -26,6 +30,20 @@ pub fn note(controls: &Controls, status: &mut NamespaceMigrationStatus, now: Tim
     ];
     let changes = changes.into_iter().filter(|(_, from, to)| from != to);
     changes.map(|(field, from, to)| told(&record(controls, status, field, [from, to], now))).collect()
+}
+
+/// A status of before this was remembered says nothing.
+fn none_for_nothing(text: String) -> String {
+    if text.is_empty() { NONE.to_owned() } else { text }
+}
+
+/// Which Ingresses stay out with this `spec.ingresses.exclude`. What the plan has fixed stays as planned, and is told as deferred.
+fn left_out(status: &NamespaceMigrationStatus, asked: &[String]) -> String {
+    let plan = status.plan.as_ref();
+    let moves = |name: &String| plan.is_some_and(|plan| plan.ingresses.iter().any(|planned| planned.name == *name));
+    let fixed = plan.into_iter().flat_map(|plan| &plan.excluded);
+    let names: BTreeSet<_> = asked.iter().filter(|name| !moves(name)).chain(fixed).map(String::as_str).collect();
+    if names.is_empty() { NONE.to_owned() } else { Vec::from_iter(names).join(", ") }
 }
 
 /// Keeps an edit in status, in place of an older one of the same field.

@@ -164,6 +164,22 @@ pub(in super::super) fn gone_from_source(run: &Run<'_>) -> Option<Wait> {
     let name = &planned.name;
     let message = format!("Ingress {name} is gone from the source, so the target's keeps its weight.");
     let fix = format!("Deploy Ingress {name} to the source again; it gets weight 100 as soon as it is there.");
+    let wait = Wait::new(Reason::RollbackWaitsForSource, message).unblocked_by(fix);
+    Some(dying_namespace(run, name).unwrap_or(wait))
+}
+
+/// Nothing can be deployed to a namespace that is being deleted. Where this object is in it too, it goes with it.
+fn dying_namespace(run: &Run<'_>, ingress: &str) -> Option<Wait> {
+    run.view(Side::Source).namespace.as_ref().filter(|namespace| namespace.terminating)?;
+    let namespace = &run.order.namespace;
+    let message = format!(
+        "The namespace {namespace} is being deleted on the source and Ingress {ingress} is gone from it, so the target's keeps its weight \
+         and serves everybody."
+    );
+    let fix = format!(
+        "Leave the Ingresses of namespace {namespace} on the target as they are: nothing can go back to a namespace that is being \
+         deleted. Once it is gone, deploy the service to the source again if users should go back there."
+    );
     Some(Wait::new(Reason::RollbackWaitsForSource, message).unblocked_by(fix))
 }
 

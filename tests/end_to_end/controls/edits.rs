@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::held::Held;
 use super::{Row, row};
-use crate::scene::{Migration, reason_of};
+use crate::scene::{Migration, PERSON, reason_of};
 
 /// A field, and another value for it, from the spec as it is.
 struct Edit {
@@ -175,7 +175,7 @@ fn recorded(found: &NamespaceMigration, control: &str) -> Result<()> {
     let edits = found.status.iter().flat_map(|status| &status.edits);
     let edit =
         edits.rev().find(|edit| edit.field == field).with_context(|| format!("{field} is not among the edits"))?;
-    ensure!(!edit.by.is_empty() && edit.from != edit.to, "{edit:?}");
+    ensure!(edit.by == PERSON && edit.from != edit.to, "{edit:?}");
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use rig::progress::say;
 use rig::route53::journal::Served;
 use rig::route53::record::Kind;
 use rig::sample_app::Fault;
-use rig::weights::{share_never_above_approved, share_rose_then_fell, somebody_always_answered};
+use rig::weights::{Approval, share_never_above_approved, share_rose_then_fell, somebody_always_answered};
 use serde_json::json;
 
 use super::{Draft, LIMIT, Migration};
@@ -106,6 +106,14 @@ impl<'a> Visited<'a> {
         ensure!(!approved.is_empty(), "{}: no step was ever approved", self.shop.name());
         self.each_served(|history| {
             somebody_always_answered(history).and_then(|()| share_never_above_approved(history, &approved))
+        })
+    }
+
+    /// Fails if DNS ever served nothing, or the target a larger share than this: somebody else's writes may make one that nobody approved.
+    pub fn share_stayed_below(&self, percent: i32) -> Result<()> {
+        let allowed = [Approval::from_the_start(percent)];
+        self.each_served(|history| {
+            somebody_always_answered(history).and_then(|()| share_never_above_approved(history, &allowed))
         })
     }
 

@@ -71,6 +71,11 @@ pub fn keeps_version(setup: &Setup, changes_weight: bool) -> bool {
     setup.plants(Plant::NoVersion) || (setup.plants(Plant::NoFence) && !changes_weight)
 }
 
+/// Whether a rollback does not remember that the source did not get its weight.
+pub fn forgets(setup: &Setup) -> bool {
+    setup.plants(Plant::ForgetsTheSource)
+}
+
 /// Whether a rollback's write to the source is not even tried.
 pub fn is_kept_back(setup: &Setup, side: Side, reach: [bool; 2]) -> bool {
     setup.plants(Plant::WaitsForTarget) && side == Side::Source && !reach[1]

@@ -7,7 +7,7 @@ use crate::known::{Answer, Known};
 use crate::planted;
 use crate::promises;
 use crate::setup::Trouble;
-use crate::state::{Flight, Ingress, Mark, Process, SIDES, State, Unaware, Work, at};
+use crate::state::{Flight, Ingress, Mark, Process, SIDES, Seen, State, Unaware, Work, at};
 
 /// What a step broke, if anything. None in the place of the state: the step cannot be done.
 pub type Step = Option<Result<State, String>>;
@@ -38,7 +38,7 @@ impl State {
         }
         let approved = crate::known::approved(known.status(decided.status));
         self.past.approved = self.past.approved.max(approved);
-        let unaware = Unaware::default();
+        let unaware = Unaware { since_decided: self.has_missed(process.seen), since_sent: false };
         let work = Work { decision, next: 0, sent: false, failed: false, source_failed: false, age: 0, unaware };
         self.processes[who] = Some(Process { work: Some(work), ..process });
         if decided.writes.is_empty() {
@@ -61,6 +61,9 @@ impl State {
         }
         match known.permit(number, self.live[own][write.host], self.live[other][write.host]) {
             Answer::Send => {
+                if let Some(broken) = promises::of_sending(&write, &self, work.unaware) {
+                    return Some(Err(broken));
+                }
                 let work = self.work_mut(who);
                 (work.sent, work.unaware.since_sent) = (true, false);
             }
@@ -140,6 +143,15 @@ impl State {
         Some(Ok(self))
     }
 
+    /// Whether somebody else has written what a process with old watches does not see: only a second operator has such.
+    fn has_missed(&self, seen: [Seen; 2]) -> bool {
+        let missed = |side: usize| {
+            let pairs = seen[side].iter().flatten().zip(&self.live[side]);
+            pairs.into_iter().any(|(seen, live)| !live.ours && seen != live)
+        };
+        [0, 1].into_iter().any(missed)
+    }
+
     fn work_mut(&mut self, who: usize) -> &mut Work {
         self.processes[who].as_mut().unwrap().work.as_mut().unwrap()
     }
@@ -165,7 +177,7 @@ impl State {
         if next.is_some_and(|next| write.is_beside(next)) {
             return;
         }
-        work.source_failed |= work.failed && write.side == Side::Source;
+        work.source_failed |= work.failed && write.side == Side::Source && !planted::forgets(&known.setup);
         if work.failed && !write.effect.stands_alone() {
             work.next = u8::try_from(writes.len()).unwrap();
         }

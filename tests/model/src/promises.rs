@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use namespace_migration::api::Stage;
-use namespace_migration::machine::Side;
 use namespace_migration::machine::traffic::{Weight, target_share};
+use namespace_migration::machine::{Effect, Side};
 
 use crate::known::{Known, Write};
 use crate::setup::Trouble;
@@ -32,6 +32,17 @@ pub fn of_write(known: &Known, before: &State, after: &State, flight: Flight) ->
     }
     let sent = (!flight.unaware.since_sent).then(|| of_weights(before, after, write)).flatten();
     sent.or_else(|| (!flight.unaware.since_decided).then(|| unlike_served(before, write, old, new)).flatten())
+}
+
+/// What a write breaks that is about to be sent: a rollback takes nothing from the target while the source is out of reach at 0.
+pub fn of_sending(write: &Write, state: &State, unaware: Unaware) -> Option<String> {
+    let Effect::WriteWeight(it) = &write.effect else { return None };
+    let host = write.host;
+    let gives = state.live[1][host].weight.is_some_and(|weight| i32::from(weight) > it.weight.get());
+    let takes = write.is_back() && write.side == Side::Target && gives;
+    let alone = !state.reach[0] && state.live[0][host].weight == Some(0);
+    let broken = takes && alone && !unaware.since_decided;
+    broken.then(|| format!("{} of the target is lowered beside a source at 0 that is out of reach", NAMES[host]))
 }
 
 /// What the weights on both sides break, where the live read before the write could see it.

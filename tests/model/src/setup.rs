@@ -56,6 +56,8 @@ pub enum Plant {
     NoVersion,
     /// A rollback begins with the target.
     WaitsForTarget,
+    /// A rollback lowers the target although its write to the source has failed.
+    ForgetsTheSource,
     /// Where foreign weights are replaced, the source is lowered before the target is raised, and nobody looks at the other side.
     ReplacesGiverFirst,
     /// Where foreign weights are replaced, what is put back first counts as served when it is written.

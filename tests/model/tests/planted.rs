@@ -60,6 +60,13 @@ fn a_rollback_that_waits_for_the_target_is_found() {
     finds(Setup { name: "waits for the target", troubles, ..SHIFT }, Plant::WaitsForTarget, "with the target dead");
 }
 
+#[test]
+fn a_rollback_that_takes_users_from_the_target_when_the_source_did_not_answer_is_found() {
+    let troubles = &[Trouble::Dead(Side::Source)];
+    let setup = Setup { name: "forgets the source", troubles, steps: &[100], ..SHIFT };
+    finds(setup, Plant::ForgetsTheSource, "beside a source at 0 that is out of reach");
+}
+
 /// Weights that harm nobody, and that are replaced once they have stood for long enough.
 const REPLACED: Setup = Setup { foreign: 2, ..SHIFT };
 

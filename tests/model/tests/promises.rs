@@ -63,6 +63,13 @@ fn a_target_that_is_out_of_reach_or_fails_and_comes_back_breaks_nothing() {
 }
 
 #[test]
+fn two_ingresses_break_nothing_while_a_side_is_out_of_reach() {
+    let away = |name, troubles| Setup { name, ingresses: 2, troubles, ..ONE_STEP };
+    holds(away("two Ingresses, the source away", &[Trouble::Dead(Side::Source), Trouble::Delay]), 1_000_000);
+    holds(away("two Ingresses, the target away", &[Trouble::Dead(Side::Target), Trouble::Delay]), 1_500_000);
+}
+
+#[test]
 fn a_second_operator_that_acts_late_on_what_it_knew_breaks_nothing() {
     let troubles = &[Trouble::Second, Trouble::Delay];
     holds(Setup { name: "a second operator and a late write", troubles, ..ONE_STEP }, 700_000);
@@ -166,6 +173,12 @@ fn a_foreign_weight_of_the_source_that_is_lowered_is_put_back_first() {
 fn somebody_elses_write_beside_a_crash_and_a_late_write_does_not_make_ours_harmful() {
     const TROUBLES: [Trouble; 6] = [FOREIGN[0], FOREIGN[1], FOREIGN[2], FOREIGN[3], Trouble::Crash, Trouble::Delay];
     holds(Setup { name: "somebody else's write, a crash and a late write", troubles: &TROUBLES, ..ONE_STEP }, 900_000);
+}
+
+#[test]
+fn a_second_operator_beside_somebody_elses_write_breaks_nothing() {
+    let troubles = &[Trouble::Foreign(Side::Target, Some(100)), Trouble::Second];
+    holds(Setup { name: "somebody else's write, a second operator", troubles, ..ONE_STEP }, 1_000_000);
 }
 
 #[test]
