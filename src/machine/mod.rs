@@ -50,6 +50,7 @@ pub mod failure;
 pub mod gate;
 pub mod glob;
 pub mod health;
+pub mod inventory;
 pub mod lock;
 pub mod neighbours;
 pub mod observed;
