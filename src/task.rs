@@ -27,6 +27,8 @@ impl Tasks {
     /// Runs one more task, named for the log.
     pub fn spawn(&self, name: &'static str, metrics: Metrics, task: impl Future<Output = ()> + Send + 'static) {
         let broken = Arc::clone(&self.broken);
+        // Each layer below would keep room for the whole task twice: of the thousands of watches that was most of the memory.
+        let task = task.boxed();
         let task = AssertUnwindSafe(self.stop.clone().run_until_cancelled_owned(task)).catch_unwind();
         tokio::spawn(async move {
             if task.await.is_err() {

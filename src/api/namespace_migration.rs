@@ -103,7 +103,7 @@ use super::status::NamespaceMigrationStatus;
 )]
 pub struct NamespaceMigrationSpec {
     /// Name of the ClusterPair that says which two clusters these are. It cannot be changed.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub cluster_pair: String,
 
     /// The namespace that moves, in both clusters. By default the one that this object is in. Another one only if the ClusterPair
@@ -119,7 +119,7 @@ pub struct NamespaceMigrationSpec {
     #[x_kube(validation = Rule::new("self >= oldSelf").message("attempt can only be raised"))]
     pub attempt: i32,
 
-    /// Freezes the weights where they are; checks go on and a rollback stays armed. The annotation
+    /// Freezes the weights where they are; checks go on, and a rollback stays armed unless onFailure is Hold. The annotation
     /// namespacemigration.io/paused does the same for a person in a hurry.
     #[serde(default)]
     pub suspend: bool,
@@ -177,7 +177,10 @@ fn one() -> i32 {
 pub struct IngressSelection {
     /// Names of Ingresses that stay out of the migration. One that shares a host with another Ingress cannot be left out.
     #[serde(default)]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
+    #[schemars(
+        length(max = 64),
+        inner(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))
+    )]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub exclude: Vec<String>,
 }
@@ -208,12 +211,18 @@ pub struct Acknowledgement {
 pub struct SecretSelection {
     /// Names of Secrets that are created on the target, when absent there, with the source's values.
     #[serde(default)]
-    #[schemars(length(max = 256), inner(length(min = 1, max = 253)))]
+    #[schemars(
+        length(max = 256),
+        inner(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))
+    )]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub include: Vec<String>,
     /// Names that are never copied, also when they are included.
     #[serde(default)]
-    #[schemars(length(max = 256), inner(length(min = 1, max = 253)))]
+    #[schemars(
+        length(max = 256),
+        inner(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))
+    )]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub exclude: Vec<String>,
 }
@@ -245,8 +254,13 @@ pub struct HttpCheck {
 }
 
 /// How often both sides are probed, and how many answers in a row decide.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(kube::KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("duration(self.interval) >= duration('100ms')")
+        .message("interval must be 100ms or longer: shorter ones would burden both sides"),
+    validation = Rule::new("duration(self.timeout) > duration('0s')").message("timeout must be longer than 0s")
+)]
 pub struct Probes {
     /// Time between two rounds of probes.
     #[serde(default = "ten_seconds")]

@@ -90,8 +90,8 @@ impl NotAllowed {
                  meant for it."
             ),
             Self::Host { ingress, host, pair, .. } => format!(
-                "Ask the platform admins to add {host} to spec.allowedHosts of ClusterPair {pair}, or name {ingress} in \
-                 spec.ingresses.exclude."
+                "Ask the platform admins to add {host} to spec.allowedHosts of ClusterPair {pair}; or, before the move has begun, name \
+                 {ingress} in spec.ingresses.exclude."
             ),
         }
     }

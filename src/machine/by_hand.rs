@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::observed::Side;
+use super::order::Order;
 use super::run::Run;
 use crate::api::status::{IngressTraffic, NamespaceMigrationStatus, PlannedIngress};
 use crate::api::{ClusterPair, Leftover, STAMP_ANNOTATION};
@@ -88,6 +89,16 @@ fn stamped<'a>(run: &'a Run<'_>, side: Side) -> Vec<(Side, &'a str, String)> {
     let weight =
         |weight: Option<super::traffic::Weight>| weight.map_or_else(|| "none".to_owned(), |weight| weight.to_string());
     ours.map(|(name, facts)| (side, name.as_str(), weight(facts.weight()))).collect()
+}
+
+/// The commands that bring everybody of one Ingress to the source. It comes first: a target at 0 beside a source at 0 is an even split.
+pub fn back_to_source(order: &Order, ingress: &str) -> String {
+    let commands = [Side::Source, Side::Target].into_iter().map(|side| {
+        let (namespace, prefix) = (order.namespace.as_str(), order.rules(side).annotation_prefix.as_str());
+        Command { side, ingress, namespace, prefix, identifier: None }.to_string()
+    });
+    let commands: Vec<_> = commands.collect();
+    format!("in this order: {}", commands.join("; "))
 }
 
 fn in_this_order(commands: impl Iterator<Item = String>) -> String {

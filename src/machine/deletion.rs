@@ -205,8 +205,13 @@ fn freeze(run: &Run<'_>) -> Move {
     Move::Act { effects, wait }
 }
 
-/// What the rollback could not do in time is owed by the pair. None while there is time.
+/// What the rollback could not do in time is owed by the pair. None while there is time, unless there is nothing to be done.
 fn overdue(run: &Run<'_>) -> Option<Move> {
+    if stages::is_all_gone(run) && stages::rollback_removals(run).is_empty() {
+        let message =
+            "The object is let go: none of its Ingresses is on either side any more, so nothing can be taken back.";
+        return Some(let_go(run, Reason::LeftOver, message, vec![]));
+    }
     if !run.order.deletion.held || !is_overdue(run) {
         return None;
     }

@@ -32,7 +32,7 @@ mod alarm;
 pub mod allowed;
 mod alone;
 pub mod authors;
-mod by_hand;
+pub mod by_hand;
 mod claim;
 mod condition;
 pub mod contest;

@@ -15,8 +15,8 @@ use super::resume::highest_epoch;
 use super::run::{Event, Memo, Move, Run, Wait, micro, seconds};
 use super::stages::{self, is_rollback};
 use super::stamp::Direction;
-use crate::api::Stage;
 use crate::api::status::{NamespaceMigrationStatus, Pause, PlannedIngress};
+use crate::api::{OnFailure, Stage};
 
 /// The answer of a pause to a migration that goes forward. What `overruled` the stage is told beside it; a rollback goes first.
 pub fn respond(run: &Run<'_>, overruled: Option<&Move>) -> Option<Move> {
@@ -86,7 +86,12 @@ fn fence(run: &Run<'_>, side: Side, planned: &PlannedIngress, facts: &IngressFac
 
 fn waits(run: &Run<'_>, pause: &Pause, overruled: Option<&Move>) -> Wait {
     let state = if is_stamped(run.status.stage) {
-        "weights stay as they are, checks go on, and a rollback stays armed"
+        match run.order.on_failure {
+            OnFailure::Rollback => "weights stay as they are, checks go on, and a rollback stays armed",
+            OnFailure::Hold => {
+                "weights stay as they are and checks go on; a failing target does not go back, because spec.onFailure is Hold"
+            }
+        }
     } else {
         "this attempt has written nothing, and writes nothing until the pause is over"
     };
@@ -104,7 +109,15 @@ fn waits(run: &Run<'_>, pause: &Pause, overruled: Option<&Move>) -> Wait {
         message.push_str(" Meanwhile: ");
         message.push_str(&wait.message);
     }
-    let wait = Wait::new(Reason::Paused, message).unblocked_by(run.order.controls.how_to_resume());
+    let meanwhile_by = meanwhile.map(|wait| wait.unblock.as_str()).filter(|fix| !fix.is_empty());
+    let resume = run.order.controls.how_to_resume();
+    // A command may end what is to be done: nothing but a semicolon may follow it.
+    let fix = match meanwhile_by {
+        None => resume,
+        Some(fix) if fix.ends_with('.') => format!("{fix} {resume}"),
+        Some(fix) => format!("{fix}; {resume}"),
+    };
+    let wait = Wait::new(Reason::Paused, message).unblocked_by(fix);
     // Whether a contest lasts is counted from when it was first waited for, and here the pause is.
     let stalled = meanwhile.is_some_and(|wait| wait.stalled && wait.reason != Reason::WeightContested);
     Wait { stalled, ..wait }

@@ -85,7 +85,7 @@ reasons! {
     StageEntered "StageEntered" "A stage began.";
     StepEntered "StepEntered" "A step of the shift began.";
     SilenceNotProved "SilenceNotProved" "Nobody has measured whether the source still gets requests.";
-    Paused "Paused" "It is paused: weights stay, checks go on, a rollback stays armed.";
+    Paused "Paused" "It is paused: weights stay, checks go on; a rollback stays armed unless spec.onFailure is Hold.";
     Resumed "Resumed" "A pause is over; it goes on where it was.";
     AtCeiling "AtCeiling" "The next step is above spec.traffic.upTo; the share stays until that is raised.";
     RollbackRequested "RollbackRequested" "A person asked by annotation that everything goes back.";

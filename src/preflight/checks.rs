@@ -6,7 +6,9 @@ use super::external_dns;
 use super::permissions::permissions;
 use super::{Check, Facts, Found, HOST_NOT_ALLOWED, PERMISSIONS, identifier, moving};
 use crate::machine::allowed;
+use crate::machine::by_hand;
 use crate::machine::observed::{IngressFacts, Side};
+use crate::machine::stamp::Direction;
 use crate::machine::traffic::Weight;
 use crate::replicate;
 
@@ -220,14 +222,26 @@ fn source_weight_zero(facts: Facts<'_>) -> Option<Found> {
     let ours =
         |ingress: &IngressFacts| ingress.stamp_of(&facts.order.owner).is_some_and(|stamp| !stamp.direction.is_final());
     let is_zero = |ingress: &IngressFacts| ingress.identifier.is_some() && ingress.weight() == Some(Weight::ZERO);
-    let (name, _) = moving(facts.order, facts.observed).find(|(_, ingress)| is_zero(ingress) && !ours(ingress))?;
-    let message =
-        format!("Ingress {name} on the source has weight 0: its users are served elsewhere, so nothing can be moved.");
+    let (name, ingress) =
+        moving(facts.order, facts.observed).find(|(_, ingress)| is_zero(ingress) && !ours(ingress))?;
+    let moved = ingress.stamp.as_ref().filter(|stamp| stamp.direction == Direction::Completed);
+    let by = moved
+        .map(|stamp| format!(" (NamespaceMigration {} has moved them)", object_of(&stamp.owner)))
+        .unwrap_or_default();
+    let message = format!(
+        "Ingress {name} on the source has weight 0: its users are served elsewhere{by}, so nothing can be moved."
+    );
     let fix = format!(
-        "Check which cluster is the source of ClusterPair {}. If it is this one, give Ingress {name} weight 100 there first.",
-        facts.order.pair
+        "Check which cluster is the source of ClusterPair {}. If it is this one, bring its users back first, {}",
+        facts.order.pair,
+        by_hand::back_to_source(facts.order, name)
     );
     blocker(message, fix)
+}
+
+/// Namespace and name of a stamp's owner, which begins with the identity of its home.
+fn object_of(owner: &str) -> &str {
+    owner.split_once('/').map_or(owner, |(_, object)| object)
 }
 
 /// Unequal numbers of records at a host would make other shares than the weights say.

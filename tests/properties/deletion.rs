@@ -364,3 +364,23 @@ fn a_rollback_from_the_end_that_may_have_begun_is_owed_when_both_clusters_die_an
         assert_eq!(weights(&world), (Some(100), Some(0)), "{:?}", texts(&world));
     }
 }
+
+#[test]
+fn what_has_no_ingress_on_either_side_any_more_goes_at_once_and_nobody_is_told_that_the_target_serves() {
+    let mut world = World::new();
+    world.run_while(|status| status.stage < Stage::PrepareTarget);
+    world.source.ingresses.clear();
+    world.target.ingresses.clear();
+    world.annotate(ROLLBACK_ANNOTATION, Some("back"));
+    world.settle();
+    let (stage, reason, message) = says(&world);
+    assert_eq!((stage, reason), (Stage::RollingBack, "RollbackWaitsForSource"));
+    assert!(message.starts_with("Ingress web is on neither side, so nobody serves its hosts. Why: "), "{message}");
+    let writes = world.writes.len();
+    let mut world = deleted(world, "Rollback");
+    world.pass();
+    assert!(world.gone, "{:?}", says(&world));
+    assert_eq!(world.writes.len(), writes);
+    let said = "The object is let go: none of its Ingresses is on either side any more, so nothing can be taken back.";
+    assert!(world.status.message.starts_with(said), "{}", world.status.message);
+}

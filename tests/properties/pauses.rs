@@ -231,3 +231,24 @@ fn what_a_person_asks_for_in_a_hurry_waits_for_no_read() {
         assert!(reads(&world), "{stage}");
     }
 }
+
+#[test]
+fn beside_on_failure_hold_a_pause_promises_no_rollback_and_keeps_every_way_out() {
+    let mut world = at(1, StepPhase::Holding);
+    world.edit(&json!({"onFailure": "Hold"}));
+    world.verdicts.insert(Side::Target, Verdict::Fail);
+    world.settle();
+    let (_, reason, _) = says(&world);
+    assert_eq!(reason, "Held");
+    let ways_out = world.status.unblock.clone();
+    pause(&mut world);
+    world.settle();
+    let (_, reason, message) = says(&world);
+    assert_eq!(reason, "Paused");
+    let said =
+        "weights stay as they are and checks go on; a failing target does not go back, because spec.onFailure is Hold.";
+    assert!(message.contains(said) && message.contains("Meanwhile: The target is unhealthy."), "{message}");
+    let resume = "To go on: kubectl annotate migration shop -n shop namespacemigration.io/paused-";
+    let unblock = &world.status.unblock;
+    assert!(unblock.starts_with(&ways_out) && unblock.ends_with(resume), "{unblock}");
+}

@@ -153,9 +153,12 @@ fn a_source_at_weight_0_serves_nobody_that_could_be_moved() {
     world.order.owner = "home/shop/again".into();
     world.status = namespace_migration::api::NamespaceMigrationStatus::default();
     world.settle();
-    let said = "SourceWeightZero: Ingress web on the source has weight 0: its users are served elsewhere, so nothing can be moved.";
+    let said = "SourceWeightZero: Ingress web on the source has weight 0: its users are served elsewhere (NamespaceMigration shop/shop has moved them), so nothing can be moved.";
     assert_eq!(world.status.message, said);
-    let fix = "Check which cluster is the source of ClusterPair old-to-new. If it is this one, give Ingress web weight 100 there first.";
+    let fix = "Check which cluster is the source of ClusterPair old-to-new. If it is this one, bring its users back \
+               first, in this order: kubectl --context=SOURCE annotate ingress web -n shop --overwrite \
+               external-dns.alpha.kubernetes.io/aws-weight=100; kubectl --context=TARGET annotate ingress web -n shop --overwrite \
+               external-dns.kubernetes.io/aws-weight=0";
     assert_eq!(world.status.unblock, fix);
     assert_eq!(world.writes.len(), writes);
 }
@@ -258,7 +261,7 @@ fn a_host_that_the_pair_does_not_allow_is_named_with_the_list() {
     let mut world = World::new();
     world.order.allowed_hosts = vec!["*.example.org".into(), "*.example.net".into()];
     let said = "HostNotAllowed: Ingress web has the host shop.example, which ClusterPair old-to-new does not let move: its allowedHosts are *.example.org, *.example.net.";
-    let fix = "Ask the platform admins to add shop.example to spec.allowedHosts of ClusterPair old-to-new, or name web in spec.ingresses.exclude.";
+    let fix = "Ask the platform admins to add shop.example to spec.allowedHosts of ClusterPair old-to-new; or, before the move has begun, name web in spec.ingresses.exclude.";
     says(&world, said, fix);
 }
 

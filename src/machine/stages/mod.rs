@@ -22,8 +22,8 @@ pub(super) use ended::{failed, is_not_all_back};
 pub(super) use pending::moved_by_another;
 pub(super) use preflight::{blocked, findings, plan, trouble_before_checks};
 pub(super) use rolling_back::{
-    gone_from_source, is_known_absent, is_taken, is_written as rollback_is_written, leftovers as rollback_removals,
-    owes as rollback_owes, unblocked, waits_for_dns as rollback_waits_for_dns,
+    gone_from_source, is_all_gone, is_known_absent, is_taken, is_written as rollback_is_written,
+    leftovers as rollback_removals, owes as rollback_owes, unblocked, waits_for_dns as rollback_waits_for_dns,
 };
 pub use shift_traffic::held;
 pub(super) use shift_traffic::planned_steps as shift_traffic_steps;

@@ -162,16 +162,35 @@ fn unfenced(run: &Run<'_>, side: Side) -> Vec<WeightWrite> {
 pub(in super::super) fn gone_from_source(run: &Run<'_>) -> Option<Wait> {
     let planned = run.ingresses().iter().find(|planned| is_known_absent(run, Side::Source, planned))?;
     let name = &planned.name;
-    let message = format!("Ingress {name} is gone from the source, so the target's keeps its weight.");
+    let message = if is_known_absent(run, Side::Target, planned) {
+        format!("Ingress {name} is on neither side, so nobody serves its hosts.")
+    } else {
+        format!("Ingress {name} is gone from the source, so the target's keeps its weight.")
+    };
     let fix = format!("Deploy Ingress {name} to the source again; it gets weight 100 as soon as it is there.");
     let wait = Wait::new(Reason::RollbackWaitsForSource, message).unblocked_by(fix);
-    Some(dying_namespace(run, name).unwrap_or(wait))
+    Some(dying_namespace(run, planned).unwrap_or(wait))
+}
+
+/// Whether no Ingress that was to move is on either side any more, so that nothing can be taken back.
+pub(in super::super) fn is_all_gone(run: &Run<'_>) -> bool {
+    let gone = |planned: &PlannedIngress| {
+        [Side::Source, Side::Target].into_iter().all(|side| is_known_absent(run, side, planned))
+    };
+    !run.ingresses().is_empty() && run.ingresses().iter().all(gone)
 }
 
 /// Nothing can be deployed to a namespace that is being deleted. Where this object is in it too, it goes with it.
-fn dying_namespace(run: &Run<'_>, ingress: &str) -> Option<Wait> {
+fn dying_namespace(run: &Run<'_>, planned: &PlannedIngress) -> Option<Wait> {
     run.view(Side::Source).namespace.as_ref().filter(|namespace| namespace.terminating)?;
-    let namespace = &run.order.namespace;
+    let (namespace, ingress) = (&run.order.namespace, &planned.name);
+    if is_known_absent(run, Side::Target, planned) {
+        let message = format!(
+            "The namespace {namespace} is being deleted on the source, and Ingress {ingress} is on neither side, so nobody serves its hosts."
+        );
+        let fix = format!("Once the namespace {namespace} is gone from the source, deploy the service there again.");
+        return Some(Wait::new(Reason::RollbackWaitsForSource, message).unblocked_by(fix));
+    }
     let message = format!(
         "The namespace {namespace} is being deleted on the source and Ingress {ingress} is gone from it, so the target's keeps its weight \
          and serves everybody."
