@@ -125,7 +125,7 @@ pub struct Item {
     pub created: Option<Timestamp>,
     /// A hash of what a copy of it would be; the same on both sides when the objects are. Empty where only metadata was read.
     pub digest: String,
-    /// The IP addresses, and the clouds' names of load balancers and API servers, that it names, a Secret's values apart.
+    /// The IPv4 addresses, and the clouds' names of load balancers and API servers, that it names, a Secret's values apart.
     pub addresses: BTreeSet<String>,
     /// What is in it.
     pub content: Content,
@@ -246,6 +246,7 @@ pub struct SecretContent {
 
 /// What is known of a workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and they come in every combination")]
 pub struct Workload {
     /// How many Pods it asks for. None where its kind has no such number, or an autoscaler decides.
     pub replicas: Option<i64>,

@@ -1,7 +1,7 @@
 //! The addresses that an object names: what is written down there of one cluster means something else, or nothing, on another.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ const MOST: usize = 200;
 /// Names under these belong to load balancers and API servers of one cluster.
 const CLOUD_NAMES: [&str; 4] = [".elb.amazonaws.com", ".eks.amazonaws.com", ".azmk8s.io", ".cloudapp.azure.com"];
 
-/// The addresses in the texts of an object: IP addresses, and names that a cloud gives to one cluster's load balancers or API server.
+/// The addresses in the texts of an object: IPv4 addresses, and names that a cloud gives to one cluster's load balancers or API server.
 pub(super) fn named(object: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     collect(object, &mut found);
@@ -33,7 +33,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 fn keep(word: &str, found: &mut BTreeSet<String>) {
     let word = word.to_ascii_lowercase();
-    if found.len() < MOST && (word.parse::<IpAddr>().is_ok() || is_cloud_name(&word)) {
+    if found.len() < MOST && (word.parse::<Ipv4Addr>().is_ok() || is_cloud_name(&word)) {
         found.insert(word);
     }
 }
