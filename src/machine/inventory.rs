@@ -245,6 +245,7 @@ pub struct SecretContent {
 
 /// What is known of a workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Workload {
     /// How many Pods it asks for. None where its kind has no such number, or an autoscaler decides.
     pub replicas: Option<i64>,

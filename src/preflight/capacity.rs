@@ -7,7 +7,7 @@ use super::quantity::quantity;
 use super::told::{found, named, noted, object};
 use super::{Found, Question};
 use crate::api::status::Severity;
-use crate::machine::inventory::{Content, Item, Workload};
+use crate::machine::inventory::{Content, Item, SideInventory, Workload};
 
 pub(super) const QUESTIONS: [Question; 10] = [
     (
@@ -81,10 +81,9 @@ const DATABASE_WORDS: [&str; 15] = [
     "redis",
 ];
 
-fn quotas<'a>(
-    all: &'a BTreeMap<(crate::machine::inventory::Kind, String), Item>,
-) -> impl Iterator<Item = (&'a Item, &'a BTreeMap<String, String>, &'a BTreeMap<String, String>)> {
-    all.values().filter_map(|item| match &item.content {
+/// Each quota, with what is allowed and what is used.
+fn quotas(all: &SideInventory) -> impl Iterator<Item = (&Item, &BTreeMap<String, String>, &BTreeMap<String, String>)> {
+    all.items.values().filter_map(|item| match &item.content {
         Content::Quota { hard, used } => Some((item, hard, used)),
         _ => None,
     })
@@ -92,12 +91,12 @@ fn quotas<'a>(
 
 /// Each resource that a quota of the target limits below what a quota of the source counts as used.
 fn quota_too_small(both: &Both<'_>) -> Option<Found> {
-    let used: BTreeMap<_, _> = quotas(&both.source.all.items).flat_map(|(_, _, used)| used).collect();
+    let used: BTreeMap<_, _> = quotas(both.source.all).flat_map(|(_, _, used)| used).collect();
     let short = |(resource, hard): (&String, &String)| {
         let used = used.get(resource)?;
         (quantity(used)? > quantity(hard)?).then(|| format!("{resource}: {hard} allowed, {used} used on the source"))
     };
-    let told = quotas(&both.target.all.items).filter_map(|(item, hard, _)| {
+    let told = quotas(both.target.all).filter_map(|(item, hard, _)| {
         let short: Vec<_> = hard.iter().filter_map(short).collect();
         (!short.is_empty()).then(|| noted(item, short.join(", ")))
     });
@@ -110,7 +109,7 @@ fn quota_needs_requests(both: &Both<'_>) -> Option<Found> {
     let counts = |name: &String| {
         name.starts_with("requests.") || name.starts_with("limits.") || name == "cpu" || name == "memory"
     };
-    let (quota, ..) = quotas(&both.target.all.items).find(|(_, hard, _)| hard.keys().any(counts))?;
+    let (quota, ..) = quotas(both.target.all).find(|(_, hard, _)| hard.keys().any(counts))?;
     let has_defaults = both.target.all.of("", "LimitRange").next().is_some();
     let bare = both.where_workload(|workload| (workload.without_requests && !has_defaults).then(String::new));
     let meaning = format!(

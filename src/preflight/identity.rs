@@ -49,7 +49,7 @@ const KIAM_PERMITTED: &str = "iam.amazonaws.com/permitted";
 const IRSA_ROLE: &str = "eks.amazonaws.com/role-arn";
 const TOKEN: &str = "kubernetes.io/service-account-token";
 
-fn account_role<'a>(account: Option<&'a Item>) -> Option<&'a String> {
+fn account_role(account: Option<&Item>) -> Option<&String> {
     account?.annotations.get(IRSA_ROLE)
 }
 

@@ -61,11 +61,8 @@ fn images(both: &Both<'_>, is_it: impl Fn(&str) -> bool) -> Vec<Noted> {
 fn inside(both: &Both<'_>) -> Option<Found> {
     let is_inside = |image: &str| {
         let host = registry(image).map_or("", |host| host.split(':').next().unwrap_or(host));
-        host == "localhost"
-            || host.starts_with("127.")
-            || host.ends_with(".svc")
-            || host.contains(".svc.")
-            || host.ends_with(".local")
+        let is_local = ["svc", "local"].contains(&host.rsplit('.').next().unwrap_or(host));
+        is_local || host == "localhost" || host.starts_with("127.") || host.contains(".svc.")
     };
     let meaning = "The target's nodes reach another registry by that name, or none.";
     found(

@@ -1,6 +1,6 @@
 //! What workloads need to start and the target does not have yet, with what will bring it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::both::Both;
 use super::ownership::bringer;
@@ -200,13 +200,25 @@ fn storage_class_absent(both: &Both<'_>) -> Option<Found> {
     )
 }
 
+/// Secrets that Ingresses show certificates of, and that accounts pull images with: other checks speak of them.
+fn named_elsewhere<'a>(both: &Both<'a>) -> BTreeSet<&'a str> {
+    let shown =
+        both.ingresses().flat_map(|(_, ingress)| &ingress.certificates).filter_map(|(secret, _)| secret.as_deref());
+    let pulled = both.source.all.items.values().filter_map(|item| match &item.content {
+        Content::ServiceAccount { pull_secrets } => Some(pull_secrets),
+        _ => None,
+    });
+    shown.chain(pulled.flatten().map(String::as_str)).collect()
+}
+
 /// What nobody is known to have made is listed and asked about, never guessed.
 fn secret_unclaimed(both: &Both<'_>) -> Option<Found> {
-    let needed = needed(both, "Secret");
+    let (needed, elsewhere) = (needed(both, "Secret"), named_elsewhere(both));
+    let is_named = |name: &str| needed.contains_key(name) || elsewhere.contains(name);
     let is_bound =
         |item: &Item| matches!(&item.content, Content::Secret(secret) if BOUND_SECRETS.contains(&secret.kind.as_str()));
     let is_open = |item: &&Item| {
-        let lacks = both.target.lacks("", "Secret", &item.name) && !needed.contains_key(item.name.as_str());
+        let lacks = both.target.lacks("", "Secret", &item.name) && !is_named(&item.name);
         lacks && !is_bound(item) && bringer(both, item).is_none()
     };
     let told = both.source.all.of("", "Secret").filter(is_open).map(|item| noted(item, ""));

@@ -6,7 +6,7 @@ use super::both::Both;
 use super::told::{found, named, noted};
 use super::{Found, Question};
 use crate::api::status::Severity;
-use crate::machine::inventory::{Item, Workload};
+use crate::machine::inventory::{Item, Kind, Workload};
 
 pub(super) const QUESTIONS: [Question; 6] = [
     (
@@ -79,7 +79,7 @@ fn kind_not_served(both: &Both<'_>) -> Option<Found> {
 fn version_not_served(both: &Both<'_>) -> Option<Found> {
     let target = &both.target.all.served;
     let versions = |item: &Item| -> Vec<_> {
-        target.iter().filter(|kind| kind.is(&item.kind.group, &item.kind.kind)).map(|kind| kind.api_version()).collect()
+        target.iter().filter(|kind| kind.is(&item.kind.group, &item.kind.kind)).map(Kind::api_version).collect()
     };
     let common: BTreeSet<_> =
         both.source.all.served.intersection(target).map(|kind| (&kind.group, &kind.kind)).collect();

@@ -190,6 +190,7 @@ impl World {
             status: NamespaceMigrationStatus::default(),
             writes: vec![],
             in_flight: vec![],
+            inventory: None,
             dns: None,
             served: Served::default(),
             load_balancer: true,
