@@ -122,7 +122,8 @@ fn content() -> impl Strategy<Value = Content> {
         .prop_map(|seconds| jiff::Timestamp::from_second(seconds % 300_000_000_000).unwrap_or_default()));
     prop_oneof![
         Just(Content::Other),
-        4 => workload(),
+        workload(),
+        workload(),
         (text(), texts()).prop_map(|(kind, keys)| Content::Secret(SecretContent { kind, immutable: true, keys })),
         (text(), any::<bool>(), labels(), texts(), of(text())).prop_map(|(kind, headless, selector, external_ips, external_name)| {
             Content::Service(ServiceContent { kind, headless, selector, external_ips, external_name })
