@@ -92,14 +92,9 @@ fn registry_account(both: &Both<'_>) -> Option<Found> {
     }
     let told = open.into_iter().map(|(host, users)| {
         let (account, region) = ecr(host).unwrap_or_default();
-        named(
-            host,
-            format!(
-                "account {account}, region {region}, {} workloads, first {}",
-                users.len(),
-                users.first().map_or("", String::as_str)
-            ),
-        )
+        let first = users.first().map_or("", String::as_str);
+        let more = if users.len() > 1 { format!(" and {} more", users.len() - 1) } else { String::new() };
+        named(host, format!("account {account}, region {region}, used by {first}{more}"))
     });
     let meaning = "Nothing on the target has been seen to pull from there: where its account or region is another, its nodes may not.";
     let fix = "Let the target's nodes pull from that account and region. If it has a registry of its own, replace the pipeline's variables (AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, ECR_ENDPOINT) and push there.";

@@ -261,7 +261,12 @@ fn policy_ranges(both: &Both<'_>) -> Option<Found> {
 }
 
 fn callers_inside(both: &Both<'_>) -> Option<Found> {
-    let served: BTreeSet<_> = both.ingresses().flat_map(|(_, ingress)| &ingress.services).collect();
+    // Also those of Ingresses that stay: their callers come by a host.
+    let reached = both.source.all.items.values().filter_map(|item| match &item.content {
+        Content::Ingress(ingress) => Some(&ingress.services),
+        _ => None,
+    });
+    let served: BTreeSet<_> = reached.flatten().collect();
     let told = both.source.all.items.values().filter_map(|item| match &item.content {
         Content::Service(service) => {
             let inside = service.kind != "ExternalName" && !service.headless && !served.contains(&item.name);

@@ -72,6 +72,13 @@ fn claimed_volume(both: &Both<'_>) -> Option<Found> {
         }
         _ => None,
     });
+    // Where claims may not be listed, or one is gone, the workload's volume still names it.
+    let is_seen = |name: &str| both.source.get("", "PersistentVolumeClaim", name).is_some();
+    let mounted = volumes(both, |volume| match volume {
+        Volume::Claim { claim, .. } if !is_seen(claim) => Some(format!("mounts the claim {claim}")),
+        _ => None,
+    });
+    let claims = claims.chain(mounted);
     let meaning = "Their data stays on the source; the target would begin empty, and both sides would write apart.";
     let fix = "Move the data to a store that both clusters reach (a database, S3), and remove the claims; or move the data by hand in a pause.";
     found(claims, "PersistentVolumeClaims", meaning, fix)

@@ -125,17 +125,34 @@ fn content() -> impl Strategy<Value = Content> {
         workload(),
         workload(),
         (text(), texts()).prop_map(|(kind, keys)| Content::Secret(SecretContent { kind, immutable: true, keys })),
-        (text(), any::<bool>(), labels(), texts(), of(text())).prop_map(|(kind, headless, selector, external_ips, external_name)| {
-            Content::Service(ServiceContent { kind, headless, selector, external_ips, external_name })
-        }),
-        (of(text()), texts(), vec((of(text()), texts()), 0..3), texts()).prop_map(|(class, hosts, certificates, services)| {
-            Content::Ingress(IngressContent { class, hosts, certificates, services })
-        }),
+        (text(), any::<bool>(), labels(), texts(), of(text())).prop_map(
+            |(kind, headless, selector, external_ips, external_name)| {
+                Content::Service(ServiceContent { kind, headless, selector, external_ips, external_name })
+            }
+        ),
+        (of(text()), texts(), vec((of(text()), texts()), 0..3), texts()).prop_map(
+            |(class, hosts, certificates, services)| {
+                Content::Ingress(IngressContent { class, hosts, certificates, services })
+            }
+        ),
         texts().prop_map(|pull_secrets| Content::ServiceAccount { pull_secrets }),
-        (of(text()), text()).prop_map(|(storage_class, size)| Content::Claim { storage_class, size, access_modes: vec![] }),
-        (text(), text(), any::<i64>(), any::<i64>()).prop_map(|(kind, name, least, most)| Content::Autoscaler { target: (kind, name), least, most }),
-        (text(), text(), vec((text(), of(text()), text()), 0..3)).prop_map(|(kind, name, subjects)| Content::Binding { role: (kind, name), subjects }),
-        (vec(labels(), 0..3), texts()).prop_map(|(namespaces, ranges)| Content::NetworkPolicy { namespaces, ranges, restricts_ingress: true }),
+        (of(text()), text()).prop_map(|(storage_class, size)| Content::Claim {
+            storage_class,
+            size,
+            access_modes: vec![]
+        }),
+        (text(), text(), any::<i64>(), any::<i64>()).prop_map(|(kind, name, least, most)| Content::Autoscaler {
+            target: (kind, name),
+            least,
+            most
+        }),
+        (text(), text(), vec((text(), of(text()), text()), 0..3))
+            .prop_map(|(kind, name, subjects)| Content::Binding { role: (kind, name), subjects }),
+        (vec(labels(), 0..3), texts()).prop_map(|(namespaces, ranges)| Content::NetworkPolicy {
+            namespaces,
+            ranges,
+            restricts_ingress: true
+        }),
         (labels(), labels()).prop_map(|(hard, used)| Content::Quota { hard, used }),
         (text(), texts(), of(any::<bool>()), time).prop_map(|(secret, names, ready, not_after)| {
             Content::Certificate { secret, issuer: (String::new(), String::new()), names, ready, not_after }

@@ -29,6 +29,8 @@ fn claims_keep_data_on_the_source() {
     let said = "PersistentVolumeClaims: PersistentVolumeClaim/data (10Gi, class gp2). Their data stays on the source; the target would begin \
                 empty, and both sides would write apart.";
     assert_eq!(among(|all| all.source.put(claim("gp2")), "ClaimedVolume"), said);
+    let mounted = volume(Volume::Claim { name: "v".into(), claim: "hidden".into() });
+    assert!(among(mounted, "ClaimedVolume").contains("Deployment/web (mounts the claim hidden)."));
     let said = "StorageClasses that are not on the target: PersistentVolumeClaim/data (gp2). A claim there would wait for ever.";
     assert_eq!(among(|all| all.source.put(claim("gp2")), "StorageClassAbsent"), said);
 }

@@ -185,7 +185,7 @@ fn images_come_from_where_the_target_may_pull() {
         all.target.take("Deployment", "web");
     };
     let said = format!(
-        "Registries of images: {host} (account 123456789012, region eu-west-1, 1 workloads, first Deployment/web). Nothing on the target has been \
+        "Registries of images: {host} (account 123456789012, region eu-west-1, used by Deployment/web). Nothing on the target has been \
          seen to pull from there: where its account or region is another, its nodes may not."
     );
     says(absent, "RegistryAccount", Warning, &said);
