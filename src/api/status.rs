@@ -296,8 +296,11 @@ pub struct CheckStatus {
 pub struct Finding {
     /// Name of the check.
     pub check: String,
-    /// Blocker, Acknowledged, or Info.
+    /// Blocker, Warning, Acknowledged, or Info.
     pub severity: Severity,
+    /// The objects that it speaks of, as Deployment/web: twenty at most, and then how many more there are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<String>,
     /// What was found and what it means.
     pub message: String,
     /// What to do about it.
@@ -309,7 +312,9 @@ pub struct Finding {
 pub enum Severity {
     /// It waits until this is mended.
     Blocker,
-    /// It would wait, but the finding is acknowledged by name.
+    /// It goes on, but something may break that only people can judge.
+    Warning,
+    /// It would wait, or warn, but the finding is acknowledged by name.
     Acknowledged,
     /// Good to know.
     Info,

@@ -11,6 +11,8 @@ use super::observed::Side;
 /// What was found on both sides.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Inventory {
+    /// When it was taken. What expires is measured at it; None: nothing is said about that.
+    pub taken: Option<Timestamp>,
     /// On the source.
     pub source: SideInventory,
     /// On the target.
@@ -288,6 +290,8 @@ pub struct Workload {
     pub without_requests: bool,
     /// Whether every container that is not an init container has a readiness probe.
     pub has_readiness: bool,
+    /// Whether EKS Pod Identity has put its token into it, which only a Pod shows.
+    pub pod_identity: bool,
 }
 
 /// Something that a Pod refers to.

@@ -1,10 +1,12 @@
 //! What has been observed of both clusters: facts only, reduced to what decisions need. Never a Secret's value.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::health::HealthView;
+use super::inventory::Inventory;
 use super::lock::Holder;
 use super::neighbours::Neighbours;
 use super::pins::Repointed;
@@ -33,6 +35,8 @@ pub struct Observed {
     pub dns: DnsView,
     /// Another migration that came first and moves the same namespace or host.
     pub in_front: Option<Holder>,
+    /// Everything that is in the namespace on both sides. None while it has not been taken: the checks that rest on it say nothing then.
+    pub inventory: Option<Arc<Inventory>>,
 }
 
 impl Observed {

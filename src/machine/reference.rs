@@ -9,6 +9,7 @@ use super::run::words;
 use super::stages::{FORWARD, is_terminal};
 use super::summary::CONDITIONS;
 use crate::api::Stage;
+use crate::api::status::Severity;
 use crate::preflight;
 
 /// Stages off the way forward.
@@ -31,15 +32,20 @@ pub fn markdown() -> String {
          the deadline. In ShiftTraffic it is the time of one write and its settling: holds, and the bake, take what the spec says. A stage that takes longer leads to a rollback, with `onFailure: Hold` to a wait for a person, in Preflight to Failed. DNS that is looked at and does not follow never does: a person is called (Stalled), and it goes on when DNS follows.\n\n\
          ## Conditions\n\n{}\n\
          ## Checks before the move\n\n\
-         Each blocks until what it finds is mended, or, where that is said, is acknowledged by name in spec.preflight.acknowledge.\n\n{}\n\
+         A Blocker waits until what it finds is mended, or, where that is said, is acknowledged by name in spec.preflight.acknowledge. A Warning\n\
+         does not wait: people judge it, and may acknowledge it as well. An Info is good to know. Only what applies to the namespace is told.\n\n{}\n\
          ## Conditions of a ClusterPair\n\n{}\n\
          ## Reasons\n\n{}",
         table(["Stage", "What it means", "Deadline"], stages),
         table(["Condition", "True when"], conditions),
-        table(["Check", "What it finds"], preflight::catalogue().map(owned)),
+        table(["Check", "Severity", "What it finds"], preflight::catalogue().map(check)),
         table(["Condition", "True when"], pair::CONDITIONS.into_iter().map(owned)),
         table(["Reason", "What it means"], reasons),
     )
+}
+
+fn check((name, severity, finds): (&str, Severity, &str)) -> [String; 3] {
+    [name.to_owned(), format!("{severity:?}"), finds.to_owned()]
 }
 
 fn deadline(stage: Stage) -> String {

@@ -63,7 +63,7 @@ pub(super) const OF_THE_BEGINNING: [&str; 3] = ["SourceWeightZero", "TargetHasUs
 const PROTECTED: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
 fn blocker(message: String, fix: impl Into<String>) -> Option<Found> {
-    Some(Found { message, fix: fix.into(), acceptable: false })
+    Some(Found { message, fix: fix.into(), acceptable: false, objects: vec![] })
 }
 
 fn protected_namespace(facts: Facts<'_>) -> Option<Found> {
@@ -293,7 +293,7 @@ fn target_has_users(facts: Facts<'_>) -> Option<Found> {
         "Ingress {name} on the target has weight {weight} already: its users would be sent back to the source before the move."
     );
     let fix = format!("Give Ingress {name} weight 0 on the target yourself, or acknowledge TargetHasUsers.");
-    Some(Found { message, fix, acceptable: true })
+    Some(Found { message, fix, acceptable: true, objects: vec![] })
 }
 
 fn same_identifier(facts: Facts<'_>) -> Option<Found> {
@@ -320,7 +320,7 @@ fn protection_left_out(facts: Facts<'_>) -> Option<Found> {
     let message =
         format!("Ingress {name} is protected by annotations that are not copied to the target: {}.", left.join(", "));
     let fix = format!("Create Ingress {name} on the target yourself, with weight 0, or acknowledge ProtectionLeftOut.");
-    Some(Found { message, fix, acceptable: true })
+    Some(Found { message, fix, acceptable: true, objects: vec![] })
 }
 
 fn protections(left: Vec<String>) -> Vec<String> {
@@ -336,5 +336,5 @@ fn annotation_only(facts: Facts<'_>) -> Option<Found> {
     let message =
         "Nobody asks DNS whether a weight is served: it is assumed after the time that it may take.".to_owned();
     let fix = "Set spec.dns.verification of the ClusterPair to Route53; or watch your DNS yourself and acknowledge AnnotationOnly in spec.preflight.acknowledge.";
-    Some(Found { message, fix: fix.to_owned(), acceptable: true })
+    Some(Found { message, fix: fix.to_owned(), acceptable: true, objects: vec![] })
 }

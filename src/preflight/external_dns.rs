@@ -25,7 +25,7 @@ pub(super) const CHECKS: [Check; 7] = [
 const SIDES: [Side; 2] = [Side::Source, Side::Target];
 
 fn blocker(message: String, fix: String) -> Option<Found> {
-    Some(Found { message, fix, acceptable: false })
+    Some(Found { message, fix, acceptable: false, objects: vec![] })
 }
 
 fn view(facts: Facts<'_>, side: Side) -> &ExternalDnsView {
@@ -90,6 +90,7 @@ pub(super) fn never_deletes(order: &Order, observed: &Observed) -> Option<Findin
     Some(Finding {
         check: "ExternalDNSNeverDeletes".to_owned(),
         severity: Severity::Info,
+        objects: vec![],
         message: "The external-dns of the target runs with --policy=upsert-only: weights reach DNS, but no record is ever taken away. After a \
                   rollback the target's records stay, with weight 0; one that were alone in its kind would keep its users."
             .to_owned(),
@@ -127,6 +128,7 @@ pub(super) fn unknown_version(order: &Order, observed: &Observed) -> Option<Find
     Some(Finding {
         check: "ExternalDNSVersion".to_owned(),
         severity: Severity::Info,
+        objects: vec![],
         message: format!(
             "Ingress {name} is on the target already, and Route 53 refuses its record until the source's is weighted. Before {first} one \
              refusal can keep every other record of the zone from being changed; the version of the target's external-dns is not known."
@@ -202,7 +204,7 @@ fn interval(facts: Facts<'_>) -> Option<Found> {
          (--events).",
         words(seen)
     );
-    Some(Found { message, fix, acceptable: true })
+    Some(Found { message, fix, acceptable: true, objects: vec![] })
 }
 
 /// What an external-dns leaves out has no record that a weight could move.
@@ -229,7 +231,7 @@ fn filters(facts: Facts<'_>) -> Option<Found> {
          publishes it, name that one in spec.{side}.externalDNS.deployment of ClusterPair {}; or acknowledge ExternalDNSFilters.",
         order.pair
     );
-    Some(Found { message, fix, acceptable: true })
+    Some(Found { message, fix, acceptable: true, objects: vec![] })
 }
 
 /// Shares are computed within a kind of record: one that only one side has gets every answer of its kind, whatever its weight.
@@ -254,7 +256,7 @@ fn record_kinds(facts: Facts<'_>) -> Option<Found> {
         "Let both publish the same kinds, and say so in externalDNS.recordTypes of both sides of ClusterPair {pair} where it names no \
          Deployment; or acknowledge ExternalDNSKinds if Ingress {name} has no {kind} record."
     );
-    Some(Found { message, fix, acceptable: true })
+    Some(Found { message, fix, acceptable: true, objects: vec![] })
 }
 
 /// What is good to know: where the ClusterPair says otherwise than a Deployment, which then counts, and a Deployment that tells nothing.
@@ -270,6 +272,7 @@ pub(super) fn told(order: &Order, observed: &Observed) -> impl Iterator<Item = F
     let finding = || Finding {
         check: "ExternalDNS".to_owned(),
         severity: Severity::Info,
+        objects: vec![],
         message: messages.join(" "),
         fix: fixes.join(" "),
     };

@@ -1,8 +1,25 @@
 //! PURE. The checks before the move: an ordered chain of small questions about what was observed.
 
+mod both;
+mod capacity;
+mod certificates;
 mod checks;
+mod dying;
 mod external_dns;
+mod identity;
+mod images;
+mod ownership;
 mod permissions;
+mod quantity;
+mod references;
+mod routing;
+mod running_twice;
+mod state;
+mod told;
+mod unread;
+mod versions;
+
+use both::Both;
 
 use crate::api::status::{Finding, Severity};
 use crate::machine::neighbours::Neighbours;
@@ -16,6 +33,9 @@ pub const PERMISSIONS: &str = "Permissions";
 
 /// The name of the check of the hosts that the pair lets move.
 pub const HOST_NOT_ALLOWED: &str = "HostNotAllowed";
+
+/// The name of what is told where the operator lives on the target.
+const HOME_ON_TARGET: &str = "HomeOnTarget";
 
 /// The name of what is told where the Ingresses of other namespaces may not be listed.
 pub const OTHER_NAMESPACES_UNSEEN: &str = "OtherNamespacesUnseen";
@@ -33,14 +53,61 @@ struct Found {
     fix: String,
     /// Whether a person may accept it by name. What would hurt users cannot be accepted.
     acceptable: bool,
+    /// The objects that it speaks of.
+    objects: Vec<String>,
 }
 
 /// A check: its name, as it is acknowledged, what it finds, in a sentence, and its question.
 type Check = (&'static str, &'static str, fn(Facts<'_>) -> Option<Found>);
 
-/// The checks that can block, in their order: the name of each, and what it finds.
-pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static str)> {
-    checks::CHAIN.iter().chain(&external_dns::CHECKS).map(|(name, finds, _)| (*name, *finds))
+/// A question about what is in the namespace on both sides: its name, how grave it is, what it finds, in a sentence, and the question.
+/// Whatever it finds may be accepted by name, because only people know the application.
+type Question = (&'static str, Severity, &'static str, fn(&Both<'_>) -> Option<Found>);
+
+/// The questions about the inventory. What could not be read comes first, because it limits all others.
+const QUESTIONS: [&[Question]; 12] = [
+    &unread::QUESTIONS,
+    &dying::QUESTIONS,
+    &versions::QUESTIONS,
+    &state::QUESTIONS,
+    &identity::QUESTIONS,
+    &references::QUESTIONS,
+    &images::QUESTIONS,
+    &capacity::QUESTIONS,
+    &routing::QUESTIONS,
+    &certificates::QUESTIONS,
+    &running_twice::QUESTIONS,
+    &ownership::QUESTIONS,
+];
+
+/// What is told besides, which nothing waits for.
+const HINTS: [(&str, &str); 5] = [
+    (
+        "ExternalDNSVersion",
+        "The version of an external-dns is not known, and an old one would not follow weights as the move needs it.",
+    ),
+    ("ExternalDNSNeverDeletes", "The external-dns of the target never takes a record away, also not after a rollback."),
+    (HOME_ON_TARGET, "The operator and the migration live on the target, and would die with it."),
+    (
+        OTHER_NAMESPACES_UNSEEN,
+        "The Ingresses of other namespaces may not be listed, so that who moves them is not seen.",
+    ),
+    (
+        "ExternalDNS",
+        "The Deployment of an external-dns is gone, may not be read, or says otherwise than the ClusterPair.",
+    ),
+];
+
+/// Everything that can be told, in its order: name, severity, and what it finds.
+pub fn catalogue() -> impl Iterator<Item = (&'static str, Severity, &'static str)> {
+    let first =
+        checks::CHAIN.iter().chain(&external_dns::CHECKS).map(|(name, finds, _)| (*name, Severity::Blocker, *finds));
+    let hints = HINTS.iter().map(|(name, finds)| (*name, Severity::Info, *finds));
+    first.chain(questions().map(|(name, severity, finds, _)| (*name, *severity, *finds))).chain(hints)
+}
+
+fn questions() -> impl Iterator<Item = &'static Question> {
+    QUESTIONS.into_iter().flatten()
 }
 
 /// Everything that the checks found, in the order in which it should be read.
@@ -52,12 +119,15 @@ pub fn findings(order: &Order, observed: &Observed) -> Vec<Finding> {
     } else {
         (checks::BLIND, [].as_slice())
     };
-    let found = chain.iter().chain(publishers).filter_map(|(name, _, check)| Some(finding(order, name, check(facts)?)));
+    let found = chain
+        .iter()
+        .chain(publishers)
+        .filter_map(|(name, _, check)| Some(finding(order, name, Severity::Blocker, check(facts)?)));
     let hints = [external_dns::unknown_version(order, observed), external_dns::never_deletes(order, observed)];
     let hints = hints.into_iter().flatten().filter(|_| is_seen(observed));
     let infos = unknown_acknowledgements(order).chain(hints).chain(home_on_target(order));
     let infos = infos.chain(unseen_neighbours(observed));
-    found.chain(infos).chain(external_dns::told(order, observed)).collect()
+    found.chain(asked(order, observed)).chain(infos).chain(external_dns::told(order, observed)).collect()
 }
 
 fn is_seen(observed: &Observed) -> bool {
@@ -69,21 +139,49 @@ pub fn is_of_the_beginning(finding: &Finding) -> bool {
     checks::OF_THE_BEGINNING.contains(&finding.check.as_str())
 }
 
-fn finding(order: &Order, name: &str, found: Found) -> Finding {
-    let reason = order.acknowledged.get(name).filter(|_| found.acceptable);
+/// What the questions about the inventory find, the gravest first.
+fn asked(order: &Order, observed: &Observed) -> Vec<Finding> {
+    let Some(inventory) = observed.inventory.as_deref().filter(|_| is_seen(observed)) else { return vec![] };
+    let both = Both::new(order, inventory);
+    let mut findings: Vec<_> =
+        questions().filter_map(|(name, severity, _, ask)| Some(answer(order, name, *severity, ask(&both)?))).collect();
+    findings.sort_by_key(|finding| rank(finding.severity));
+    findings
+}
+
+fn rank(severity: Severity) -> u8 {
+    match severity {
+        Severity::Blocker => 0,
+        Severity::Warning => 1,
+        Severity::Acknowledged => 2,
+        Severity::Info => 3,
+    }
+}
+
+/// Where it waits for a person, it says how to accept it.
+fn answer(order: &Order, name: &str, severity: Severity, found: Found) -> Finding {
+    let accept = format!(" If that is right, name {name} with a reason in spec.preflight.acknowledge.");
+    let accept = if severity == Severity::Blocker { accept } else { String::new() };
+    finding(order, name, severity, Found { fix: format!("{}{accept}", found.fix), ..found })
+}
+
+/// What waits for nobody and warns of nothing needs no acknowledgement.
+fn finding(order: &Order, name: &str, severity: Severity, found: Found) -> Finding {
+    let reason = order.acknowledged.get(name).filter(|_| found.acceptable && severity != Severity::Info);
     let (severity, fix) = match reason {
         Some(reason) => (Severity::Acknowledged, format!("Acknowledged: {reason}")),
-        None => (Severity::Blocker, found.fix),
+        None => (severity, found.fix),
     };
-    Finding { check: name.to_owned(), severity, message: found.message, fix }
+    Finding { check: name.to_owned(), severity, message: found.message, fix, objects: found.objects }
 }
 
 /// An acknowledgement of a check that does not exist is a typing error that would hide the real one.
 fn unknown_acknowledgements(order: &Order) -> impl Iterator<Item = Finding> {
-    let known = |name: &str| checks::CHAIN.iter().chain(&external_dns::CHECKS).any(|(check, ..)| *check == name);
+    let known = |name: &str| catalogue().any(|(check, ..)| check == name);
     order.acknowledged.keys().filter(move |name| !known(name)).map(|name| Finding {
         check: name.clone(),
         severity: Severity::Info,
+        objects: vec![],
         message: format!("There is no check named {name}; the acknowledgement does nothing."),
         fix: "Take it out of spec.preflight.acknowledge, or mend the name.".to_owned(),
     })
@@ -92,8 +190,9 @@ fn unknown_acknowledgements(order: &Order) -> impl Iterator<Item = Finding> {
 /// Allowed, but a person must know what is lost.
 fn home_on_target(order: &Order) -> Option<Finding> {
     (order.home == order.target.identity).then(|| Finding {
-        check: "HomeOnTarget".to_owned(),
+        check: HOME_ON_TARGET.to_owned(),
         severity: Severity::Info,
+        objects: vec![],
         message: "The operator and this object live on the target. If the target dies, the operator dies with it: nothing rolls back by \
                   itself, and this object cannot be read."
             .to_owned(),
@@ -115,6 +214,7 @@ fn unseen_neighbours(observed: &Observed) -> Option<Finding> {
     Some(Finding {
         check: OTHER_NAMESPACES_UNSEEN.to_owned(),
         severity: Severity::Info,
+        objects: vec![],
         message: format!(
             "The operator may not list the Ingresses of all namespaces on {all}: a migration of another operator that moves one of these \
              hosts in another namespace would not be seen."

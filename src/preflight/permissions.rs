@@ -25,7 +25,7 @@ pub(super) fn permissions(facts: Facts<'_>) -> Option<Found> {
     let (messages, fixes): (Vec<_>, Vec<_>) = gaps.into_iter().unzip();
     let fix = format!("{} The clusters are asked again by themselves.", fixes.join(" "));
     // A right that is missing half way stops a rollback, too.
-    Some(Found { message: messages.join(" "), fix, acceptable: false })
+    Some(Found { message: messages.join(" "), fix, acceptable: false, objects: vec![] })
 }
 
 /// What the home cluster refuses, and what to do about it. `namespace` is that of the migration object; empty for all.

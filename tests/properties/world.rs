@@ -1,6 +1,7 @@
 //! Two clusters as data, the time, and the operator's memory. One `pass` is what the operator does when it is woken.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use namespace_migration::api::status::NamespaceMigrationStatus;
@@ -9,6 +10,7 @@ use namespace_migration::machine::debt::Debts;
 use namespace_migration::machine::deletion::Deletion;
 use namespace_migration::machine::gate::Verification;
 use namespace_migration::machine::health::{CheckReport, HealthView, Verdict};
+use namespace_migration::machine::inventory::Inventory;
 use namespace_migration::machine::neighbours::{Neighbour, Neighbours};
 use namespace_migration::machine::observed::{
     ClusterView, IngressFacts, NamespaceFacts, Reach, SecretFacts, SecretPresence, SecretView, ServiceFacts,
@@ -136,6 +138,8 @@ pub struct World {
     pub writes: Vec<Write>,
     /// Writes that were permitted and sent, but have not arrived.
     pub in_flight: Vec<InFlight>,
+    /// What was found in the namespace on both sides.
+    pub inventory: Option<Arc<Inventory>>,
     /// The zone, where DNS is verified.
     pub dns: Option<Dns>,
     /// What DNS has served so far.
@@ -186,6 +190,7 @@ impl World {
             status: NamespaceMigrationStatus::default(),
             writes: vec![],
             in_flight: vec![],
+            inventory: None,
             dns: None,
             served: Served::default(),
             load_balancer: true,
@@ -334,6 +339,7 @@ impl World {
             health: self.health(needs.probes),
             dns: self.dns_view(needs),
             in_front: None,
+            inventory: self.inventory.clone(),
         }
     }
 
