@@ -35,6 +35,8 @@ pub const STAMP_ANNOTATION: &str = "namespacemigration.io/stamp";
 pub const OWNER_LABEL: &str = "namespacemigration.io/owner";
 /// Annotation on every object that we created: the owner in full.
 pub const OWNER_ANNOTATION: &str = "namespacemigration.io/owner";
+/// Annotation on a Job of the namespace: with the value `true`, running it a second time, on the target, does no harm.
+pub const IDEMPOTENT_ANNOTATION: &str = "namespacemigration.io/idempotent";
 /// Finalizer of a migration that has begun to write: its deletion is answered first, as spec.deletionPolicy says.
 pub const FINALIZER: &str = "namespacemigration.io/migration";
 /// Finalizer of a pair that is needed: by a migration under way, or by what deleted ones still owe its clusters.

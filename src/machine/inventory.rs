@@ -108,11 +108,12 @@ pub struct Item {
     pub uid: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// Its annotations, without kubectl's copy of the whole object. A value longer than 1024 bytes is cut there.
+    /// Its annotations, without kubectl's copy of the whole object. A value longer than 1024 bytes is cut there. Of a Secret, only
+    /// the marks of known tools have their values: the others may hold what is in the Secret, and are empty.
     pub annotations: BTreeMap<String, String>,
     /// Its owner references.
     pub owners: Vec<Owner>,
-    /// Field managers that have written it; empty where the server does not say.
+    /// Field managers that have written it, its status and other subresources apart; empty where the server does not say.
     pub managers: BTreeSet<String>,
     /// Whether `kubectl apply` has left its copy of the object.
     pub last_applied: bool,
@@ -124,6 +125,8 @@ pub struct Item {
     pub created: Option<Timestamp>,
     /// A hash of what a copy of it would be; the same on both sides when the objects are. Empty where only metadata was read.
     pub digest: String,
+    /// The IP addresses, and the clouds' names of load balancers and API servers, that it names, a Secret's values apart.
+    pub addresses: BTreeSet<String>,
     /// What is in it.
     pub content: Content,
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use super::fields::kept;
 use super::{LAST_APPLIED, is_tracking_key};
 use crate::api::{OWNER_ANNOTATION, OWNER_LABEL, STAMP_ANNOTATION};
 
@@ -113,15 +114,8 @@ fn labels(metadata: &Value, rules: &IngressRules<'_>) -> Map<String, Value> {
 }
 
 fn annotations(metadata: &Value, rules: &IngressRules<'_>) -> Map<String, Value> {
-    let copied = kept(&metadata["annotations"], |name| is_copied(name, rules.source_prefix));
-    let mut annotations: Map<String, Value> = copied
-        .into_iter()
-        .map(|(name, value)| match name.strip_prefix(rules.source_prefix) {
-            Some(rest) => (format!("{}{rest}", rules.target_prefix), value),
-            None if name == CLASS_ANNOTATION => (name, json!(mapped(value.as_str().unwrap_or_default(), rules))),
-            None => (name, value),
-        })
-        .collect();
+    let prefixes = (rules.source_prefix, rules.target_prefix);
+    let mut annotations = translated(&metadata["annotations"], prefixes, rules.classes);
     annotations.insert(format!("{}set-identifier", rules.target_prefix), json!(rules.identifier));
     annotations.insert(format!("{}aws-weight", rules.target_prefix), json!("0"));
     annotations.insert(STAMP_ANNOTATION.to_owned(), json!(rules.stamp));
@@ -129,21 +123,33 @@ fn annotations(metadata: &Value, rules: &IngressRules<'_>) -> Map<String, Value>
     annotations
 }
 
+/// The annotations that the target's Ingress takes over from the source's, as they read on the target. `prefixes` are those of the
+/// source's and of the target's external-dns.
+pub(super) fn translated(
+    annotations: &Value,
+    prefixes: (&str, &str),
+    classes: &BTreeMap<String, String>,
+) -> Map<String, Value> {
+    let copied = kept(annotations, |name| is_copied(name, prefixes.0));
+    let translate = |(name, value): (String, Value)| match name.strip_prefix(prefixes.0) {
+        Some(rest) if !prefixes.0.is_empty() => (format!("{}{rest}", prefixes.1), value),
+        _ if name == CLASS_ANNOTATION => (name, json!(mapped_class(value.as_str().unwrap_or_default(), classes))),
+        _ => (name, value),
+    };
+    copied.into_iter().map(translate).collect()
+}
+
 fn spec(source: &Value, rules: &IngressRules<'_>) -> Value {
     let mut spec = source.clone();
     if let Some(class) = source["ingressClassName"].as_str() {
-        spec["ingressClassName"] = json!(mapped(class, rules));
+        spec["ingressClassName"] = json!(mapped_class(class, rules.classes));
     }
     spec
 }
 
-fn mapped<'a>(class: &'a str, rules: &'a IngressRules<'_>) -> &'a str {
-    rules.classes.get(class).map_or(class, String::as_str)
-}
-
-fn kept(map: &Value, keep: impl Fn(&str) -> bool) -> Map<String, Value> {
-    let entries = map.as_object().into_iter().flatten();
-    entries.filter(|(name, _)| keep(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+/// A class's name on the target.
+pub(super) fn mapped_class<'a>(class: &'a str, classes: &'a BTreeMap<String, String>) -> &'a str {
+    classes.get(class).map_or(class, String::as_str)
 }
 
 #[cfg(test)]

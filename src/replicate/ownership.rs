@@ -5,8 +5,9 @@ use serde_json::Value;
 /// Labels and annotations by which Helm, Argo CD and Flux recognise what is theirs. A copy that kept them would be
 /// adopted, or pruned, by a tool that never made it. The last is kubectl's copy of the whole object, values included.
 const TRACKING_KEYS: [&str; 3] = ["app.kubernetes.io/managed-by", "app.kubernetes.io/instance", super::LAST_APPLIED];
-/// Every key under these domains, and under those below them, is such a mark as well.
-const TRACKING_DOMAINS: [&str; 3] = ["helm.sh", "argocd.argoproj.io", "fluxcd.io"];
+/// Every key under these domains, and under those below them, is such a mark as well. kapp and Rancher keep whole objects under theirs.
+const TRACKING_DOMAINS: [&str; 5] =
+    ["helm.sh", "argocd.argoproj.io", "fluxcd.io", "kapp.k14s.io", "objectset.rio.cattle.io"];
 
 /// Whether a label or annotation is one by which a tool finds its objects again.
 pub fn is_tracking_key(key: &str) -> bool {
@@ -17,10 +18,16 @@ pub fn is_tracking_key(key: &str) -> bool {
 
 /// Who deploys the object, as a phrase for a sentence. None when nobody is known to.
 pub fn deployed_by(metadata: &Value) -> Option<String> {
-    let mark = |key: &str| {
-        let found = metadata["annotations"][key].as_str().or_else(|| metadata["labels"][key].as_str());
-        found.map(str::to_owned)
-    };
+    let mark = |key: &str| metadata["annotations"][key].as_str().or_else(|| metadata["labels"][key].as_str());
+    if let Some(tool) = tool(mark) {
+        return Some(tool);
+    }
+    let owner = metadata["ownerReferences"].as_array()?.first()?;
+    Some(format!("{} {}", owner["kind"].as_str()?, owner["name"].as_str()?))
+}
+
+/// The tool whose marks an object has, and its name for what it belongs to. `mark` finds an annotation or a label by its key.
+pub(super) fn tool<'a>(mark: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
     if let Some(name) = mark("kustomize.toolkit.fluxcd.io/name") {
         return Some(format!("the Flux Kustomization {name}"));
     }
@@ -28,17 +35,12 @@ pub fn deployed_by(metadata: &Value) -> Option<String> {
         return Some(format!("the Flux HelmRelease {name}"));
     }
     if let Some(id) = mark("argocd.argoproj.io/tracking-id").or_else(|| mark("argocd.argoproj.io/instance")) {
-        let application = id.split(':').next().unwrap_or_default().to_owned();
-        return Some(format!("the Argo CD Application {application}"));
+        return Some(format!("the Argo CD Application {}", id.split(':').next().unwrap_or_default()));
     }
     if let Some(name) = mark("meta.helm.sh/release-name") {
         return Some(format!("the Helm release {name}"));
     }
-    if mark("app.kubernetes.io/managed-by").as_deref() == Some("Helm") {
-        return Some("Helm".to_owned());
-    }
-    let owner = metadata["ownerReferences"].as_array()?.first()?;
-    Some(format!("{} {}", owner["kind"].as_str()?, owner["name"].as_str()?))
+    (mark("app.kubernetes.io/managed-by") == Some("Helm")).then(|| "Helm".to_owned())
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! Secrets that must not be copied, and why.
 
+/// The type of a service account's token.
+pub(super) const ACCOUNT_TOKEN: &str = "kubernetes.io/service-account-token";
+
 /// Why a Secret of this type and name must not be copied. None when it may.
 pub fn refusal(name: &str, kind: &str, has_owner: bool) -> Option<String> {
     let why = match kind {
-        "kubernetes.io/service-account-token" => {
+        ACCOUNT_TOKEN => {
             "it is a service account's token, which only the cluster that signed it accepts; create one on the target"
         }
         "bootstrap.kubernetes.io/token" => "it is a token for joining nodes to the source cluster",

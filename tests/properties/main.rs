@@ -7,6 +7,7 @@
 //! | What is deleted, released and owed? | `object` |
 //! | How are effects carried out, and how can that go wrong? | `executor` |
 //! | What was written, and which promises does that break? | `recording` |
+//! | What becomes of real namespaces, and of objects that nobody would write? | `corpus`, `copies` |
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,6 +21,8 @@ mod ceilings;
 mod conditions;
 mod contests;
 mod controls;
+mod copies;
+mod corpus;
 mod deadlines;
 mod dns;
 mod ended;
