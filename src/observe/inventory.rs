@@ -99,7 +99,7 @@ async fn list(client: &Client, namespace: Option<&str>, kind: &Listable) -> Resu
                 continue;
             }
             // The list is older than what the server remembers: it begins anew.
-            Err(error) if error.gone() && page.continue_token.is_some() => {
+            Err(error) if error.expired() && page.continue_token.is_some() => {
                 (items, page.continue_token) = (vec![], None);
                 continue;
             }
@@ -145,3 +145,6 @@ fn resource(kind: &Kind, plural: &str) -> ApiResource {
 fn unread(what: String, error: &CallError) -> Unread {
     Unread { what, why: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests;
