@@ -95,6 +95,11 @@ impl CallError {
         self.code() == Some(403)
     }
 
+    /// What a list goes on from is too old (410).
+    pub fn expired(&self) -> bool {
+        self.code() == Some(410)
+    }
+
     /// The credential is not accepted (401).
     pub fn unauthorized(&self) -> bool {
         self.code() == Some(401)

@@ -2,6 +2,7 @@
 
 pub mod external_dns;
 pub mod facts;
+pub mod inventory;
 pub mod neighbours;
 mod rights;
 mod secrets;
