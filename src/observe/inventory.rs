@@ -25,8 +25,12 @@ const PAGE: u32 = 100;
 const AT_A_TIME: usize = 4;
 
 /// The cluster's own kinds that a namespace refers to.
-const OF_THE_CLUSTER: [(&str, &str); 3] =
-    [("networking.k8s.io", "IngressClass"), ("scheduling.k8s.io", "PriorityClass"), ("storage.k8s.io", "StorageClass")];
+const OF_THE_CLUSTER: [(&str, &str); 4] = [
+    ("networking.k8s.io", "IngressClass"),
+    ("scheduling.k8s.io", "PriorityClass"),
+    ("storage.k8s.io", "StorageClass"),
+    ("rbac.authorization.k8s.io", "ClusterRole"),
+];
 
 /// Everything in the namespace on both sides. It costs some sixty requests on each.
 pub async fn take(source: &Client, target: &Client, namespace: &str) -> Inventory {
@@ -34,7 +38,7 @@ pub async fn take(source: &Client, target: &Client, namespace: &str) -> Inventor
     let (of_source, of_target) = (on_source.served(), on_target.served());
     let (source, target) =
         futures::join!(side(source, namespace, on_source, &of_target), side(target, namespace, on_target, &of_source));
-    Inventory { source, target }
+    Inventory { taken: Some(crate::cluster::now()), source, target }
 }
 
 /// One side. Where the `other` serves a kind at one of the versions too, it is read at that one: so both sides can be compared, and what

@@ -16,8 +16,8 @@ use crate::cluster::call::{CallError, timed};
 use crate::cluster::client::CALL_TIMEOUT;
 use crate::machine::inventory::{Kind, Unread};
 
-/// Never copied, whoever made them: only that they are there may matter.
-const METADATA_ONLY: [&str; 5] = ["Pod", "ReplicaSet", "ControllerRevision", "EndpointSlice", "Endpoints"];
+/// Never copied, whoever made them: only that they are there may matter. Of Pods it also matters what was put into them.
+const METADATA_ONLY: [&str; 4] = ["ReplicaSet", "ControllerRevision", "EndpointSlice", "Endpoints"];
 
 /// Not looked at: values that a list would bring, what happened, what is measured, and our own.
 const LEFT_OUT: [(&str, &str); 8] = [

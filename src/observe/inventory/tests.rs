@@ -1,8 +1,7 @@
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -24,15 +23,15 @@ async fn client(router: Router) -> Client {
 
 fn status(code: u16, reason: &str) -> Response {
     let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": reason});
-    (StatusCode::from_u16(code).unwrap(), axum::Json(body)).into_response()
+    (StatusCode::from_u16(code).unwrap(), body.to_string()).into_response()
 }
 
 fn resource(name: &str, kind: &str, namespaced: bool) -> Value {
     json!({"name": name, "singularName": "", "kind": kind, "namespaced": namespaced, "verbs": ["get", "list"]})
 }
 
-fn resources(group_version: &str, resources: &[Value]) -> axum::Json<Value> {
-    axum::Json(json!({"kind": "APIResourceList", "groupVersion": group_version, "resources": resources}))
+fn resources(group_version: &str, resources: &[Value]) -> String {
+    json!({"kind": "APIResourceList", "groupVersion": group_version, "resources": resources}).to_string()
 }
 
 fn group(name: &str, versions: &[&str]) -> Value {
@@ -54,33 +53,37 @@ fn api_server(asked: &Asked) -> Router {
     let apps = [resource("deployments", "Deployment", true), resource("replicasets", "ReplicaSet", true)];
     let groups = [group("apps", &["v1"]), group("broken.example", &["v1"]), group("batch", &["v1", "v1beta1"])];
     Router::new()
-        .route("/version", get(|| async { axum::Json(json!({"major": "1", "minor": "29+"})) }))
+        .route("/version", get(|| async { json!({"major": "1", "minor": "29+"}).to_string() }))
         .route("/api/v1", get(async move || resources("v1", &core)))
-        .route("/apis", get(async move || axum::Json(json!({"kind": "APIGroupList", "groups": groups}))))
+        .route("/apis", get(async move || json!({"kind": "APIGroupList", "groups": groups}).to_string()))
         .route("/apis/apps/v1", get(async move || resources("apps/v1", &apps)))
         .route("/apis/broken.example/v1", get(async || status(503, "ServiceUnavailable")))
         .route("/apis/batch/v1", get(async || resources("batch/v1", &[resource("cronjobs", "CronJob", true)])))
-        .route("/apis/batch/v1beta1", get(async || resources("batch/v1beta1", &[resource("cronjobs", "CronJob", true)])))
+        .route(
+            "/apis/batch/v1beta1",
+            get(async || resources("batch/v1beta1", &[resource("cronjobs", "CronJob", true)])),
+        )
         .fallback(get(list))
         .with_state(Arc::clone(asked))
 }
 
 /// ConfigMaps come on two pages, of which the second is gone when it is first asked for; DaemonSets and the like are not there.
-async fn list(State(asked): State<Asked>, uri: Uri, Query(query): Query<BTreeMap<String, String>>) -> Response {
+async fn list(State(asked): State<Asked>, uri: Uri) -> Response {
+    let goes_on = uri.query().is_some_and(|query| query.contains("continue=second"));
     let again = locked(&asked).iter().filter(|known| known.contains("continue=second")).count();
     locked(&asked).push(uri.to_string());
     let named = |name: &str| json!({"metadata": {"name": name, "namespace": "shop", "uid": name}});
-    let items = match (uri.path(), query.get("continue").map(String::as_str)) {
-        ("/api/v1/namespaces/shop", _) => return axum::Json(json!({"metadata": {"name": "shop"}})).into_response(),
-        ("/api/v1/namespaces/shop/configmaps", None) => vec![named("first")],
-        ("/api/v1/namespaces/shop/configmaps", Some(_)) if again == 0 => return status(410, "Expired"),
-        ("/api/v1/namespaces/shop/configmaps", Some(_)) => vec![named("last")],
+    let items = match (uri.path(), goes_on) {
+        ("/api/v1/namespaces/shop", _) => return json!({"metadata": {"name": "shop"}}).to_string().into_response(),
+        ("/api/v1/namespaces/shop/configmaps", false) => vec![named("first")],
+        ("/api/v1/namespaces/shop/configmaps", true) if again == 0 => return status(410, "Expired"),
+        ("/api/v1/namespaces/shop/configmaps", true) => vec![named("last")],
         ("/apis/apps/v1/namespaces/shop/deployments", _) => return status(403, "Forbidden"),
         _ => vec![named("one")],
     };
-    let more = uri.path().ends_with("configmaps") && !query.contains_key("continue");
+    let more = uri.path().ends_with("configmaps") && !goes_on;
     let metadata = if more { json!({"continue": "second"}) } else { json!({}) };
-    axum::Json(json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items})).into_response()
+    json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items}).to_string().into_response()
 }
 
 fn names(side: &SideInventory) -> Vec<String> {
@@ -92,7 +95,8 @@ async fn everything_but_secrets_is_listed_page_by_page_and_what_cannot_be_read_i
     let asked = Asked::default();
     let client = client(api_server(&asked)).await;
     let found = take(&client, &client, "shop").await.source;
-    let expected = ["v1 ConfigMap first", "v1 ConfigMap last", "v1 Pod one", "apps/v1 ReplicaSet one", "batch/v1 CronJob one"];
+    let expected =
+        ["v1 ConfigMap first", "v1 ConfigMap last", "v1 Pod one", "apps/v1 ReplicaSet one", "batch/v1 CronJob one"];
     assert_eq!(names(&found), expected);
     let unread: Vec<_> = found.unread.iter().map(|unread| unread.what.as_str()).collect();
     assert_eq!(unread, ["API group broken.example/v1", "deployments.apps"]);

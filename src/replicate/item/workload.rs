@@ -36,12 +36,19 @@ pub(super) fn workload(kind: &Kind, object: &Value, template: &str) -> Workload 
         cluster_hosts: containers(pod).flat_map(cluster_hosts).collect(),
         without_requests: containers(pod).any(asks_for_nothing),
         has_readiness: array(&pod["containers"]).all(|container| container["readinessProbe"].is_object()),
+        pod_identity: containers(pod).any(has_pod_identity),
     }
 }
 
 /// Those that initialise the Pod come first.
 pub(super) fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
     array(&pod["initContainers"]).chain(array(&pod["containers"]))
+}
+
+/// EKS Pod Identity puts the address of its agent into the environment of each container
+/// (<https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html>).
+fn has_pod_identity(container: &Value) -> bool {
+    array(&container["env"]).any(|variable| variable["name"] == "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 }
 
 fn has_replicas(kind: &Kind) -> bool {
