@@ -98,12 +98,17 @@ const HINTS: [(&str, &str); 5] = [
     ),
 ];
 
-/// Everything that can be told, in its order: name, severity, and what it finds.
+/// Everything that can be told without an inventory, in its order: name, severity, and what it finds.
 pub fn catalogue() -> impl Iterator<Item = (&'static str, Severity, &'static str)> {
     let first =
         checks::CHAIN.iter().chain(&external_dns::CHECKS).map(|(name, finds, _)| (*name, Severity::Blocker, *finds));
     let hints = HINTS.iter().map(|(name, finds)| (*name, Severity::Info, *finds));
-    first.chain(questions().map(|(name, severity, finds, _)| (*name, *severity, *finds))).chain(hints)
+    first.chain(hints)
+}
+
+/// What can be told besides where an inventory was taken.
+pub fn catalogue_of_inventory() -> impl Iterator<Item = (&'static str, Severity, &'static str)> {
+    questions().map(|(name, severity, finds, _)| (*name, *severity, *finds))
 }
 
 fn questions() -> impl Iterator<Item = &'static Question> {
@@ -125,7 +130,7 @@ pub fn findings(order: &Order, observed: &Observed) -> Vec<Finding> {
         .filter_map(|(name, _, check)| Some(finding(order, name, Severity::Blocker, check(facts)?)));
     let hints = [external_dns::unknown_version(order, observed), external_dns::never_deletes(order, observed)];
     let hints = hints.into_iter().flatten().filter(|_| is_seen(observed));
-    let infos = unknown_acknowledgements(order).chain(hints).chain(home_on_target(order));
+    let infos = unknown_acknowledgements(order, observed).chain(hints).chain(home_on_target(order));
     let infos = infos.chain(unseen_neighbours(observed));
     found.chain(asked(order, observed)).chain(infos).chain(external_dns::told(order, observed)).collect()
 }
@@ -176,8 +181,11 @@ fn finding(order: &Order, name: &str, severity: Severity, found: Found) -> Findi
 }
 
 /// An acknowledgement of a check that does not exist is a typing error that would hide the real one.
-fn unknown_acknowledgements(order: &Order) -> impl Iterator<Item = Finding> {
-    let known = |name: &str| catalogue().any(|(check, ..)| check == name);
+fn unknown_acknowledgements(order: &Order, observed: &Observed) -> impl Iterator<Item = Finding> {
+    let taken = observed.inventory.is_some();
+    let known = move |name: &str| {
+        catalogue().chain(catalogue_of_inventory().filter(move |_| taken)).any(|(check, ..)| check == name)
+    };
     order.acknowledged.keys().filter(move |name| !known(name)).map(|name| Finding {
         check: name.clone(),
         severity: Severity::Info,
