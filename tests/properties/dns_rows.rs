@@ -200,6 +200,20 @@ fn a_dns_that_cannot_be_read_is_said_in_the_row() {
     assert_ne!(world.status.health, "Fail", "the application is not blamed");
 }
 
+#[test]
+fn a_time_in_which_nobody_could_look_moves_no_since_and_is_no_news() {
+    let mut world = World::with_dns();
+    world.edit(&serde_json::json!({"traffic": {"upTo": 1}}));
+    world.run_while(|status| status.reason != "AtCeiling");
+    world.advance(SignedDuration::from_hours(2));
+    world.settle();
+    let (before, began_anew) = (world.status.clone(), world.now - SignedDuration::from_hours(1));
+    assert!(row(&world, HOST).since.as_ref().unwrap().0 < began_anew);
+    world.dns.as_mut().unwrap().changed_at.insert(HOST.into(), began_anew);
+    world.pass();
+    assert_eq!(world.status, before);
+}
+
 /// What may happen to DNS between two passes.
 #[derive(Clone, Copy, Debug)]
 enum Happens {

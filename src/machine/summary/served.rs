@@ -1,6 +1,8 @@
 //! What the table of records remembers from one pass to the next. What is listed is not served at once: until it is, the share of
 //! before stands. And a record that is gone is not on any list: its kind stays in the table, which says so.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use super::dns;
 use crate::api::status::RecordTraffic;
 use crate::machine::gate::{self, OpenGate};
@@ -17,10 +19,21 @@ pub(super) fn settle(run: &Run<'_>, gate: Option<OpenGate>, mut rows: Vec<Record
         if row.served.is_some() && !gate::is_served(run, &row.host) {
             row.served = known.and_then(|known| known.served);
         }
+        if let Some(since) = known.and_then(|known| earlier(known, row)) {
+            row.since = Some(since);
+        }
     }
     rows.extend(gone);
     rows.sort_by(|one, other| (&one.host, &one.kind).cmp(&(&other.host, &other.kind)));
     rows
+}
+
+/// Since when it was so before nobody could look for a while, where it is still so after that: such gaps come by the dozen where the
+/// provider throttles, and each would be a status write that tells nothing.
+fn earlier(known: &RecordTraffic, row: &RecordTraffic) -> Option<Time> {
+    let same = (known.served, &known.found, &known.ttl) == (row.served, &row.found, &row.ttl);
+    let (before, now) = (known.since.as_ref()?, row.since.as_ref()?);
+    (same && before.0 < now.0).then(|| before.clone())
 }
 
 fn is_same(one: &RecordTraffic, other: &RecordTraffic) -> bool {
