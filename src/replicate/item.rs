@@ -11,6 +11,7 @@ use ring::digest::{SHA256, digest as hash};
 use serde_json::{Map, Value, json};
 
 use super::fields::{array, entries, is_secret, keys, kind, pairs, some_text, text};
+use super::ownership::domain;
 use super::{LAST_APPLIED, Rules, is_tracking_key, sanitize};
 use crate::machine::inventory::{Item, Owner};
 
@@ -102,7 +103,7 @@ fn annotations(annotations: &Value, secret: bool) -> BTreeMap<String, String> {
 
 /// Tools keep copies of whole objects in annotations, and people keep anything there: of a Secret's, only known marks are read.
 fn may_hold_values(key: &str) -> bool {
-    let domain = key.split_once('/').map_or("", |(domain, _)| domain);
+    let domain = domain(key);
     let copies = domain == "kapp.k14s.io" || domain == "objectset.rio.cattle.io";
     copies || !(is_tracking_key(key) || GENERATOR_DOMAINS.contains(&domain))
 }

@@ -11,9 +11,17 @@ const TRACKING_DOMAINS: [&str; 5] =
 
 /// Whether a label or annotation is one by which a tool finds its objects again.
 pub fn is_tracking_key(key: &str) -> bool {
-    let domain = key.split_once('/').map_or("", |(domain, _)| domain);
-    let within = |parent: &str| domain.strip_suffix(parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    TRACKING_KEYS.contains(&key) || TRACKING_DOMAINS.iter().any(|parent| within(parent))
+    TRACKING_KEYS.contains(&key) || TRACKING_DOMAINS.iter().any(|parent| is_within(key, parent))
+}
+
+/// What stands before the slash of a label's or annotation's key; empty where there is none.
+pub(super) fn domain(key: &str) -> &str {
+    key.split_once('/').map_or("", |(domain, _)| domain)
+}
+
+/// Whether a key is under this domain, or under one below it.
+pub(super) fn is_within(key: &str, parent: &str) -> bool {
+    domain(key).strip_suffix(parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 /// Who deploys the object, as a phrase for a sentence. None when nobody is known to.

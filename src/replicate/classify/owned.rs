@@ -2,7 +2,7 @@
 
 use super::{Class, Classified, Context, answer, sentence};
 use crate::machine::inventory::{Content, Item, Owner};
-use crate::replicate::ownership::tool;
+use crate::replicate::ownership::{is_within, tool};
 
 /// Kinds that another controller of the target must find or make: group, kind (`*` for all), and what is compared.
 const VERIFIED: [(&str, &str, &str); 11] = [
@@ -120,12 +120,8 @@ fn old_helm(item: &Item) -> Option<String> {
 
 fn by_domain(item: &Item) -> Option<String> {
     let keys = || item.labels.keys().chain(item.annotations.keys());
-    let within = |key: &str, domain: &str| {
-        let start = key.split_once('/').map_or("", |(start, _)| start);
-        start.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    };
     PIPELINES.iter().find_map(|(domain, tool)| {
-        let key = keys().find(|key| within(key, domain))?;
+        let key = keys().find(|key| is_within(key, domain))?;
         Some(format!("{tool} deploys it: it has the mark {key}."))
     })
 }

@@ -8,6 +8,7 @@ use crate::machine::inventory::Kind;
 use crate::replicate::fields::kept;
 use crate::replicate::ingress::translated;
 use crate::replicate::is_tracking_key;
+use crate::replicate::ownership::domain;
 
 /// Annotations in which a cluster writes down what it has done.
 const WRITTEN_BY_CLUSTER: [&str; 8] = [
@@ -86,8 +87,4 @@ fn is_for_namespaces(key: &str, rules: &Rules) -> bool {
 
 fn is_for_load_balancers(key: &str) -> bool {
     LOAD_BALANCERS.contains(&domain(key)) || key.starts_with("service.kubernetes.io/load-balancer-")
-}
-
-fn domain(key: &str) -> &str {
-    key.split_once('/').map_or("", |(domain, _)| domain)
 }
